@@ -1,0 +1,481 @@
+//! The local API: what a client and the daemon say to each other over the socket. This is its one definition.
+//!
+//! A connection carries frames: a big-endian `u32` length, then that many bytes of CBOR. The first frame each way is a
+//! [`Hello`]; then the client sends [`Request`]s and the daemon [`Answer`]s, in any order, matched by `id`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Dot, PeerKey, RoomId, StateHash};
+use crate::value::Value;
+
+/// The protocol this code speaks. A daemon of another one is named to the user, with what to do.
+pub const PROTOCOL: u32 = 1;
+
+/// The first frame in each direction.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The [`PROTOCOL`] the sender speaks.
+    pub protocol: u32,
+    /// The sender's program and version, for people.
+    pub agent: String,
+    /// The daemon's process id; absent from clients.
+    #[serde(default)]
+    pub pid: Option<u32>,
+}
+
+/// What a client asks, with a number of its choice that the answers repeat.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Repeated in every answer.
+    pub id: u64,
+    /// The question.
+    pub ask: Ask,
+}
+
+/// A room by id, unambiguous prefix of it, or name; the default room where absent.
+pub type RoomName = Option<String>;
+
+/// The questions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// How the daemon is. Answered by [`Reply::Status`].
+    Status {},
+    /// Which peers it knows. Answered by [`Reply::Peers`].
+    Peers {},
+    /// Which rooms it holds. Answered by [`Reply::Rooms`].
+    Rooms {},
+    /// Commit edits as one message. Answered by [`Reply::Edited`].
+    Edit(Edit),
+    /// Undo a message. Answered by [`Reply::Edited`].
+    Undo(Undo),
+    /// Redo an undone message. Answered by [`Reply::Edited`].
+    Redo(Undo),
+    /// One node. Answered by [`Reply::Node`], or an error with [`Code::NotFound`].
+    Node {
+        /// Where.
+        room: RoomName,
+        /// The node's key.
+        key: String,
+    },
+    /// One property. Answered by [`Reply::Value`], or an error with [`Code::NotFound`].
+    Value {
+        /// Where.
+        room: RoomName,
+        /// The node's key.
+        key: String,
+        /// The property's path.
+        path: String,
+    },
+    /// The whole scene, parents before children. Answered by one or more [`Reply::Scene`].
+    Scene {
+        /// Where.
+        room: RoomName,
+    },
+    /// The newest messages, newest first. Answered by one or more [`Reply::Log`].
+    Log {
+        /// Where.
+        room: RoomName,
+        /// At most this many; all where absent.
+        limit: Option<u64>,
+    },
+    /// Follow a room. Answered by [`Reply::Watching`], then [`Reply::Event`]s until [`Ask::Unwatch`].
+    Watch {
+        /// Where.
+        room: RoomName,
+    },
+    /// Ends a subscription. Answered by [`Reply::Done`].
+    Unwatch {
+        /// The `id` of the request that began it.
+        watch: u64,
+    },
+    /// A ticket into a room. Answered by [`Reply::Ticket`].
+    Invite {
+        /// Where.
+        room: RoomName,
+        /// Whether the ticket carries this daemon's addresses.
+        addresses: bool,
+    },
+    /// Joins a room; answered by [`Reply::Joined`] once the first sync is done.
+    Join {
+        /// The ticket.
+        ticket: String,
+        /// How long to wait for the first sync. The room stays joined when it takes longer.
+        timeout_ms: u64,
+    },
+    /// Remembers and dials an address. Answered by [`Reply::Done`].
+    AddPeer {
+        /// A multiaddr, with or without `/p2p/…`.
+        address: String,
+    },
+    /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
+    Stop {},
+}
+
+/// Edits that are to become one message.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Edit {
+    /// Where.
+    #[serde(default)]
+    pub room: RoomName,
+    /// The steps, in order; at least one.
+    pub ops: Vec<EditOp>,
+    /// A description.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// An id of the client's making: asked again with the same one, the same message is the answer.
+    #[serde(default)]
+    pub request: Option<String>,
+    /// When to answer.
+    #[serde(default)]
+    pub wait: Wait,
+    /// How long to wait for peers, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// An undo or a redo.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Undo {
+    /// Where.
+    #[serde(default)]
+    pub room: RoomName,
+    /// The message, by id or unambiguous prefix. Absent: for undo this user's last message not yet undone, for redo
+    /// the last one this user undid.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// As in [`Edit::request`].
+    #[serde(default)]
+    pub request: Option<String>,
+    /// When to answer.
+    #[serde(default)]
+    pub wait: Wait,
+    /// How long to wait for peers, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// One step as clients write it: by name, with positions among siblings instead of places.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct EditOp {
+    /// The operation, such as `vector3.add`.
+    pub otype: String,
+    /// The node's key; empty for meta operations.
+    #[serde(default)]
+    pub key: String,
+    /// The property's path; absent for node and meta operations.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// The argument. For `node.insert` a map of initial properties.
+    #[serde(default)]
+    pub value: Option<Value>,
+    /// Named arguments: `tag`, `name`, `parent`, `before`, `after`, `index` of node operations, `target` of meta
+    /// operations, and what the row lists (`separator`, `order`, …).
+    #[serde(default)]
+    pub options: BTreeMap<String, Value>,
+}
+
+/// When an edit is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// As soon as it is part of the local replica.
+    Local,
+    /// When it is on the local disk.
+    #[default]
+    Durable,
+    /// When it is on the local disk and on that many peers' disks.
+    Peers(u32),
+}
+
+/// One answer; some questions have several.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// The request's.
+    pub id: u64,
+    /// Whether further answers to this request follow.
+    #[serde(default)]
+    pub more: bool,
+    /// The answer itself.
+    pub result: Result<Reply, ApiError>,
+}
+
+/// The answers.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Ask::Status`].
+    Status(Box<Status>),
+    /// To [`Ask::Peers`].
+    Peers(Vec<Peer>),
+    /// To [`Ask::Rooms`].
+    Rooms(Vec<RoomInfo>),
+    /// To [`Ask::Edit`], [`Ask::Undo`] and [`Ask::Redo`].
+    Edited(Edited),
+    /// To [`Ask::Node`].
+    Node(Node),
+    /// To [`Ask::Value`].
+    Value(Value),
+    /// To [`Ask::Scene`]: the next nodes.
+    Scene(Vec<Node>),
+    /// To [`Ask::Log`]: the next messages.
+    Log(Vec<LogEntry>),
+    /// To [`Ask::Watch`]: events follow.
+    Watching {},
+    /// To [`Ask::Watch`]: something happened.
+    Event(Event),
+    /// To [`Ask::Invite`].
+    Ticket {
+        /// The ticket's text.
+        ticket: String,
+    },
+    /// To [`Ask::Join`].
+    Joined(RoomInfo),
+    /// It is done, and there is nothing to say.
+    Done {},
+}
+
+/// How the daemon is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process.
+    pub pid: u32,
+    /// Its program and version.
+    pub agent: String,
+    /// Its key.
+    pub peer: PeerKey,
+    /// For how long it has been running.
+    pub uptime_ms: u64,
+    /// Where it listens, as multiaddrs.
+    pub listening: Vec<String>,
+    /// Whether it looks for peers by mDNS.
+    pub mdns: bool,
+    /// Where it keeps its data.
+    pub data_dir: String,
+    /// Where it reads its settings from.
+    pub config_file: String,
+    /// What is wrong with the settings, if something is.
+    pub config_error: Option<String>,
+    /// Its resident memory in bytes, where the system tells.
+    pub resident_bytes: Option<u64>,
+    /// Connected peers.
+    pub peers_connected: u32,
+    /// Its rooms; the default one first.
+    pub rooms: Vec<RoomInfo>,
+}
+
+/// One room.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Its identity.
+    pub room: RoomId,
+    /// Its name, for people; empty until its founding message has come.
+    pub name: String,
+    /// Whether commands without `--room` mean this one.
+    pub default: bool,
+    /// Messages held.
+    pub messages: u64,
+    /// Messages that wait for their causal past.
+    pub waiting: u64,
+    /// Live nodes, the root included.
+    pub nodes: u64,
+    /// The hash of the scene: equal where the scene is.
+    pub state_hash: StateHash,
+    /// Ops that had no effect: wrong types, missing nodes, unknown operations.
+    pub ineffective_ops: u64,
+    /// Connected peers that are members.
+    pub peers_connected: u32,
+    /// Why the room accepts no edits, if it does not.
+    pub read_only: Option<String>,
+}
+
+/// One peer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its key.
+    pub peer: PeerKey,
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// Where it is or was, as multiaddrs.
+    pub addresses: Vec<String>,
+    /// How it was found: `mdns`, `rendezvous`, `ticket`, `added`, `inbound`.
+    pub source: String,
+    /// Rooms shared with it.
+    pub rooms: Vec<RoomId>,
+    /// Round-trip time of the last heartbeat, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Since when, in milliseconds, nothing was heard of it.
+    pub silent_ms: Option<u64>,
+    /// Whether, in every shared room, it was last known to hold the same messages.
+    pub in_sync: bool,
+}
+
+/// What became of an edit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Edited {
+    /// The message it became.
+    pub id: Dot,
+    /// Whether this is the answer to an earlier request with the same id.
+    pub repeated: bool,
+    /// Ops that have no effect on the scene as it stands, each with its reason.
+    pub ineffective: Vec<Ineffective>,
+}
+
+/// An op without effect.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ineffective {
+    /// Which of the message's ops, from 0.
+    pub index: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// One node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Its key.
+    pub key: String,
+    /// What it is, such as `Mesh`.
+    pub tag: String,
+    /// Its name; may be empty.
+    pub name: String,
+    /// The key above it; absent from the root.
+    pub parent: Option<String>,
+    /// Live children, in order.
+    pub children: Vec<String>,
+    /// Its properties by path.
+    pub properties: BTreeMap<String, Value>,
+}
+
+/// One message of the log.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Its identity.
+    pub id: Dot,
+    /// 1 + the greatest lamport in its past.
+    pub lamport: u64,
+    /// When its author's clock said it was made, in milliseconds since 1970.
+    pub time_ms: Option<u64>,
+    /// Its description.
+    pub note: Option<String>,
+    /// Whether it is undone.
+    pub undone: bool,
+    /// Whether this daemon made it.
+    pub own: bool,
+    /// Its ops. Operations this version does not know are named `unknown.<code>`.
+    pub ops: Vec<EditOp>,
+}
+
+/// What a subscriber is told.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A message became part of the replica, here or from a peer.
+    Message {
+        /// The message.
+        message: LogEntry,
+        /// What the scene shows now where the message changed it.
+        changes: Vec<Change>,
+    },
+    /// Events were dropped because the subscriber was slow: read the scene again.
+    Lagged {
+        /// How many.
+        dropped: u64,
+    },
+}
+
+/// One thing the scene shows differently.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A property has this value now; none where it is gone.
+    Property {
+        /// The node.
+        key: String,
+        /// The property.
+        path: String,
+        /// Its value.
+        value: Option<Value>,
+    },
+    /// A node is new, or stands elsewhere.
+    Node {
+        /// The node.
+        key: String,
+        /// What it is.
+        tag: String,
+        /// Its name.
+        name: String,
+        /// The key above it.
+        parent: Option<String>,
+    },
+    /// A node is gone.
+    Removed {
+        /// The node.
+        key: String,
+    },
+}
+
+/// Why something was not done. `message` says what, `hint` what to do next.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What kind of reason.
+    pub code: Code,
+    /// What was wrong, in a sentence without a full stop.
+    pub message: String,
+    /// What to do next, where there is something.
+    #[serde(default)]
+    pub hint: Option<String>,
+}
+
+impl ApiError {
+    /// An error without a hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same error with what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// The kinds of reasons; the list is closed per [`PROTOCOL`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The frame or the request makes no sense.
+    BadRequest,
+    /// The two sides speak different protocols.
+    Version,
+    /// No such operation.
+    UnknownOperation,
+    /// An argument has the wrong shape.
+    BadArgument,
+    /// No such node, property, message or room.
+    NotFound,
+    /// More than one thing goes by that name.
+    Ambiguous,
+    /// A limit is exceeded; the message names it.
+    TooLarge,
+    /// Too much is under way; try again.
+    Busy,
+    /// The room accepts no edits now.
+    ReadOnly,
+    /// The edit is part of the replica, but not on the disk.
+    NotDurable,
+    /// The edit is kept, but not as many peers have it as were asked for.
+    NoPeer,
+    /// It took too long.
+    Timeout,
+    /// The ticket is no ticket.
+    BadTicket,
+    /// The daemon is stopping.
+    Stopping,
+    /// A fault of the daemon's.
+    Internal,
+}

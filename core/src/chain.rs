@@ -1,0 +1,130 @@
+//! The hash chain of an actor's messages, and the signatures that vouch for it.
+//!
+//! One signature over a link vouches for every message before it, so a run of messages costs one check.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+
+use crate::id::{Actor, PeerKey, RoomId};
+use crate::message::SHORT_LINK_BYTES;
+
+/// What a signature over a link signs, before the link: no other protocol's signature can be taken for one.
+const SIGNED_PREFIX: &[u8; 12] = b"rtc run v1\0\0";
+
+/// A message's place in its actor's chain: BLAKE3, keyed by the link before, of the canonical bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Link(pub [u8; 32]);
+
+impl Link {
+    /// What an actor's first message hangs on: bound to format, room and actor, so nothing replays elsewhere.
+    pub fn origin(room: &RoomId, actor: &Actor) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 message chain v1");
+        hasher.update(&room.0).update(&actor.0);
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The link of the message whose canonical bytes follow this one.
+    #[must_use]
+    pub fn next(&self, message: &[u8]) -> Self {
+        Self(*blake3::keyed_hash(&self.0, message).as_bytes())
+    }
+
+    /// The bytes a clock entry carries.
+    pub fn short(&self) -> [u8; SHORT_LINK_BYTES] {
+        let mut short = [0; SHORT_LINK_BYTES];
+        short.copy_from_slice(&self.0[..SHORT_LINK_BYTES]);
+        short
+    }
+
+    fn signed_bytes(&self) -> [u8; 44] {
+        let mut bytes = [0; 44];
+        bytes[..12].copy_from_slice(SIGNED_PREFIX);
+        bytes[12..].copy_from_slice(&self.0);
+        bytes
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", HEXLOWER.encode(&self.0[..8]))
+    }
+}
+
+/// An Ed25519 signature over a link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Signature(pub [u8; 64]);
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({}…)", HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
+/// Signs and verifies links. A seam: the simulator may put something cheaper behind it.
+pub trait Keys: Send {
+    /// The key signatures are made with.
+    fn public(&self) -> PeerKey;
+    /// Signs `link`.
+    fn sign(&self, link: &Link) -> Signature;
+    /// Whether `signature` over `link` was made with `key`.
+    fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool;
+}
+
+/// The real thing: Ed25519 as in RFC 8032, verified strictly, so that every replica gives one verdict.
+pub struct Ed25519(SigningKey);
+
+impl Ed25519 {
+    /// The key pair of a 32-byte seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+}
+
+impl fmt::Debug for Ed25519 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ed25519({})", self.public())
+    }
+}
+
+impl Keys for Ed25519 {
+    fn public(&self) -> PeerKey {
+        PeerKey(self.0.verifying_key().to_bytes())
+    }
+
+    fn sign(&self, link: &Link) -> Signature {
+        Signature(self.0.sign(&link.signed_bytes()).to_bytes())
+    }
+
+    fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool {
+        VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+            let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+            key.verify_strict(&link.signed_bytes(), &signature).is_ok()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_vouches_for_one_link_and_one_key() {
+        let keys = Ed25519::from_seed(&[1; 32]);
+        let link = Link::origin(&RoomId([2; 32]), &Actor::new(keys.public(), 3)).next(b"message");
+        let signature = keys.sign(&link);
+        assert!(keys.verify(&keys.public(), &link, &signature));
+        assert!(!keys.verify(&keys.public(), &link.next(b"another"), &signature));
+        assert!(!keys.verify(&Ed25519::from_seed(&[2; 32]).public(), &link, &signature));
+    }
+
+    #[test]
+    fn chains_of_different_rooms_and_actors_never_meet() {
+        let actor = Actor::from_name("a");
+        let here = Link::origin(&RoomId([1; 32]), &actor);
+        assert_ne!(here, Link::origin(&RoomId([2; 32]), &actor));
+        assert_ne!(here, Link::origin(&RoomId([1; 32]), &Actor::from_name("b")));
+        assert_ne!(here.next(b"x"), here.next(b"y"));
+    }
+}

@@ -1,0 +1,16 @@
+//! The replica, the sync protocol and the local API of rtc, as state machines.
+//!
+//! Nothing here reads a clock, a disk, a socket or a source of randomness: all of these are arguments. The same
+//! messages therefore give the same scene on every machine, bit for bit.
+
+pub mod api;
+pub mod canonical;
+pub mod chain;
+pub mod clock;
+pub mod id;
+pub mod limits;
+pub mod message;
+pub mod op;
+pub mod store;
+pub mod ticket;
+pub mod value;

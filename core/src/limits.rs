@@ -1,0 +1,55 @@
+//! Every limit of the engine and the protocol, each with its reason. What exceeds one gets an error that names it.
+
+/// One message as canonical bytes; larger values belong into blobs.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Ops one message may hold: a commit is an edit, not an import.
+pub const MESSAGE_OPS_MAX: usize = 1024;
+/// Actors one message's clock may advance: a daemon that saw more new writers at once commits in steps.
+pub const CLOCK_ENTRIES_MAX: usize = 1024;
+/// Bytes of a node key.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of a property path.
+pub const PATH_BYTES_MAX: usize = 256;
+/// Nesting of one value: decoders recurse, and a stack is finite.
+pub const VALUE_DEPTH_MAX: usize = 32;
+/// Bytes of a client's request id.
+pub const REQUEST_BYTES_MAX: usize = 64;
+/// Bytes of a commit's description.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// Lamport times stay exact in JavaScript (2^53 - 1).
+pub const LAMPORT_MAX: u64 = (1 << 53) - 1;
+/// Components of a sibling's place: each insertion into the same gap can add one.
+pub const PLACE_COMPONENTS_MAX: usize = 256;
+
+/// Messages one signature may vouch for: one live frame.
+pub const RUN_MESSAGES_MAX: usize = 64;
+
+/// Messages that wait for their causal past, per room; what does not fit is dropped and fetched again.
+pub const WAITING_MESSAGES_MAX: usize = 4096;
+/// Bytes of messages that wait for their causal past, per room.
+pub const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// One frame between peers, reassembled; bounds what a peer can make us hold.
+pub const FRAME_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// One piece of a frame on the wire: a live frame waits for at most one of these.
+pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// Backlog bytes a peer may send before we grant more: two round trips of a LAN at full speed.
+pub const CREDIT_BYTES: usize = 256 * 1024;
+/// Rooms one connection may open.
+pub const LINK_ROOMS_MAX: usize = 1024;
+
+/// Heartbeats between connected peers.
+pub const HEARTBEAT_MS: u64 = 500;
+/// A peer may be silent this long: two lost heartbeats and a margin.
+pub const SILENCE_MS: u64 = 1_500;
+
+/// One frame on the local socket, either way.
+pub const API_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Events that wait for one slow subscriber before it is told that it lagged.
+pub const SUBSCRIBER_EVENTS_MAX: usize = 10_000;
+/// Subscriptions of one session.
+pub const SUBSCRIPTIONS_MAX: usize = 64;
+/// Sessions on the local socket.
+pub const SESSIONS_MAX: usize = 256;
+/// Requests of one session that may be under way at once.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 1024;

@@ -1,0 +1,180 @@
+//! The atomic batch of ops one commit makes, and its canonical bytes.
+
+use crate::canonical::{DecodeError, Reader, Writer};
+use crate::id::{Actor, Dot};
+use crate::limits::{
+    CLOCK_ENTRIES_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
+};
+use crate::op::Op;
+
+/// The format this code writes; the first item of every message.
+const VERSION: u64 = 1;
+/// Bytes of a link that a clock entry carries.
+pub const SHORT_LINK_BYTES: usize = 16;
+
+/// What one commit makes: it travels, is stored and is undone as one.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Message {
+    /// Who made it. Not part of the bytes: the chain they hang on names the actor.
+    pub actor: Actor,
+    /// Its number among the actor's messages, from 1.
+    pub seq: u64,
+    /// 1 + the greatest lamport in its causal past.
+    pub lamport: u64,
+    /// The heads of other actors that its author has newly seen since the message before, in actor order.
+    pub clock: Vec<Head>,
+    /// When the author's clock said it was made, in milliseconds since 1970; for people only, it orders nothing.
+    pub time_ms: Option<u64>,
+    /// The client's request id: of several messages of one key with the same, the least in order counts.
+    pub request: Option<String>,
+    /// The author's description.
+    pub note: Option<String>,
+    /// The steps, in order.
+    pub ops: Vec<Op>,
+}
+
+/// The newest message of one actor that another had seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Head {
+    /// Whose message.
+    pub actor: Actor,
+    /// Its number.
+    pub seq: u64,
+    /// The first bytes of its link: which of two messages with that number, should there be two.
+    pub link: [u8; SHORT_LINK_BYTES],
+}
+
+impl Message {
+    /// The message's identity.
+    pub fn dot(&self) -> Dot {
+        Dot { actor: self.actor, seq: self.seq }
+    }
+
+    /// The canonical bytes: `[1, seq, lamport, [[actor, seq, link]…], time_ms, request, note, [op…]]`.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        writer.array(8).uint(VERSION).uint(self.seq).uint(self.lamport).array(self.clock.len());
+        for head in &self.clock {
+            writer.array(3).bytes(&head.actor.0).uint(head.seq).bytes(&head.link);
+        }
+        writer.uint_or_null(self.time_ms);
+        writer.text_or_null(self.request.as_deref()).text_or_null(self.note.as_deref());
+        writer.array(self.ops.len());
+        for op in &self.ops {
+            op.encode(&mut writer);
+        }
+        writer.finish()
+    }
+
+    /// Reads the canonical bytes of a message by `actor`. Everything that must hold of one message by itself does
+    /// afterwards; whether it fits its actor's chain and its past is for admission to say.
+    pub fn decode(actor: Actor, bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(too_long("message", bytes.len(), MESSAGE_BYTES_MAX));
+        }
+        let mut reader = Reader::new(bytes);
+        reader.array_of(8, "a message")?;
+        if reader.uint()? != VERSION {
+            return Err(DecodeError::Unexpected { expected: "message format 1", offset: 1 });
+        }
+        let message = Self {
+            actor,
+            seq: reader.uint()?,
+            lamport: reader.uint()?,
+            clock: decode_clock(&mut reader)?,
+            time_ms: reader.uint_or_null()?,
+            request: reader.text_or_null(REQUEST_BYTES_MAX, "request id")?,
+            note: reader.text_or_null(NOTE_BYTES_MAX, "description")?,
+            ops: {
+                let len = reader.array(MESSAGE_OPS_MAX, "ops")?;
+                (0..len).map(|_| Op::decode(&mut reader)).collect::<Result<_, _>>()?
+            },
+        };
+        reader.finish()?;
+        if message.lamport > LAMPORT_MAX {
+            return Err(DecodeError::Unexpected { expected: "a lamport time below 2^53", offset: 1 });
+        }
+        let ordered = message.clock.windows(2).all(|pair| pair[0].actor < pair[1].actor);
+        let others = message.clock.iter().all(|head| head.actor != actor && head.seq > 0);
+        if !ordered || !others || message.seq == 0 || message.encode() != bytes {
+            return Err(DecodeError::NotCanonical);
+        }
+        Ok(message)
+    }
+}
+
+fn decode_clock(reader: &mut Reader<'_>) -> Result<Vec<Head>, DecodeError> {
+    let len = reader.array(CLOCK_ENTRIES_MAX, "clock entries")?;
+    (0..len)
+        .map(|_| {
+            reader.array_of(3, "a clock entry")?;
+            Ok(Head { actor: Actor(reader.bytes_of()?), seq: reader.uint()?, link: reader.bytes_of()? })
+        })
+        .collect()
+}
+
+fn too_long(what: &'static str, found: usize, limit: usize) -> DecodeError {
+    DecodeError::TooLong { what, found, limit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::OpCode;
+    use crate::value::Value;
+
+    fn message() -> Message {
+        Message {
+            actor: Actor::from_name("a"),
+            seq: 3,
+            lamport: 7,
+            clock: vec![Head { actor: Actor::from_name("b"), seq: 2, link: [9; 16] }],
+            time_ms: Some(1_700_000_000_000),
+            request: None,
+            note: Some("moved".into()),
+            ops: vec![Op {
+                code: OpCode(0x0401),
+                key: "cube-1".into(),
+                path: Some("transform.position".into()),
+                value: Value::numbers(&[1.0, 0.5, -2.0]).unwrap(),
+                options: Default::default(),
+            }],
+        }
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let message = message();
+        assert_eq!(Message::decode(message.actor, &message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_an_error_or_another_message() {
+        let message = message();
+        let bytes = message.encode();
+        for cut in 0..bytes.len() {
+            assert!(Message::decode(message.actor, &bytes[..cut]).is_err());
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(Message::decode(message.actor, &flipped), Ok(message.clone()), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        let mut message = message();
+        message.clock.push(Head { actor: Actor::from_name("a"), seq: 1, link: [0; 16] });
+        assert_eq!(Message::decode(message.actor, &message.encode()), Err(DecodeError::NotCanonical));
+        message.clock.clear();
+        message.ops[0].value = Value::Null;
+        let mut bytes = message.encode();
+        // The op with an explicit null where a shorter array says the same.
+        let op = bytes.len() - (1 + "transform.position".len()) - (1 + "cube-1".len()) - 3 - 1;
+        assert_eq!(bytes[op], 0x83);
+        bytes[op] = 0x84;
+        bytes.push(0xf6);
+        assert_eq!(Message::decode(message.actor, &bytes), Err(DecodeError::NotCanonical));
+    }
+}
