@@ -20,7 +20,7 @@ use crate::founding::Founding;
 use crate::id::{Dot, PeerKey};
 use crate::message::Message;
 use crate::room;
-use crate::sync::{Lane, LinkId, Now};
+use crate::sync::{Lane, LinkFrame, LinkId, Now};
 use crate::switchboard::{Input, Output};
 use crate::ticket::Secret;
 
@@ -352,13 +352,21 @@ impl Universe {
         let ends = self.wires.iter().find(|(_, wire)| wire.ends.contains(&(from, link)));
         let Some((&pair, wire)) = ends else { return };
         let (to, to_link) = *wire.ends.iter().find(|(peer, _)| *peer != from).expect("a wire has two ends");
-        if self.cut.contains(&pair) || self.random.per_mille(self.faults.drop_per_mille) {
+        if self.cut.contains(&pair) {
             return;
         }
-        let copies = 1 + u64::from(self.random.per_mille(self.faults.duplicate_per_mille));
+        // What concerns the connection itself comes as a stream delivers it; rooms must bear worse.
+        let faults = match LinkFrame::decode(&bytes) {
+            Ok(Some(LinkFrame::Room { .. })) => self.faults,
+            _ => Faults { delay_ms_max: self.faults.delay_ms_max, ..Faults::default() },
+        };
+        if self.random.per_mille(faults.drop_per_mille) {
+            return;
+        }
+        let copies = 1 + u64::from(self.random.per_mille(faults.duplicate_per_mille));
         for _ in 0..copies {
-            let mut us = self.now.monotonic_us + 100 + self.random.below(self.faults.delay_ms_max * 1000);
-            if !self.faults.reorder {
+            let mut us = self.now.monotonic_us + 100 + self.random.below(faults.delay_ms_max * 1000);
+            if !faults.reorder {
                 let last = self.arrivals.entry((to_link, lane)).or_insert(0);
                 us = us.max(*last);
                 *last = us;
@@ -378,7 +386,7 @@ impl Universe {
             if peer.journal().len() != messages.len() {
                 return Err(format!("peer {index} holds {} of {} messages", peer.journal().len(), messages.len()));
             }
-            if state != naive.state_hash() {
+            if state != naive.scene.hash() {
                 return Err(format!("peer {index} does not show the naive fold's scene"));
             }
             acknowledged += peer.acknowledged().len() as u64;

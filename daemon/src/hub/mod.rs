@@ -8,8 +8,9 @@ mod link;
 mod request;
 mod room;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtc_core::api::{Answer, ApiError, Code, Reply};
@@ -18,7 +19,6 @@ use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::room;
 use rtc_core::switchboard::{Input, Output, Switchboard};
 use rtc_core::sync::{LinkId, Now};
-use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::net::{LinkSender, NetEvent, NetHandle};
@@ -90,6 +90,8 @@ pub(crate) struct Hub {
     /// Calls whose answer a room owes.
     calls: BTreeMap<u64, Call>,
     calls_made: u64,
+    /// Rooms with commits that are not signed yet.
+    edited: BTreeSet<RoomId>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
     about: watch::Receiver<About>,
@@ -159,6 +161,7 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
         links: BTreeMap::new(),
         calls: BTreeMap::new(),
         calls_made: 0,
+        edited: BTreeSet::new(),
         watches: Vec::new(),
         joins: Vec::new(),
         about,
@@ -210,14 +213,14 @@ impl Hub {
 
     /// Signs and tells what was committed.
     fn flush(&mut self) {
-        for room in self.board.rooms().collect::<Vec<_>>() {
+        for room in std::mem::take(&mut self.edited) {
             self.input(Input::Room { room, input: room::Input::Flush });
         }
     }
 
     /// Gives the switchboard an input and carries out what comes of it, in order.
     fn input(&mut self, input: Input) {
-        let mut inputs = std::collections::VecDeque::from([input]);
+        let mut inputs = VecDeque::from([input]);
         let mut outputs = Vec::new();
         while let Some(input) = inputs.pop_front() {
             self.board.handle(input, self.clock.now(), &mut outputs);

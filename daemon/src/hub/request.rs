@@ -67,7 +67,7 @@ impl Hub {
     fn edit(&mut self, call: Call, edit: Edit) {
         match self.room_named(edit.room.as_deref()) {
             Ok(room) => {
-                let token = self.owe(call);
+                let token = self.owe(call, room);
                 self.input(Input::Room { room, input: room::Input::Edit { token, edit } });
             }
             Err(error) => call.answer(Err(error)),
@@ -77,15 +77,16 @@ impl Hub {
     fn undo(&mut self, call: Call, undo: Undo, redo: bool) {
         match self.room_named(undo.room.as_deref()) {
             Ok(room) => {
-                let token = self.owe(call);
+                let token = self.owe(call, room);
                 self.input(Input::Room { room, input: room::Input::Undo { token, undo, redo } });
             }
             Err(error) => call.answer(Err(error)),
         }
     }
 
-    /// Remembers whom to answer when the room does.
-    fn owe(&mut self, call: Call) -> u64 {
+    /// Remembers whom to answer when the room does, and that it has something to sign by then.
+    fn owe(&mut self, call: Call, room: RoomId) -> u64 {
+        self.edited.insert(room);
         self.calls_made += 1;
         self.calls.insert(self.calls_made, call);
         self.calls_made
