@@ -2,4 +2,4 @@
 
 pub mod places;
 
-pub use places::Places;
+pub use places::{PlaceError, Places};
