@@ -251,12 +251,10 @@ fn fitting(path: PathBuf) -> Result<PathBuf, PlaceError> {
 /// Whether what is written below `path` is gone after a reboot, whatever happens: tmpfs or ramfs.
 #[cfg(target_os = "linux")]
 pub fn is_volatile(path: &Path) -> bool {
+    use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
     /// What `statfs` says of a ramfs (linux/magic.h).
-    const RAMFS_MAGIC: i64 = 0x8584_58f6;
-    nix::sys::statfs::statfs(path).is_ok_and(|found| {
-        let kind = found.filesystem_type();
-        kind == nix::sys::statfs::TMPFS_MAGIC || i64::from(kind.0) == RAMFS_MAGIC
-    })
+    const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
+    statfs(path).is_ok_and(|found| [TMPFS_MAGIC, RAMFS_MAGIC].contains(&found.filesystem_type()))
 }
 
 /// Whether what is written below `path` is gone after a reboot, whatever happens. Unknown here, so no.
