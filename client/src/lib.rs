@@ -12,4 +12,4 @@ pub mod retry;
 
 pub use connection::{Client, Replies};
 pub use error::ClientError;
-pub use places::Places;
+pub use places::{PlaceError, Places};
