@@ -94,6 +94,12 @@ impl Places {
         Surroundings::of_this_process().places()
     }
 
+    /// The places of a daemon whose `RTC_HOME` is `home`, whatever this process's is.
+    pub fn of_home(home: &Path) -> Result<Self, PlaceError> {
+        let here = Surroundings::of_this_process();
+        Surroundings { home: Some(home.as_os_str().to_owned()), ..here }.places()
+    }
+
     /// Makes every directory that is missing, and checks that each is the user's alone.
     ///
     /// The data directory may be a link the user made; what lies in shared places may not.
