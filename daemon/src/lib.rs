@@ -4,5 +4,6 @@ pub mod durable;
 pub mod identity;
 pub mod lock;
 pub mod number;
+pub mod socket;
 pub mod state;
 pub mod store;
