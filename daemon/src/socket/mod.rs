@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use caller::Caller;
+pub use session::AGENT;
 pub use unix::{BindError, Listener};
 
 /// When the system has no descriptors left, accepting again at once would only heat the processor.

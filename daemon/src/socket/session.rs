@@ -17,7 +17,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The program and version this daemon calls itself.
-pub(super) const AGENT: &str = concat!("rtcd ", env!("CARGO_PKG_VERSION"));
+pub const AGENT: &str = concat!("rtcd ", env!("CARGO_PKG_VERSION"));
 
 /// Why no more requests are read.
 enum End {
@@ -116,20 +116,20 @@ async fn read_requests(
                 }
             }
             // The frame was whole, so the next one begins where it should.
-            Err(answer) => caller.answer(vec![answer]),
+            Err(answer) => caller.answer(vec![*answer]),
         }
     }
 }
 
 /// Decodes a request, or says what is wrong with it to whom it may concern.
-fn request(bytes: &[u8]) -> Result<Request, Answer> {
+fn request(bytes: &[u8]) -> Result<Request, Box<Answer>> {
     #[derive(Deserialize)]
     struct Addressed {
         id: u64,
     }
     frame::decode(bytes).map_err(|error| {
         let id = frame::decode(bytes).map_or(0, |Addressed { id }| id);
-        Answer { id, more: false, result: Err(bad_request(&error)) }
+        Box::new(Answer { id, more: false, result: Err(bad_request(&error)) })
     })
 }
 
