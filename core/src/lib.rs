@@ -11,6 +11,7 @@ pub mod id;
 pub mod limits;
 pub mod message;
 pub mod op;
+pub mod place;
 pub mod store;
 pub mod ticket;
 pub mod value;
