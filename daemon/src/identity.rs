@@ -1,0 +1,224 @@
+//! Who this daemon is: an Ed25519 key made at the first start, and never again.
+//!
+//! A damaged or exposed identity is an error somebody must look at; it is never silently replaced, since a new key is
+//! a new peer that belongs to no room.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rtc_core::chain::{Ed25519, Keys};
+use rtc_core::id::PeerKey;
+use zeroize::Zeroizing;
+
+use crate::durable;
+
+/// What the file begins with: its format.
+const MAGIC: &[u8; 8] = b"rtc-key1";
+const SEED_BYTES: usize = 32;
+const CHECKSUM_BYTES: usize = 8;
+const FILE_BYTES: usize = MAGIC.len() + SEED_BYTES + CHECKSUM_BYTES;
+
+/// The daemon's key pair.
+pub struct Identity {
+    seed: Zeroizing<[u8; SEED_BYTES]>,
+    key: PeerKey,
+}
+
+/// Why there is no identity to start with.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Somebody else may read or write it.
+    #[error("{0} is open to others (mode {mode:03o}), so its key may be known; if it is not, run: chmod 600 {0}", path.display())]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is somebody else's.
+    #[error("{} belongs to user {owner}", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// Its owner's uid.
+        owner: u32,
+    },
+    /// It is not what was written.
+    #[error("{} is damaged; restore it from a backup, or move it away to become a new peer", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system gives no randomness.
+    #[error("no randomness for a new key: {0}")]
+    NoRandomness(getrandom::Error),
+    /// The system refused.
+    #[error("cannot use {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Identity {
+    /// The identity in the file `path`, which is made, durably, where there is none.
+    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+        match File::open(path) {
+            Ok(file) => Self::load(path, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
+            Err(error) => Err(IdentityError::Io { path: path.to_owned(), error }),
+        }
+    }
+
+    /// The public key: what peers know this daemon by.
+    pub fn key(&self) -> PeerKey {
+        self.key
+    }
+
+    /// The secret. It goes to the transport and nowhere else.
+    pub fn seed(&self) -> &[u8; SEED_BYTES] {
+        &self.seed
+    }
+
+    /// What signs for this key.
+    pub fn keys(&self) -> Ed25519 {
+        Ed25519::from_seed(&self.seed)
+    }
+
+    fn load(path: &Path, mut file: File) -> Result<Self, IdentityError> {
+        let failed = |error| IdentityError::Io { path: path.to_owned(), error };
+        check_private(path, &file.metadata().map_err(failed)?)?;
+        // One byte more than it may have, so that a longer file shows.
+        let mut bytes = Zeroizing::new([0; FILE_BYTES + 1]);
+        let mut len = 0;
+        while len < bytes.len() {
+            match file.read(&mut bytes[len..]).map_err(failed)? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        let seed = decode(&bytes[..len]).ok_or_else(|| IdentityError::Damaged { path: path.to_owned() })?;
+        Ok(Self::of_seed(seed))
+    }
+
+    fn create(path: &Path) -> Result<Self, IdentityError> {
+        let mut seed = Zeroizing::new([0; SEED_BYTES]);
+        getrandom::fill(&mut *seed).map_err(IdentityError::NoRandomness)?;
+        durable::create(path, &*encode(&seed))
+            .map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+        Ok(Self::of_seed(seed))
+    }
+
+    fn of_seed(seed: Zeroizing<[u8; SEED_BYTES]>) -> Self {
+        let key = Ed25519::from_seed(&seed).public();
+        Self { seed, key }
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.key)
+    }
+}
+
+fn check_private(path: &Path, found: &fs::Metadata) -> Result<(), IdentityError> {
+    let owner = found.uid();
+    if owner != nix::unistd::geteuid().as_raw() {
+        return Err(IdentityError::NotOurs { path: path.to_owned(), owner });
+    }
+    let mode = found.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(IdentityError::OpenToOthers { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn encode(seed: &[u8; SEED_BYTES]) -> Zeroizing<[u8; FILE_BYTES]> {
+    let mut bytes = Zeroizing::new([0; FILE_BYTES]);
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..40].copy_from_slice(seed);
+    bytes[40..].copy_from_slice(&checksum(seed));
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Zeroizing<[u8; SEED_BYTES]>> {
+    let bytes: &[u8; FILE_BYTES] = bytes.try_into().ok()?;
+    let mut seed = Zeroizing::new([0; SEED_BYTES]);
+    seed.copy_from_slice(&bytes[8..40]);
+    (bytes[..8] == *MAGIC && bytes[40..] == checksum(&seed)).then_some(seed)
+}
+
+fn checksum(seed: &[u8; SEED_BYTES]) -> [u8; CHECKSUM_BYTES] {
+    let hash = blake3::derive_key("rtc 2026 identity file checksum v1", seed);
+    let mut checksum = [0; CHECKSUM_BYTES];
+    checksum.copy_from_slice(&hash[..CHECKSUM_BYTES]);
+    checksum
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn with_file(check: impl FnOnce(&Path)) {
+        let dir = tempfile::tempdir().unwrap();
+        check(&dir.path().join("identity"));
+    }
+
+    #[test]
+    fn the_key_of_the_first_start_is_the_key_of_every_start() {
+        with_file(|path| {
+            let first = Identity::load_or_create(path).unwrap();
+            assert_eq!(Identity::load_or_create(path).unwrap().key(), first.key());
+            assert_eq!(first.keys().public(), first.key());
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o600);
+        });
+    }
+
+    #[test]
+    fn a_key_others_may_read_is_refused() {
+        with_file(|path| {
+            Identity::load_or_create(path).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+            let refused = Identity::load_or_create(path).unwrap_err();
+            assert!(matches!(refused, IdentityError::OpenToOthers { mode: 0o640, .. }));
+        });
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_damage_and_nothing_is_replaced() {
+        with_file(|path| {
+            Identity::load_or_create(path).unwrap();
+            let whole = fs::read(path).unwrap();
+            let check = |bytes: &[u8]| {
+                fs::write(path, bytes).unwrap();
+                let refused = Identity::load_or_create(path).unwrap_err();
+                assert!(matches!(refused, IdentityError::Damaged { .. }));
+                assert_eq!(fs::read(path).unwrap(), bytes);
+            };
+            for cut in 0..whole.len() {
+                check(&whole[..cut]);
+            }
+            for bit in 0..whole.len() * 8 {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                check(&flipped);
+            }
+            check(&[&whole[..], b"\n"].concat());
+        });
+    }
+
+    #[test]
+    fn printing_an_identity_keeps_its_secret() {
+        with_file(|path| {
+            let identity = Identity::load_or_create(path).unwrap();
+            assert_eq!(format!("{identity:?}"), format!("Identity({})", identity.key()));
+        });
+    }
+}

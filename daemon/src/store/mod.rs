@@ -1,0 +1,8 @@
+//! Rooms at rest: one SQLite file each, and the one thread that writes them all.
+
+pub mod schema;
+pub mod sqlite;
+pub mod thread;
+
+pub use sqlite::SqliteStore;
+pub use thread::{Done, Job, StoreThread};

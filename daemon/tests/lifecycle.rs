@@ -1,0 +1,3 @@
+//! Tests over daemons that are processes.
+
+fn main() {}
