@@ -1,5 +1,7 @@
 //! The command line: what can be said, in one declaration from which help, completions and docs/cli.md follow.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 
 use crate::command;
@@ -84,6 +86,16 @@ pub enum Command {
     Stop(command::stop::Args),
     /// Print completions for a shell
     Completions(command::completions::Args),
+}
+
+/// Understands a command line, the program's name first.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = Cli::try_parse_from(&args)?;
+    match &cli.command {
+        Command::Edit(edit) => Cli::try_parse_from(command::edit::rearrange(&args, &edit.words)?),
+        _ => Ok(cli),
+    }
 }
 
 #[cfg(test)]

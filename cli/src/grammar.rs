@@ -7,12 +7,10 @@
 use std::collections::BTreeMap;
 
 use rtc_core::api::EditOp;
+use rtc_core::op::{OpCode, Row, Shape, nearest_name};
 use rtc_core::value::Value;
 
-use crate::table::{self, Argument, Row};
-
-/// Named arguments of node operations that are texts as they stand; any other word names a property.
-const NODE_TEXTS: [&str; 5] = ["tag", "name", "parent", "before", "after"];
+use crate::table::{self, Argument};
 
 /// Words that are no edit.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -25,8 +23,8 @@ pub enum GrammarError {
     UnknownOperation {
         /// What was given.
         name: String,
-        /// The name that is most like it.
-        nearest: String,
+        /// The name that was probably meant.
+        nearest: Option<&'static str>,
     },
     /// A property operation without a property.
     #[error("{operation} needs the path of a property")]
@@ -76,7 +74,8 @@ impl GrammarError {
                 "for example: rtc edit cube-1 vector3.add transform.position 1 0 0".to_owned()
             }
             Self::UnknownOperation { nearest, .. } => {
-                format!("did you mean {nearest}? `rtc ops` lists all operations")
+                let meant = nearest.map(|nearest| format!("did you mean {nearest}? ")).unwrap_or_default();
+                meant + "`rtc ops` lists all operations"
             }
             Self::NoPath { operation }
             | Self::Value { operation, .. }
@@ -99,25 +98,22 @@ fn parse_edit(words: &[String]) -> Result<EditOp, GrammarError> {
     let [key, otype, rest @ ..] = words.as_slice() else {
         return Err(GrammarError::Incomplete(words.iter().map(|&word| word.to_owned()).collect()));
     };
-    let row = table::find(otype).ok_or_else(|| GrammarError::UnknownOperation {
+    let row = OpCode::named(otype).and_then(OpCode::row).ok_or_else(|| GrammarError::UnknownOperation {
         name: (*otype).to_owned(),
-        nearest: table::nearest(otype).to_owned(),
+        nearest: nearest_name(otype),
     })?;
-    let mut edit = EditOp { otype: row.name().to_owned(), key: (*key).to_owned(), ..EditOp::default() };
-    match row.argument() {
-        Argument::Node => parse_assignments(&row, rest, &mut edit)?,
-        Argument::Meta => {
-            // What these name is a message; whatever stands in the node's place is not looked at.
-            edit.key.clear();
-            parse_assignments(&row, rest, &mut edit)?;
-        }
+    // What a meta operation names is a message; whatever stands in the node's place is not looked at.
+    let key = if table::has_node(row) { (*key).to_owned() } else { String::new() };
+    let mut edit = EditOp { otype: row.name.to_owned(), key, ..EditOp::default() };
+    match table::argument(row.argument) {
+        Argument::Assignments => parse_assignments(row, rest, &mut edit)?,
         Argument::Number
         | Argument::Truth
         | Argument::Text
         | Argument::Numbers(_)
         | Argument::List
         | Argument::Map
-        | Argument::Any => parse_property_edit(&row, rest, &mut edit)?,
+        | Argument::Any => parse_property_edit(row, rest, &mut edit)?,
     }
     Ok(edit)
 }
@@ -134,19 +130,16 @@ fn parse_assignments(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(),
     let mut properties = BTreeMap::new();
     for word in words {
         let (name, text) = word.split_once('=').ok_or_else(|| GrammarError::NotAnAssignment {
-            operation: row.name().to_owned(),
+            operation: row.name.to_owned(),
             word: (*word).to_owned(),
         })?;
-        let is_text = NODE_TEXTS.contains(&name) || name == "target";
-        let (into, value) = if row.takes_option(name) {
-            (&mut edit.options, if is_text { text.into() } else { any(text) })
-        } else if row.takes_properties() {
-            (&mut properties, any(text))
-        } else {
-            return Err(GrammarError::UnknownArgument {
-                operation: row.name().to_owned(),
-                name: name.to_owned(),
-            });
+        let (into, value) = match table::option(row, name) {
+            Some(argument) => (&mut edit.options, option_value(argument, text)),
+            None if table::takes_properties(row) => (&mut properties, any(text)),
+            None => {
+                let operation = row.name.to_owned();
+                return Err(GrammarError::UnknownArgument { operation, name: name.to_owned() });
+            }
         };
         if into.insert(name.to_owned(), value).is_some() {
             return Err(GrammarError::Twice { name: name.to_owned() });
@@ -160,18 +153,16 @@ fn parse_assignments(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(),
 
 fn parse_property_edit(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(), GrammarError> {
     let [path, words @ ..] = words else {
-        return Err(GrammarError::NoPath { operation: row.name().to_owned() });
+        return Err(GrammarError::NoPath { operation: row.name.to_owned() });
     };
     edit.path = Some((*path).to_owned());
     let (value, options) = words.split_at(value_words(row, words));
     edit.value = Some(parse_value(row, value)?);
     for word in options {
-        let Some((name, text)) = option_of(row, word) else {
+        let Some((name, argument, text)) = option_of(row, word) else {
             return Err(wrong_value(row, words));
         };
-        // `separator=1` is the text "1": what the row calls a text is one as it stands.
-        let value = if row.option_is_text(name) { text.into() } else { any(text) };
-        if edit.options.insert(name.to_owned(), value).is_some() {
+        if edit.options.insert(name.to_owned(), option_value(argument, text)).is_some() {
             return Err(GrammarError::Twice { name: name.to_owned() });
         }
     }
@@ -180,21 +171,28 @@ fn parse_property_edit(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(
 
 /// How many of `words` are the value: one, where the shape takes one; otherwise all up to the first option.
 fn value_words(row: &Row, words: &[&str]) -> usize {
-    match row.argument() {
+    match table::argument(row.argument) {
         Argument::Number | Argument::Truth | Argument::Text | Argument::Any => words.len().min(1),
-        Argument::Numbers(_) | Argument::List | Argument::Map | Argument::Node | Argument::Meta => {
+        Argument::Numbers(_) | Argument::List | Argument::Map | Argument::Assignments => {
             words.iter().position(|word| option_of(row, word).is_some()).unwrap_or(words.len())
         }
     }
 }
 
-/// The name and text of a word that is one of the row's options.
-fn option_of<'word>(row: &Row, word: &'word str) -> Option<(&'word str, &'word str)> {
-    word.split_once('=').filter(|(name, _)| row.takes_option(name))
+/// The name, the reading and the text of a word that is one of the row's options.
+fn option_of<'word>(row: &Row, word: &'word str) -> Option<(&'word str, Argument, &'word str)> {
+    let (name, text) = word.split_once('=')?;
+    Some((name, table::option(row, name)?, text))
+}
+
+/// `separator=1` is the text "1": what the row calls a text is one as it stands. Anything else that is wrong here the
+/// daemon names.
+fn option_value(argument: Argument, text: &str) -> Value {
+    if argument == Argument::Text { text.into() } else { any(text) }
 }
 
 fn parse_value(row: &Row, words: &[&str]) -> Result<Value, GrammarError> {
-    let value = match (row.argument(), words) {
+    let value = match (table::argument(row.argument), words) {
         (Argument::Number, [word]) => number(word),
         (Argument::Truth, [word]) => word.parse().ok().map(Value::Bool),
         (Argument::Text, [word]) => Some((*word).into()),
@@ -209,14 +207,25 @@ fn parse_value(row: &Row, words: &[&str]) -> Result<Value, GrammarError> {
         (Argument::Map, [_, ..]) => map(words)?,
         (_, _) => None,
     };
-    value.filter(|value| row.accepts(value)).ok_or_else(|| wrong_value(row, words))
+    value.filter(|value| row.argument.check(value).is_ok()).ok_or_else(|| wrong_value(row, words))
 }
 
 fn wrong_value(row: &Row, words: &[&str]) -> GrammarError {
     GrammarError::Value {
-        operation: row.name().to_owned(),
-        expected: row.argument_text(),
+        operation: row.name.to_owned(),
+        expected: expected(row.argument),
         found: if words.is_empty() { "nothing".to_owned() } else { words.join(" ") },
+    }
+}
+
+/// What people are to write for that shape.
+fn expected(shape: Shape) -> String {
+    match shape {
+        Shape::Text => "one text (quote it)".to_owned(),
+        Shape::Numbers(len) => format!("{len} numbers"),
+        Shape::List => "a list, or its elements".to_owned(),
+        Shape::Map => "a map, or key=value words".to_owned(),
+        _ => shape.to_string(),
     }
 }
 
@@ -386,7 +395,7 @@ mod tests {
             ("c number.add x 1e999", "number.add takes a number, found 1e999"),
             ("c number.add x 1 2", "number.add takes a number, found 1 2"),
             ("c boolean.set on yes", "boolean.set takes true or false, found yes"),
-            ("c string.set l two words", "string.set takes one text, found two words"),
+            ("c string.set l two words", "string.set takes one text (quote it), found two words"),
             ("c vector3.add p 1 2", "vector3.add takes 3 numbers, found 1 2"),
             ("c vector3.add p [1,2]", "vector3.add takes 3 numbers, found [1,2]"),
             ("c vector3.add p 1 2 x", "vector3.add takes 3 numbers, found 1 2 x"),

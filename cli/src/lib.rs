@@ -14,6 +14,7 @@ pub mod grammar;
 pub mod graph;
 pub mod launch;
 pub mod output;
+pub mod pipeline;
 pub mod reference;
 pub mod session;
 pub mod short;
@@ -23,9 +24,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
-use clap::Parser;
 
-use crate::args::Cli;
 use crate::failure::Failure;
 use crate::globals::{Color, Globals};
 use crate::output::Output;
@@ -36,18 +35,11 @@ pub use crate::launch::Launcher;
 
 /// Runs the command line `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>, launcher: Launcher) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match args::parse(args) {
         Ok(cli) => cli,
         Err(error) => return clap_exit(&error),
     };
-    let mut globals = cli.globals.clone();
-    if let args::Command::Edit(edit) = &cli.command {
-        // Options may follow an edit's words, where only the grammar can tell them from values.
-        match edit.trailing_options(globals) {
-            Ok(updated) => globals = updated,
-            Err(error) => return clap_exit(&error),
-        }
-    }
+    let globals = cli.globals;
     choose_color(&globals);
     let json = globals.json;
     let session = Session::new(globals, Output::stdout(json), launcher);

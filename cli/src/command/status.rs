@@ -1,8 +1,10 @@
 //! `rtc status`: how the daemon is, which rooms it holds, and whether they are in sync.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rtc_core::api::{Ask, Peer, Reply, Status};
+use serde_json::Value;
 
 use crate::draw::{BOLD, GREEN, RED, RESET};
 use crate::failure::Failure;
@@ -14,12 +16,10 @@ use crate::{age, draw};
 #[command(after_help = "With --json, the object has a numeric `pid`, and `in_sync` for the connected peers together.")]
 pub struct Args {}
 
-/// What `--json` prints: the daemon's status as it is, and its peers.
+/// What `--json` prints besides the daemon's status itself.
 #[derive(serde::Serialize)]
 struct Printed<'a> {
-    pid: u32,
     in_sync: bool,
-    daemon: &'a Status,
     peers: &'a [Peer],
 }
 
@@ -29,13 +29,23 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
     let Reply::Peers(peers) = session.ask(Ask::Peers {}).await? else { return Err(Failure::unexpected()) };
     if session.out.json {
         let in_sync = shared(&peers).all(|peer| peer.in_sync);
-        let printed = Printed { pid: status.pid, in_sync, daemon: &status, peers: &peers };
-        return Ok(session.out.object("rtc.status/1", &printed)?);
+        let body = joined(&*status, &Printed { in_sync, peers: &peers });
+        return Ok(session.out.object("rtc.status/1", &body)?);
     }
     for line in lines(&status, &peers) {
         session.out.line(line)?;
     }
     Ok(())
+}
+
+/// The fields of both.
+fn joined(first: &impl serde::Serialize, second: &impl serde::Serialize) -> BTreeMap<String, Value> {
+    let fields = |body: serde_json::Result<Value>| match body {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) | Err(_) => unreachable!("answers are structs of plain values"),
+    };
+    let both = [fields(serde_json::to_value(first)), fields(serde_json::to_value(second))];
+    both.into_iter().flatten().collect()
 }
 
 /// The connected peers we share a room with.

@@ -1,44 +1,23 @@
 //! `rtc edit -`: a commit for each line, with many under way at once.
 //!
-//! Lines are sent, and their ids printed, in order. A line that is refused is named and the others go on. A connection
-//! that breaks is made again, and what was not answered is sent again as the same edits.
+//! Lines are sent, and their ids printed, in order. A line that the daemon refuses is named and the others go on; after
+//! one that is no edit at all nothing more is read, since what follows is not what its writer meant.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Error, ErrorKind};
 
+use rtc_client::ClientError;
 use rtc_client::connection::IN_FLIGHT_MAX;
-use rtc_client::{ClientError, Replies, retry};
-use rtc_core::api::{Ask, Edited, Reply};
+use rtc_core::api::Edited;
 use rtc_core::limits::API_FRAME_BYTES_MAX;
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::flat;
-use crate::session::{self, Session};
+use crate::pipeline::Pipeline;
+use crate::session::Session;
 
 /// Lines read ahead of what is sent.
 const LINES_AHEAD_MAX: usize = 64;
-/// Connections that may break in a row before an answer came.
-const BREAKS_MAX: u32 = 3;
-
-/// What is under way.
-struct Stream<'session> {
-    session: &'session mut Session,
-    note: Option<String>,
-    /// Commits not answered yet, in the order of their lines.
-    window: VecDeque<Pending>,
-    breaks: u32,
-    /// How the command ends, where a line was refused.
-    failure: Option<Failure>,
-}
-
-/// One commit that is not answered yet.
-struct Pending {
-    line: u64,
-    ask: Ask,
-    /// None where it could not be sent.
-    replies: Option<Replies>,
-}
 
 /// What `--json` prints of a line.
 #[derive(serde::Serialize)]
@@ -50,121 +29,72 @@ struct EditedLine<'a> {
 /// Reads, sends and prints until stdin ends.
 pub(super) async fn run(note: Option<String>, session: &mut Session) -> Result<(), Failure> {
     let mut lines = read_stdin();
-    let mut stream = Stream { session, note, window: VecDeque::new(), breaks: 0, failure: None };
+    let mut pipeline = Pipeline::new(IN_FLIGHT_MAX);
     let (mut number, mut ended) = (0, false);
-    while !ended || !stream.window.is_empty() {
-        let limit = stream.session.globals.edit_timeout();
-        tokio::select! {
-            line = lines.recv(), if !ended && stream.window.len() < IN_FLIGHT_MAX => match line {
-                None => ended = true,
-                Some(line) => {
-                    number += 1;
-                    ended = !stream.take(number, line).await?;
-                }
-            },
-            answer = session::within(limit, answer_of_first(&mut stream.window)),
-                if !stream.window.is_empty() => stream.settle(answer).await?,
-        }
-    }
-    stream.failure.map_or(Ok(()), Err)
-}
-
-/// The answer to the oldest commit. Taking part of it back loses nothing: answers stay queued until taken.
-async fn answer_of_first(window: &mut VecDeque<Pending>) -> Result<Edited, ClientError> {
-    let broken = || ClientError::Broken("it ended before the answer".to_owned());
-    let replies = window.front_mut().and_then(|pending| pending.replies.as_mut()).ok_or_else(broken)?;
-    match replies.next().await {
-        Some(Ok(Reply::Edited(edited))) => Ok(edited),
-        Some(Ok(_)) => Err(ClientError::Unexpected("another kind of reply")),
-        Some(Err(error)) => Err(error),
-        None => Err(broken()),
-    }
-}
-
-impl Stream<'_> {
-    /// Sends a line. False where it is no edit: what follows is then not what its writer meant, and is not read.
-    async fn take(&mut self, line: u64, text: std::io::Result<String>) -> Result<bool, Failure> {
-        let text = text.map_err(|error| named(line, Failure::file("stdin", &error)))?;
-        if text.trim().is_empty() {
-            return Ok(true);
-        }
-        let ops = match flat::parse(&text) {
-            Ok(ops) => ops,
-            Err(error) => {
-                let hint = "nothing from this line on was read; the lines before are committed";
-                self.failed(line, Failure::usage(error.to_string()).with_hint(hint));
-                return Ok(false);
+    let mut first_failure = None;
+    while !ended || !pipeline.is_empty() {
+        let failed = tokio::select! {
+            line = lines.recv(), if !ended && !pipeline.is_full() => {
+                number += 1;
+                let sent = match line {
+                    Some(line) => send(number, line, &note, &mut pipeline, session).await,
+                    None => Ok(false),
+                };
+                ended = !matches!(sent, Ok(true));
+                sent.err().map(|failure| (number, failure))
+            }
+            answer = pipeline.next(session), if !pipeline.is_empty() => {
+                let (line, answer) = answer?;
+                settle(line, answer, session)?.map(|failure| (line, failure))
             }
         };
-        let edit = super::commit(ops, self.note.clone(), self.session);
-        let ask = retry::with_request_id(Ask::Edit(edit));
-        let replies = match self.session.client().await?.send(ask.clone()).await {
-            Ok(replies) => Some(replies),
-            // Sent again with what else was lost, when its turn comes.
-            Err(error) if error.is_lost() => None,
-            Err(error) => {
-                self.failed(line, error.into());
-                return Ok(true);
-            }
-        };
-        self.window.push_back(Pending { line, ask, replies });
-        Ok(true)
-    }
-
-    /// Takes note of the answer to the oldest commit.
-    async fn settle(&mut self, answer: Result<Edited, ClientError>) -> Result<(), Failure> {
-        match answer {
-            Err(error) if error.is_lost() && self.breaks < BREAKS_MAX => {
-                self.breaks += 1;
-                return self.send_again().await;
-            }
-            Ok(_) | Err(_) => {}
-        }
-        let line = self.window.pop_front().map_or(0, |pending| pending.line);
-        match answer {
-            Ok(edited) => {
-                self.breaks = 0;
-                if self.session.out.json {
-                    let printed = EditedLine { line, edited: &edited };
-                    self.session.out.object("rtc.edited-line/1", &printed)?;
-                    return Ok(());
-                }
-                super::print(&edited, self.session)
-            }
-            Err(ClientError::Refused(error)) => {
-                self.failed(line, ClientError::Refused(error).into());
-                Ok(())
-            }
-            Err(error) => Err(named(line, error.into())),
+        if let Some((line, mut failure)) = failed {
+            failure.message = format!("line {line}: {}", failure.message);
+            failure.print(session.out.json);
+            first_failure.get_or_insert(Failure::silent(failure.exit));
         }
     }
-
-    /// Sends everything that is not answered over a new connection; what was done already is answered, not done again.
-    async fn send_again(&mut self) -> Result<(), Failure> {
-        let client = self.session.reconnect().await?;
-        for pending in &mut self.window {
-            pending.replies = match client.send(pending.ask.clone()).await {
-                Ok(replies) => Some(replies),
-                Err(error) if error.is_lost() => None,
-                Err(error) => return Err(named(pending.line, error.into())),
-            };
-        }
-        Ok(())
-    }
-
-    /// Names a line that was refused; the command ends with the first one's code.
-    fn failed(&mut self, line: u64, failure: Failure) {
-        let failure = named(line, failure);
-        failure.print(self.session.out.json);
-        self.failure.get_or_insert(Failure::silent(failure.exit));
-    }
+    first_failure.map_or(Ok(()), Err)
 }
 
-fn named(line: u64, mut failure: Failure) -> Failure {
-    if !failure.message.is_empty() {
-        failure.message = format!("line {line}: {}", failure.message);
+/// Sends a line's commit. False where there is none to send and none to follow.
+async fn send(
+    number: u64,
+    line: std::io::Result<String>,
+    note: &Option<String>,
+    pipeline: &mut Pipeline<u64>,
+    session: &mut Session,
+) -> Result<bool, Failure> {
+    let line = line.map_err(|error| Failure::file("stdin", &error))?;
+    if line.trim().is_empty() {
+        return Ok(true);
     }
-    failure
+    let ops = flat::parse(&line).map_err(|error| {
+        Failure::usage(error.to_string()).with_hint("nothing after this line was read; the lines before it count")
+    })?;
+    let edit = super::commit(ops, note.clone(), session);
+    pipeline.send(number, edit, session).await.map(|()| true)
+}
+
+/// Prints the answer to a line; gives out why it was refused, where it was. Any other error ends the command.
+fn settle(
+    line: u64,
+    answer: Result<Edited, ClientError>,
+    session: &mut Session,
+) -> Result<Option<Failure>, Failure> {
+    match answer {
+        Ok(edited) if session.out.json => {
+            session.out.object("rtc.edited-line/1", &EditedLine { line, edited: &edited })?;
+            Ok(None)
+        }
+        Ok(edited) => super::print(&edited, session).map(|()| None),
+        Err(ClientError::Refused(error)) => Ok(Some(ClientError::Refused(error).into())),
+        Err(error) => {
+            let mut failure = Failure::from(error);
+            failure.message = format!("line {line}: {}", failure.message);
+            Err(failure)
+        }
+    }
 }
 
 /// Reads lines on a thread of their own: a terminal or a pipe may keep it waiting for ever.
@@ -172,11 +102,9 @@ fn read_stdin() -> mpsc::Receiver<std::io::Result<String>> {
     let (lines, lines_rx) = mpsc::channel(LINES_AHEAD_MAX);
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();
-        loop {
-            let line = read_line(&mut stdin);
-            let is_last = !matches!(line, Ok(Some(_)));
-            let Some(line) = line.transpose() else { return };
-            if lines.blocking_send(line).is_err() || is_last {
+        while let Some(line) = read_line(&mut stdin).transpose() {
+            let failed = line.is_err();
+            if lines.blocking_send(line).is_err() || failed {
                 return;
             }
         }
@@ -190,9 +118,8 @@ fn read_line(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
     let read = reader.take(API_FRAME_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
     if read == API_FRAME_BYTES_MAX && line.last() != Some(&b'\n') {
         let message = format!("line of more than {API_FRAME_BYTES_MAX} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+        return Err(Error::new(ErrorKind::InvalidData, message));
     }
-    let line = String::from_utf8(line)
-        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string()))?;
+    let line = String::from_utf8(line).map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))?;
     Ok((read > 0).then_some(line))
 }
