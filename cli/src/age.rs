@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn times_are_told_in_their_largest_unit() {
-        let cases = [(1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7_300, "2 hours"), (90_000, "1 day")];
+        let cases =
+            [(1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7_300, "2 hours"), (90_000, "1 day")];
         for (seconds, expected) in cases {
             assert_eq!(long(Duration::from_secs(seconds)), expected);
         }

@@ -28,7 +28,13 @@ pub const DAEMON_WORD: &str = "__daemon";
 
 /// Edit a shared scene: offline at once, merged with everybody else's edits later, without a server.
 #[derive(Parser, Debug)]
-#[command(name = "rtc", version, max_term_width = 110, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "rtc",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = after_help(), disable_help_subcommand = false, infer_subcommands = false)]
 pub struct Cli {
     /// What every command takes.

@@ -13,7 +13,9 @@ pub enum FlatError {
     #[error("not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
     /// JSON, but neither an edit nor a list of them.
-    #[error("expected an edit, such as {{\"key\":\"cube-1\",\"otype\":\"number.add\",\"path\":\"x\",\"value\":1}}, or a list of edits")]
+    #[error(
+        "expected an edit, such as {{\"key\":\"cube-1\",\"otype\":\"number.add\",\"path\":\"x\",\"value\":1}}, or a list of edits"
+    )]
     NotAnEdit,
     /// A commit of nothing.
     #[error("an empty list is no commit")]

@@ -323,10 +323,7 @@ mod tests {
     #[test]
     fn options_follow_the_value_and_are_only_those_of_the_row() {
         let cases = [
-            (
-                "c string.concat l more separator=,",
-                r#"["string.concat","c","l","more",{"separator":","}]"#,
-            ),
+            ("c string.concat l more separator=,", r#"["string.concat","c","l","more",{"separator":","}]"#),
             (
                 "c string.concat l separator=, separator=1",
                 r#"["string.concat","c","l","separator=,",{"separator":"1"}]"#,

@@ -187,7 +187,12 @@ struct Batches {
 impl Batches {
     /// Inserts a node. Properties too many for one commit follow as inserts of the node that is then there, which
     /// set them and change nothing else.
-    fn insert(&mut self, key: &str, mut options: BTreeMap<String, Value>, properties: BTreeMap<String, Value>) {
+    fn insert(
+        &mut self,
+        key: &str,
+        mut options: BTreeMap<String, Value>,
+        properties: BTreeMap<String, Value>,
+    ) {
         let mut part = BTreeMap::new();
         let mut part_bytes = 0;
         for (path, value) in properties {
@@ -209,13 +214,21 @@ impl Batches {
         properties: BTreeMap<String, Value>,
         bytes: usize,
     ) {
-        let bytes = bytes + key.len() + options.iter().map(|(name, value)| name.len() + bytes_of(value)).sum::<usize>();
+        let bytes = bytes
+            + key.len()
+            + options.iter().map(|(name, value)| name.len() + bytes_of(value)).sum::<usize>();
         if self.open.len() == COMMIT_OPS_MAX || self.open_bytes + bytes > COMMIT_BYTES_MAX {
             self.full.extend(Some(std::mem::take(&mut self.open)).filter(|open| !open.is_empty()));
             self.open_bytes = 0;
         }
         let value = (!properties.is_empty()).then_some(Value::Map(properties));
-        self.open.push(EditOp { otype: "node.insert".to_owned(), key: key.to_owned(), path: None, value, options });
+        self.open.push(EditOp {
+            otype: "node.insert".to_owned(),
+            key: key.to_owned(),
+            path: None,
+            value,
+            options,
+        });
         self.open_bytes += bytes;
     }
 
@@ -276,17 +289,18 @@ mod tests {
             children: vec![],
             properties: ["tag", "properties", "x"].map(|path| (path.to_owned(), path.into())).into(),
         };
-        let json = format!(
-            r#"{{"nodes":{{"scene":{{"children":["a"]}},{}}},"rootKey":"scene"}}"#,
-            entry(&node)
-        );
+        let json =
+            format!(r#"{{"nodes":{{"scene":{{"children":["a"]}},{}}},"rootKey":"scene"}}"#, entry(&node));
         let import = import(&json, "scene").unwrap();
         assert_eq!(import.commits[0][0].value, Some(Value::Map(node.properties)));
     }
 
     #[test]
     fn a_cycle_ends_and_a_large_node_is_split() {
-        assert_eq!(ops(r#"{"rootKey":"a","nodes":{"a":{"children":["b"]},"b":{"children":["a","b"]}}}"#).len(), 1);
+        assert_eq!(
+            ops(r#"{"rootKey":"a","nodes":{"a":{"children":["b"]},"b":{"children":["a","b"]}}}"#).len(),
+            1
+        );
         let text = "x".repeat(COMMIT_BYTES_MAX / 2);
         let many: Vec<String> = (0..5).map(|n| format!("\"p{n}\":\"{text}\"")).collect();
         let graph = format!(

@@ -43,16 +43,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>, launcher: Launcher) -> Exi
     choose_color(&globals);
     let json = globals.json;
     let session = Session::new(globals, Output::stdout(json), launcher);
-    let ended = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| {
-            let ended = runtime.block_on(command::run(cli.command, session));
-            // A thread may still wait for a line of stdin that nobody will type.
-            runtime.shutdown_background();
-            ended
-        });
+    let ended =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from).and_then(
+            |runtime| {
+                let ended = runtime.block_on(command::run(cli.command, session));
+                // A thread may still wait for a line of stdin that nobody will type.
+                runtime.shutdown_background();
+                ended
+            },
+        );
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

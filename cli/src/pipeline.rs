@@ -56,7 +56,10 @@ impl<Mark: Copy> Pipeline<Mark> {
 
     /// The answer to the oldest commit, with its mark; only of a pipeline that is not empty. Dropped before it is done,
     /// it loses nothing.
-    pub async fn next(&mut self, session: &mut Session) -> Result<(Mark, Result<Edited, ClientError>), Failure> {
+    pub async fn next(
+        &mut self,
+        session: &mut Session,
+    ) -> Result<(Mark, Result<Edited, ClientError>), Failure> {
         loop {
             let oldest = self.window.front_mut().expect("the caller has looked whether there is one");
             let mark = oldest.mark;

@@ -15,8 +15,9 @@ pub const UPDATE_VARIABLE: &str = "RTC_UPDATE_DOCS";
 /// What docs/cli.md must be.
 pub fn cli() -> String {
     let mut text = "# The rtc command\n\nGenerated from its declaration; do not edit by hand.\n\n".to_owned();
-    text += "Data goes to stdout, everything else to stderr. With `--json`, every answer is one object with a `schema`\n";
-    text += "field, and every failure an object `rtc.error/1` on stderr.\n\n## Exit codes\n\n";
+    text +=
+        "Data goes to stdout, everything else to stderr. With `--json`, every answer is one object with a\n";
+    text += "`schema` field, and every failure an object `rtc.error/1` on stderr.\n\n## Exit codes\n\n";
     text += "| code | meaning |\n| ---: | --- |\n";
     for exit in Exit::ALL {
         push(&mut text, format_args!("| {} | {} |\n", exit.code(), exit.meaning()));
@@ -64,7 +65,10 @@ pub fn operations() -> String {
         for (name, shape, doc) in arguments(row) {
             push(&mut text, format_args!("- `{name}`: {shape}. {doc}\n"));
         }
-        push(&mut text, format_args!("- code: `{:#06x}`\n\n```sh\nrtc edit {}\n```\n", row.code.0, row.example));
+        push(
+            &mut text,
+            format_args!("- code: `{:#06x}`\n\n```sh\nrtc edit {}\n```\n", row.code.0, row.example),
+        );
     }
     text
 }
@@ -100,7 +104,10 @@ mod tests {
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
         let first = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
-        assert!(found == expected, "docs/{name} is not in step ({first:?}): run the tests with {UPDATE_VARIABLE}=1");
+        assert!(
+            found == expected,
+            "docs/{name} is not in step ({first:?}): run the tests with {UPDATE_VARIABLE}=1"
+        );
     }
 
     #[test]

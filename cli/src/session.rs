@@ -36,7 +36,8 @@ impl Session {
     /// Where the daemon's things are.
     pub fn places(&self) -> Result<Places, Failure> {
         Places::from_env().map_err(|error| {
-            Failure::new(Exit::NoDaemon, error.to_string()).with_hint("set RTC_HOME to a directory of your own")
+            Failure::new(Exit::NoDaemon, error.to_string())
+                .with_hint("set RTC_HOME to a directory of your own")
         })
     }
 
@@ -101,7 +102,8 @@ impl Session {
     /// The next of several answers, each in time.
     pub async fn next(&self, replies: &mut Replies) -> Result<Option<Reply>, Failure> {
         let limit = self.globals.answer_timeout();
-        let next = tokio::time::timeout(limit, replies.next()).await.map_err(|_| ClientError::Timeout(limit))?;
+        let next =
+            tokio::time::timeout(limit, replies.next()).await.map_err(|_| ClientError::Timeout(limit))?;
         Ok(next.transpose()?)
     }
 

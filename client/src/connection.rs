@@ -112,8 +112,8 @@ impl Client {
 
     async fn request(&self, ask: Ask, slot: Option<OwnedSemaphorePermit>) -> Result<Replies, ClientError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let frame = frame::encode(&Request { id, ask })
-            .map_err(|error| ClientError::TooLarge(error.to_string()))?;
+        let frame =
+            frame::encode(&Request { id, ask }).map_err(|error| ClientError::TooLarge(error.to_string()))?;
         let (answers_tx, answers) = mpsc::channel(UNTAKEN_MAX);
         let closed = |_| ClientError::Broken("the daemon ended it".to_owned());
         // Registered before it is written: the answer cannot come before somebody waits for it.
@@ -157,11 +157,7 @@ async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Resul
         (Err(error), _) => return Err(broken(error)),
     };
     if theirs.protocol != PROTOCOL {
-        return Err(ClientError::Version {
-            agent: theirs.agent,
-            theirs: theirs.protocol,
-            pid: theirs.pid,
-        });
+        return Err(ClientError::Version { agent: theirs.agent, theirs: theirs.protocol, pid: theirs.pid });
     }
     Ok(theirs)
 }

@@ -40,15 +40,17 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         };
         return Ok(match session.out.json {
             true => session.out.object("rtc.node/1", &node)?,
-            false => session.out.line(
-                serde_json::to_string(&node).expect("nodes are texts and finite values"),
-            )?,
+            false => {
+                session.out.line(serde_json::to_string(&node).expect("nodes are texts and finite values"))?
+            }
         });
     };
     let ask = Ask::Value { room, key: args.node.clone(), path: path.clone() };
     let Reply::Value(value) = session.ask(ask).await? else { return Err(Failure::unexpected()) };
     Ok(match session.out.json {
-        true => session.out.object("rtc.value/1", &Property { key: &args.node, path: &path, value: &value })?,
+        true => {
+            session.out.object("rtc.value/1", &Property { key: &args.node, path: &path, value: &value })?
+        }
         false => session.out.line(draw::json(&value))?,
     })
 }

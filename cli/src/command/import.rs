@@ -52,7 +52,8 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     }
     session.say(format!("{} nodes in {} commits", printed.nodes, printed.commits));
     if printed.unreachable > 0 {
-        session.say(format!("{} nodes were left out: nothing leads to them from the root", printed.unreachable));
+        session
+            .say(format!("{} nodes were left out: nothing leads to them from the root", printed.unreachable));
     }
     Ok(())
 }
@@ -89,7 +90,8 @@ async fn commit(
         answer.map_err(|error| {
             let mut failure = Failure::from(error);
             let before = done - 1;
-            failure.message = format!("{} (after {before} of {total} commits, which are kept)", failure.message);
+            failure.message =
+                format!("{} (after {before} of {total} commits, which are kept)", failure.message);
             failure
         })?;
         if shows_progress {

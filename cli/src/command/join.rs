@@ -31,7 +31,8 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let text = if args.ticket == "-" { read_ticket()? } else { args.ticket };
     // Checked here too, so that a ticket cut in copying is named before a daemon is started for it.
     let ticket: Ticket = text.parse().map_err(|error: rtc_core::ticket::TicketError| {
-        Failure::new(Exit::Refused, error.to_string()).with_hint("get one with `rtc invite` on the other machine")
+        Failure::new(Exit::Refused, error.to_string())
+            .with_hint("get one with `rtc invite` on the other machine")
     })?;
     let limit = session.globals.timeout.unwrap_or(FIRST_SYNC_TIMEOUT);
     let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);

@@ -46,7 +46,8 @@ pub fn line(room: &RoomInfo) -> String {
         short::short(room.state_hash)
     );
     if room.waiting > 0 {
-        line += &format!("  {RED}{} waiting for what came before{RESET}", age::count(room.waiting, "message"));
+        line +=
+            &format!("  {RED}{} waiting for what came before{RESET}", age::count(room.waiting, "message"));
     }
     if let Some(reason) = &room.read_only {
         line += &format!("  {RED}read-only: {}{RESET}", draw::plain(reason));

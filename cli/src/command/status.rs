@@ -13,7 +13,9 @@ use crate::{age, draw};
 
 /// What `rtc status` takes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "With --json, the object has a numeric `pid`, and `in_sync` for the connected peers together.")]
+#[command(
+    after_help = "With --json, the object has a numeric `pid`, and `in_sync` for the connected peers together."
+)]
 pub struct Args {}
 
 /// What `--json` prints besides the daemon's status itself.
@@ -76,7 +78,10 @@ fn lines(status: &Status, peers: &[Peer]) -> Vec<String> {
     for room in &status.rooms {
         row("room", super::rooms::line(room));
         if room.ineffective_ops > 0 {
-            row("", format!("{} without effect; `rtc log` shows them", age::count(room.ineffective_ops, "op")));
+            row(
+                "",
+                format!("{} without effect; `rtc log` shows them", age::count(room.ineffective_ops, "op")),
+            );
         }
     }
     lines
@@ -88,7 +93,9 @@ fn in_sync(peers: &[Peer]) -> String {
     match (shared.len(), behind) {
         (0, _) => "alone: edits are kept, and merge when a peer is in reach".to_owned(),
         (all, 0) => format!("{GREEN}in sync{RESET} with {}", age::count(all as u64, "connected peer")),
-        (all, behind) => format!("syncing: {behind} of {} not yet equal", age::count(all as u64, "connected peer")),
+        (all, behind) => {
+            format!("syncing: {behind} of {} not yet equal", age::count(all as u64, "connected peer"))
+        }
     }
 }
 

@@ -67,7 +67,8 @@ async fn whole_id(text: &str, session: &mut Session) -> Result<String, Failure> 
             .with_hint("`rtc log` shows messages with their ids")),
         [first, second, ..] => {
             let hint = format!("give more of it: {first} or {second}");
-            Err(Failure::new(Exit::Refused, format!("{text:?} names {} messages", named.len())).with_hint(hint))
+            Err(Failure::new(Exit::Refused, format!("{text:?} names {} messages", named.len()))
+                .with_hint(hint))
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Lines are sent, and their ids printed, in order. A line that the daemon refuses is named and the others go on; after
 //! one that is no edit at all nothing more is read, since what follows is not what its writer meant.
 
-use std::io::{BufRead, Error, ErrorKind};
+use std::io::{BufRead, Error, ErrorKind, Read};
 
 use rtc_client::ClientError;
 use rtc_client::connection::IN_FLIGHT_MAX;
@@ -70,7 +70,8 @@ async fn send(
         return Ok(true);
     }
     let ops = flat::parse(&line).map_err(|error| {
-        Failure::usage(error.to_string()).with_hint("nothing after this line was read; the lines before it count")
+        Failure::usage(error.to_string())
+            .with_hint("nothing after this line was read; the lines before it count")
     })?;
     let edit = super::commit(ops, note.clone(), session);
     pipeline.send(number, edit, session).await.map(|()| true)
@@ -115,11 +116,12 @@ fn read_stdin() -> mpsc::Receiver<std::io::Result<String>> {
 /// The next line; an error where it is longer than any commit can be.
 fn read_line(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
     let mut line = Vec::new();
-    let read = reader.take(API_FRAME_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
+    let read = reader.by_ref().take(API_FRAME_BYTES_MAX as u64).read_until(b'\n', &mut line)?;
     if read == API_FRAME_BYTES_MAX && line.last() != Some(&b'\n') {
         let message = format!("line of more than {API_FRAME_BYTES_MAX} bytes");
         return Err(Error::new(ErrorKind::InvalidData, message));
     }
-    let line = String::from_utf8(line).map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))?;
+    let line =
+        String::from_utf8(line).map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))?;
     Ok((read > 0).then_some(line))
 }

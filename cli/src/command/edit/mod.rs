@@ -14,7 +14,9 @@ pub use options::rearrange;
 
 /// What `rtc edit` takes.
 #[derive(clap::Args, Debug)]
-#[command(override_usage = "rtc edit [OPTIONS] NODE OTYPE [PATH] [VALUE…] [NAME=VALUE…] [+ NODE OTYPE …]\n       rtc edit [OPTIONS] -")]
+#[command(
+    override_usage = "rtc edit [OPTIONS] NODE OTYPE [PATH] [VALUE…] [NAME=VALUE…] [+ NODE OTYPE …]\n       rtc edit [OPTIONS] -"
+)]
 #[command(after_help = "\
 Examples:
   rtc edit cube-1 node.insert tag=Mesh name='A cube' transform.position=[0,1,0]
@@ -28,11 +30,12 @@ Examples:
 
 `rtc ops` lists the operations; `rtc ops vector3.add` explains one.
 
-Node operations take no PATH but key=value words: tag, name, parent, before, after, index; for node.insert any
-other key is a property. Values are read by the operation's argument: what may be anything is JSON where it parses,
-and text where not. A word + separates edits of one commit; \\+ is a plus.
+Node operations take no PATH but key=value words: tag, name, parent, before, after, index; for
+node.insert any other key is a property. Values are read by the operation's argument: what may be
+anything is JSON where it parses, and text where not. A word + separates edits of one commit; \\+ is
+a plus.
 
-JSON lines: each line is one edit, or a list of edits for one commit, with the names of vuer.rtc:
+JSON lines: each line is one edit, or a list of edits for one commit, named as in vuer.rtc:
   {\"key\":\"cube-1\",\"otype\":\"vector3.add\",\"path\":\"transform.position\",\"value\":[1,0,0]}
 
 Prints the id of each message it made.")]

@@ -42,13 +42,21 @@ fn split<'word>(
             continue;
         }
         let option = edit.get_arguments().find(|option| is_named(option, word)).ok_or_else(|| {
-            let message = format!("unexpected option '{word}'\n\n hint: to mean the text, write it after `--`\n");
+            let message =
+                format!("unexpected option '{word}'\n\n hint: to mean the text, write it after `--`\n");
             edit.clone().error(ErrorKind::UnknownArgument, message)
         })?;
-        options.push(word);
-        let is_whole = word.contains('=') || (!word.starts_with("--") && word.len() > 2);
-        if option.get_action().takes_values() && !is_whole {
-            options.extend(words.next());
+        let takes_value = option.get_action().takes_values();
+        match word.strip_prefix("--") {
+            // `-mwhy` is `-m why`, which leaves clap no doubt either.
+            None if takes_value && word.len() > 2 => options.extend([&word[..2], &word[2..]]),
+            Some(long) if long.contains('=') => options.push(word),
+            Some(_) | None => {
+                options.push(word);
+                if takes_value {
+                    options.extend(words.next());
+                }
+            }
         }
     }
     Ok((options, plain))
@@ -65,7 +73,6 @@ fn is_named(option: &Arg, word: &str) -> bool {
 mod tests {
     use super::*;
     use crate::args;
-    use clap::Parser;
     use rtc_core::api::Wait;
 
     /// What the program understands: its options, and the edit's words.
