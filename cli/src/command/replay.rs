@@ -72,6 +72,14 @@ struct Failed<'a> {
     reason: &'a str,
 }
 
+/// What `--json` prints of vectors that cannot be checked.
+#[derive(Serialize)]
+struct Skipped<'a> {
+    file: &'a str,
+    count: usize,
+    reason: &'a str,
+}
+
 /// Folds or checks every file.
 pub fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let mut tally = Tally::default();
@@ -168,8 +176,7 @@ fn check(file: &str, content: Content, tally: &mut Tally, session: &mut Session)
         }
         Content::Other(count) => {
             tally.skipped += count;
-            session.say(format!("{}: {count} skipped: they hold no messages", plain(file)));
-            return Ok(());
+            return print_skipped(&Skipped { file, count, reason: "they hold no messages" }, session);
         }
     };
     let mut skipped: Vec<String> = Vec::new();
@@ -193,12 +200,21 @@ fn check(file: &str, content: Content, tally: &mut Tally, session: &mut Session)
             }
         }
     }
-    if !skipped.is_empty() {
-        let count = skipped.len();
-        skipped.sort();
-        skipped.dedup();
-        session.say(format!("{}: {count} skipped: {}", plain(file), plain(&skipped.join(", "))));
+    if skipped.is_empty() {
+        return Ok(());
     }
+    let count = skipped.len();
+    skipped.sort();
+    skipped.dedup();
+    print_skipped(&Skipped { file, count, reason: &skipped.join(", ") }, session)
+}
+
+fn print_skipped(skipped: &Skipped<'_>, session: &mut Session) -> Result<(), Failure> {
+    if session.out.json {
+        return Ok(session.out.object("rtc.replay-skipped/1", skipped)?);
+    }
+    let Skipped { file, count, reason } = skipped;
+    session.say(format!("{}: {count} skipped: {}", plain(file), plain(reason)));
     Ok(())
 }
 
