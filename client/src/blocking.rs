@@ -1,6 +1,6 @@
 //! The same connection for programs without an async runtime.
 
-use rtc_core::api::{Ask, Reply};
+use rtc_core::api::{Ask, Hello, Reply};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::connection;
@@ -29,6 +29,11 @@ impl Client {
         let runtime = runtime.map_err(|error| ClientError::Broken(error.to_string()))?;
         let client = runtime.block_on(connection::Client::connect(places))?;
         Ok(Self { client, runtime })
+    }
+
+    /// What the daemon said of itself.
+    pub fn daemon(&self) -> &Hello {
+        self.client.daemon()
     }
 
     /// Asks a question with one answer, and waits for it.

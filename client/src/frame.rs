@@ -47,10 +47,15 @@ pub async fn read<T: DeserializeOwned>(
     read_bytes(reader).await?.map(|bytes| decode(&bytes)).transpose()
 }
 
-/// What the bytes of a frame hold.
+/// What the bytes of a frame hold; they hold one thing and nothing after it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
-    ciborium::de::from_reader_with_recursion_limit(bytes, NESTING_MAX)
-        .map_err(|error| FrameError::Content(error.to_string()))
+    let mut rest = bytes;
+    let content = ciborium::de::from_reader_with_recursion_limit(&mut rest, NESTING_MAX)
+        .map_err(|error| FrameError::Content(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(FrameError::Content(format!("{} bytes follow it", rest.len())));
+    }
+    Ok(content)
 }
 
 /// Reads the bytes of one frame, without its length; nothing where the connection ended between two.

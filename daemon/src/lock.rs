@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// How often a taken lock is tried again, [`RETRY`] apart: `rtcd stop` looks at it for an instant, and a holder that
-/// just began has not yet written its process id.
+/// How often a taken lock is tried again, [`RETRY`] apart: `rtcd stop` looks at it for an instant, a killed holder takes
+/// a moment to be gone, and one that just began has not yet written its process id.
 const ATTEMPTS: u32 = 10;
 /// The pause between two attempts.
 const RETRY: Duration = Duration::from_millis(10);
@@ -54,7 +54,6 @@ impl Lock {
                     write_pid(&mut file).map_err(failed)?;
                     return Ok(Self { file });
                 }
-                Err(TryLockError::WouldBlock) if holder_pid(&mut file).is_some_and(is_running) => break,
                 Err(TryLockError::WouldBlock) => thread::sleep(RETRY),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
@@ -99,13 +98,6 @@ fn holder_pid(file: &mut File) -> Option<u32> {
     file.rewind().ok()?;
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
-}
-
-/// Only to know whether the process id in a taken lock is its holder's, or one a killed daemon left behind.
-fn is_running(pid: u32) -> bool {
-    i32::try_from(pid).is_ok_and(|pid| {
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(nix::errno::Errno::ESRCH)
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,238 @@
+//! Puts the daemon together, in the order in which things depend on each other, and takes it apart in reverse.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use rtc_client::Places;
+use rtc_client::places::PlaceError;
+use rtc_core::id::RoomId;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{ConfigError, Overrides, Settings};
+use crate::identity::{Identity, IdentityError};
+use crate::lock::{Lock, LockError};
+use crate::logging::{self, LogControl};
+use crate::socket::{self, BindError, Listener, SocketEvent};
+use crate::state::{State, StateError};
+use crate::store::schema::OpenError;
+use crate::store::{self, Done, SqliteStore, StoreThread};
+use crate::stub;
+use crate::watch::{ConfigWatch, Current};
+
+/// Questions that wait for the hub. When it is full, sessions stop reading.
+const CALLS_QUEUED: usize = 256;
+/// The name of the lock file in the data directory.
+pub const DATA_LOCK: &str = "lock";
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no place for its files.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// Another daemon has the data.
+    #[error(transparent)]
+    Data(LockError),
+    /// Another daemon has the key, with other data.
+    #[error("{0}: that one has a copy of this data; give each machine or home a daemon of its own")]
+    Key(LockError),
+    /// The settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its own files cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There is no key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is no socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system refused what every process needs.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// Why it was not.
+        error: io::Error,
+    },
+}
+
+/// Everything the hub works with.
+#[derive(Debug)]
+pub struct House {
+    /// Where things are.
+    pub places: Places,
+    /// What is remembered beside rooms.
+    pub state: State,
+    /// Who this daemon is.
+    pub identity: Identity,
+    /// The settings in force, and news of them.
+    pub settings: watch::Receiver<Current>,
+    /// The rooms there are. One that cannot be opened is shown with its reason, and does not keep the others away.
+    pub rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>,
+    /// The way to the disk.
+    pub store: StoreThread,
+    /// What became of what was sent there.
+    pub done: mpsc::UnboundedReceiver<Done>,
+    /// What clients ask.
+    pub clients: mpsc::Receiver<SocketEvent>,
+    /// Turns true when the daemon is to stop.
+    pub stop: watch::Receiver<bool>,
+    /// When it started.
+    pub started: Instant,
+}
+
+/// Runs the daemon until it is told to stop; `begin_log` is called once the data is ours, `ready` once clients are
+/// answered.
+pub fn run(
+    places: &Places,
+    overrides: &Overrides,
+    begin_log: impl FnOnce(&Settings) -> io::Result<Option<LogControl>>,
+    ready: impl FnOnce(),
+) -> Result<ExitCode, StartError> {
+    let started = Instant::now();
+    harden();
+    places.create()?;
+    // Held until everything else is gone: whoever sees it free sees the daemon gone.
+    let data = &places.data_dir;
+    let _data = Lock::take(&data.join(DATA_LOCK), &data.display().to_string()).map_err(StartError::Data)?;
+    let settings = Settings::load(&places.config_file, overrides)?;
+    let log = begin_log(&settings).map_err(|error| StartError::System { what: "write the log", error })?;
+    let state = State::open(data)?;
+    let identity = Identity::load_or_create(&state.identity_file())?;
+    let _key = lock_key(places, &identity).map_err(StartError::Key)?;
+    let rooms = open_rooms(&state)?;
+    let (done_tx, done) = mpsc::unbounded_channel();
+    let store = store::thread::spawn(done_tx)
+        .map_err(|error| StartError::System { what: "start the store's thread", error })?;
+    let runtime = Runtime::new().map_err(|error| StartError::System { what: "start the runtime", error })?;
+    runtime.block_on(async {
+        let config = ConfigWatch::start(&places.config_file, settings, overrides.clone());
+        let listener = Listener::bind(&places.socket).await?;
+        let (clients_tx, clients) = mpsc::channel(CALLS_QUEUED);
+        let (stop_tx, stop) = watch::channel(false);
+        let house = House {
+            places: places.clone(),
+            state,
+            identity,
+            settings: config.current(),
+            rooms,
+            store,
+            done,
+            clients,
+            stop,
+            started,
+        };
+        let signals = Signals::listen()?;
+        let follow_log = tokio::spawn(follow_log(log, config.current()));
+        let (end_clients, clients_end) = watch::channel(false);
+        let clients = tokio::spawn(socket::serve(listener, clients_tx, clients_end));
+        // The one place where the hub begins; it ends when it was asked to, and gives the store back.
+        let hub = tokio::spawn(stub::hub(house));
+        tokio::spawn(signals.pass_on(stop_tx));
+        ready();
+        tracing::info!(socket = %places.socket.display(), "ready");
+        let hub = hub.await;
+        // What was answered is still written.
+        end_clients.send_replace(true);
+        let _ = clients.await;
+        follow_log.abort();
+        match hub {
+            Ok(store) => {
+                tokio::task::block_in_place(|| store.shutdown());
+                tracing::info!("stopped");
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the hub died; what was durable stays so");
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    })
+}
+
+/// The process's files are its user's alone, and its memory, which holds a key, is never written to one.
+fn harden() {
+    use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::stat::{Mode, umask};
+    umask(Mode::from_bits_truncate(0o077));
+    // Where the system refuses, core dumps were off already, or are its owner's decision.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}
+
+/// A second daemon with the same key, in a copied data directory, would give one number to two messages.
+fn lock_key(places: &Places, identity: &Identity) -> Result<Option<Lock>, LockError> {
+    let Some(dir) = &places.volatile_dir else {
+        return Ok(None);
+    };
+    let path = dir.join(format!("{}.lock", identity.key()));
+    Lock::take(&path, &format!("the key of {}", places.data_dir.display())).map(Some)
+}
+
+#[expect(clippy::type_complexity, reason = "what it is, is said where it rests: House::rooms")]
+fn open_rooms(state: &State) -> Result<Vec<(RoomId, Result<SqliteStore, OpenError>)>, StateError> {
+    let mut rooms = Vec::new();
+    for room in state.rooms()? {
+        let store = SqliteStore::open(&state.room_file(&room)?, room);
+        if let Err(error) = &store {
+            tracing::error!(%room, %error, "a room cannot be opened");
+        }
+        rooms.push((room, store));
+    }
+    Ok(rooms)
+}
+
+/// Keeps what is logged in step with the settings.
+async fn follow_log(log: Option<LogControl>, mut settings: watch::Receiver<Current>) {
+    while let (Some(log), Ok(())) = (&log, settings.changed().await) {
+        log.set(&settings.borrow_and_update().settings.log);
+    }
+}
+
+/// What asks a process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, StartError> {
+        let listen =
+            |kind| signal(kind).map_err(|error| StartError::System { what: "listen to signals", error });
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// The first one stops the daemon in order, a second one at once.
+    async fn pass_on(mut self, stop: watch::Sender<bool>) {
+        self.next().await;
+        stop.send_replace(true);
+        self.next().await;
+        tracing::warn!("stopped at once, as asked twice");
+        std::process::exit(1);
+    }
+
+    async fn next(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        };
+        tracing::info!(signal = name, "asked to stop");
+    }
+}
+
+/// Begins a log on stderr, in colour where that is a terminal.
+pub fn log_to_stderr(settings: &Settings) -> io::Result<Option<LogControl>> {
+    let colours = io::IsTerminal::is_terminal(&io::stderr());
+    // In a process that logs already, its log is the log.
+    Ok(logging::start(&settings.log, colours).ok())
+}

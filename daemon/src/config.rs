@@ -1,0 +1,186 @@
+//! The settings: a TOML file whose keys the flags mirror, and what the flags make of it.
+//!
+//! An unknown key is an error that names it and its line: a setting that does nothing is worse than none.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::logging;
+
+/// How the daemon runs. Each field is a key of the file.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where to listen for peers, as multiaddrs. Port 0 is the port of the last run, or any.
+    pub listen: Vec<String>,
+    /// Whether to look for peers on the LAN by multicast DNS.
+    pub mdns: bool,
+    /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module
+    /// (`info,rtc_daemon::net=debug`).
+    pub log: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()], mdns: true, log: "info".to_owned() }
+    }
+}
+
+/// What flags said: it counts more than the file, also when the file changes later.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Overrides {
+    /// Instead of `listen`, unless empty.
+    pub listen: Vec<String>,
+    /// Instead of `mdns`.
+    pub mdns: Option<bool>,
+    /// Instead of `log`.
+    pub log: Option<String>,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is no TOML, or holds what is no setting.
+    #[error("{}, line {line}, column {column}: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// Where in that line, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A value means nothing.
+    #[error("{origin}: {key} = {value:?}: {message}")]
+    Value {
+        /// The file, or the flags.
+        origin: String,
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// Why that means nothing.
+        message: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Settings {
+    /// The settings in the file `path`, with `overrides`. No file is an empty file.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(ConfigError::Io { path: path.to_owned(), error }),
+        };
+        let settings = Self::parse(&text, path)?;
+        settings.check(&path.display().to_string())?;
+        let settings = settings.with(overrides);
+        settings.check("the command line")?;
+        Ok(settings)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            ConfigError::Invalid { path: path.to_owned(), line, column, message: error.message().to_owned() }
+        })
+    }
+
+    fn with(self, overrides: &Overrides) -> Self {
+        let Overrides { listen, mdns, log } = overrides.clone();
+        Self {
+            listen: if listen.is_empty() { self.listen } else { listen },
+            mdns: mdns.unwrap_or(self.mdns),
+            log: log.unwrap_or(self.log),
+        }
+    }
+
+    fn check(&self, origin: &str) -> Result<(), ConfigError> {
+        let wrong = |key, value: &str, message: String| {
+            Err(ConfigError::Value { origin: origin.to_owned(), key, value: value.to_owned(), message })
+        };
+        if let Some(address) = self.listen.iter().find(|address| !address.starts_with('/')) {
+            return wrong("listen", address, "an address looks like /ip4/0.0.0.0/tcp/0".to_owned());
+        }
+        match logging::parse_filter(&self.log) {
+            Ok(_) => Ok(()),
+            Err(error) => wrong("log", &self.log, error),
+        }
+    }
+}
+
+/// Line and column, from 1, of a byte of `text`.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&character| character != '\n').count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, overrides: &Overrides) -> Result<Settings, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let dir = format!("{}/", dir.path().display());
+        Settings::load(&path, overrides).map_err(|error| error.to_string().replace(&dir, ""))
+    }
+
+    #[test]
+    fn no_file_and_an_empty_one_are_the_defaults() {
+        let nowhere = Settings::load(Path::new("/nonexistent/config.toml"), &Overrides::default());
+        assert_eq!(nowhere.unwrap(), Settings::default());
+        assert_eq!(load("# nothing\n", &Overrides::default()), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn every_key_can_be_set_and_flags_count_more() {
+        let text = "listen = [\"/ip4/127.0.0.1/tcp/4001\"]\nmdns = false\nlog = \"debug\"\n";
+        let listen = vec!["/ip4/127.0.0.1/tcp/4001".to_owned()];
+        let file = Settings { listen, mdns: false, log: "debug".into() };
+        assert_eq!(load(text, &Overrides::default()), Ok(file.clone()));
+        let flags = Overrides { mdns: Some(true), log: Some("warn".into()), ..Overrides::default() };
+        assert_eq!(load(text, &flags), Ok(Settings { mdns: true, log: "warn".into(), ..file }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, says) in [
+            ("mdns = true\nmdsn = false\n", "config.toml, line 2, column 1: unknown field `mdsn`"),
+            ("mdns = 3", "config.toml, line 1, column 8: invalid type: integer `3`, expected a boolean"),
+            ("\n\nlog = \"a", "config.toml, line 3"),
+            ("mdns = true\nmdns = true", "config.toml, line 2, column 1: duplicate key"),
+            (
+                "listen = [\"localhost:4001\"]",
+                "config.toml: listen = \"localhost:4001\": an address looks like",
+            ),
+            ("log = \"inof\"", "config.toml: log = \"inof\": \"inof\" is not error, warn"),
+            ("log = \"info,rtc=loud\"", "config.toml: log = \"info,rtc=loud\": "),
+        ] {
+            let error = load(text, &Overrides::default()).unwrap_err();
+            assert!(error.starts_with(says), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_flag_is_not_blamed_on_the_file() {
+        let flags = Overrides { listen: vec!["4001".into()], ..Overrides::default() };
+        assert!(load("", &flags).unwrap_err().starts_with("the command line: listen = \"4001\""));
+    }
+}
