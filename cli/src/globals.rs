@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use rtc_core::api::{RoomName, Wait};
+use rtc_core::api::Wait;
 
 /// How long a daemon may take to answer, where `--timeout` does not say.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -18,8 +18,8 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 #[command(next_help_heading = "Options of every command")]
 pub struct Globals {
     /// The room: its name, its id, or an unambiguous beginning of the id; the default room where not given
-    #[arg(long, global = true, env = "RTC_ROOM", value_name = "ROOM")]
-    pub room: RoomName,
+    #[arg(long, global = true, env = "RTC_ROOM", hide_env_values = true, value_name = "ROOM")]
+    pub room: Option<String>,
     /// Print every answer as one JSON object with a `schema` field (streams: one per line)
     #[arg(long, global = true)]
     pub json: bool,

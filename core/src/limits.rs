@@ -20,6 +20,8 @@ pub const NOTE_BYTES_MAX: usize = 1024;
 pub const LAMPORT_MAX: u64 = (1 << 53) - 1;
 /// Components of a sibling's place: each insertion into the same gap can add one.
 pub const PLACE_COMPONENTS_MAX: usize = 256;
+/// Bytes of one fraction in a place: each eight million insertions in front of all siblings can add three.
+pub const FRACTION_BYTES_MAX: usize = 64;
 
 /// Messages one signature may vouch for: one live frame.
 pub const RUN_MESSAGES_MAX: usize = 64;

@@ -1,5 +1,26 @@
 //! The operation vocabulary: one row per operation, everything else is a loop over the rows.
 
+pub mod array;
+mod boolean;
+mod color;
+mod effect;
+mod euler;
+mod meta;
+pub mod node;
+mod number;
+mod object;
+mod quaternion;
+mod row;
+mod shape;
+mod string;
+mod table;
+mod vector3;
+
+pub use effect::NoEffect;
+pub use row::{Kind, ListStep, OptionRow, Options, Row, Seen, Step};
+pub use shape::{Shape, ShapeError};
+pub use table::{nearest_name, table};
+
 use std::collections::BTreeMap;
 
 use crate::canonical::{DecodeError, Reader, Writer};

@@ -1,0 +1,91 @@
+//! `rtc log`: the newest messages, newest first.
+
+use rtc_core::api::{Ask, LogEntry, Reply};
+
+use crate::draw::{DIM, RED, RESET, YELLOW};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::{age, draw, short};
+
+/// Messages shown where `-n` does not say.
+const SHOWN: u64 = 50;
+/// Ops of one message shown on its line.
+const OPS_SHOWN: usize = 3;
+
+/// What `rtc log` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Each line tells a message's id, which `rtc undo` takes, its age, its author, its description and its edits.
+With --json, each message is one object on a line.")]
+pub struct Args {
+    /// How many messages to show
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = SHOWN)]
+    limit: u64,
+    /// Show all of them
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+/// Prints the messages.
+pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
+    let limit = (!args.all).then_some(args.limit);
+    let ask = Ask::Log { room: session.room(), limit };
+    let mut replies = session.stream(ask).await?;
+    while let Some(reply) = session.next(&mut replies).await? {
+        let Reply::Log(entries) = reply else { return Err(Failure::unexpected()) };
+        // Ids are told apart within what the daemon sends at once: a long log streams.
+        for (entry, id) in entries.iter().zip(short::dots(&entries)) {
+            if session.out.json {
+                session.out.object("rtc.message/1", entry)?;
+            } else {
+                session.out.line(line(entry, &id))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One message on a line.
+pub fn line(entry: &LogEntry, id: &str) -> String {
+    let author = if entry.own { "you".to_owned() } else { short::short(entry.id.actor.key()) };
+    let undone = if entry.undone { format!(" {RED}(undone){RESET}") } else { String::new() };
+    let note = entry.note.as_deref().map(|note| format!(" {:?}", draw::plain(note))).unwrap_or_default();
+    format!(
+        "{YELLOW}{id}{RESET} {DIM}{}, {author}{RESET}{undone}{note} {}",
+        age::ago(entry.time_ms),
+        summary(entry)
+    )
+}
+
+fn summary(entry: &LogEntry) -> String {
+    let mut shown: Vec<String> = entry.ops.iter().take(OPS_SHOWN).map(draw::edit).collect();
+    if entry.ops.len() > OPS_SHOWN {
+        shown.push(format!("and {} more", entry.ops.len() - OPS_SHOWN));
+    }
+    shown.join(" + ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc_core::api::EditOp;
+    use rtc_core::id::{Actor, Dot};
+
+    #[test]
+    fn a_message_stays_on_one_line_whatever_it_says() {
+        let op = EditOp { otype: "node.remove".into(), key: "a".into(), ..EditOp::default() };
+        let entry = LogEntry {
+            id: Dot { actor: Actor::from_name("a"), seq: 3 },
+            lamport: 1,
+            time_ms: None,
+            note: Some("two\nlines".into()),
+            undone: true,
+            own: true,
+            ops: vec![op; 5],
+        };
+        let line = anstream::adapter::strip_str(&line(&entry, "a:3")).to_string();
+        assert!(!line.contains('\n'));
+        assert!(line.starts_with("a:3 at an unknown time, you (undone)"), "{line}");
+        assert!(line.ends_with("a node.remove + a node.remove + a node.remove + and 2 more"), "{line}");
+    }
+}

@@ -1,0 +1,55 @@
+//! The subcommands, one file each: its arguments, what it asks the daemon, and what it prints.
+
+pub mod completions;
+pub mod demo;
+pub mod edit;
+pub mod export;
+pub mod get;
+pub mod import;
+pub mod invite;
+pub mod join;
+pub mod log;
+pub mod ops;
+pub mod peers;
+pub mod replay;
+pub mod rooms;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod tree;
+pub mod undo;
+pub mod watch;
+
+use crate::args::Command;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Runs one subcommand and sends on what it printed, also where it failed half-way.
+pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> {
+    let session = &mut session;
+    let ended = match command {
+        Command::Edit(args) => edit::run(args, session).await,
+        Command::Get(args) => get::run(args, session).await,
+        Command::Tree(args) => tree::run(args, session).await,
+        Command::Log(args) => log::run(args, session).await,
+        Command::Undo(args) => undo::run(undo::Direction::Undo, args, session).await,
+        Command::Redo(args) => undo::run(undo::Direction::Redo, args, session).await,
+        Command::Watch(args) => watch::run(args, session).await,
+        Command::Status(args) => status::run(args, session).await,
+        Command::Peers(args) => peers::run(args, session).await,
+        Command::Invite(args) => invite::run(args, session).await,
+        Command::Join(args) => join::run(args, session).await,
+        Command::Rooms(args) => rooms::run(args, session).await,
+        Command::Export(args) => export::run(args, session).await,
+        Command::Import(args) => import::run(args, session).await,
+        Command::Ops(args) => ops::run(args, session),
+        Command::Replay(args) => replay::run(args, session),
+        Command::Demo(args) => demo::run(args, session).await,
+        Command::Start(args) => start::run(args, session).await,
+        Command::Stop(args) => stop::run(args, session).await,
+        Command::Completions(args) => completions::run(args, session),
+    };
+    let flushed = session.out.flush();
+    ended?;
+    Ok(flushed?)
+}

@@ -1,0 +1,56 @@
+//! `rtc rooms`: which rooms this daemon holds.
+
+use rtc_core::api::{Ask, Reply, RoomInfo};
+
+use crate::draw::{BOLD, DIM, RED, RESET};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::{age, draw, short};
+
+/// What `rtc rooms` takes.
+#[derive(clap::Args, Debug)]
+pub struct Args {}
+
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Rooms {
+    rooms: Vec<RoomInfo>,
+}
+
+/// Prints the rooms, the default one first.
+pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
+    let Reply::Rooms(rooms) = session.ask(Ask::Rooms {}).await? else { return Err(Failure::unexpected()) };
+    if session.out.json {
+        return Ok(session.out.object("rtc.rooms/1", &Rooms { rooms })?);
+    }
+    for room in &rooms {
+        session.out.line(line(room))?;
+    }
+    Ok(())
+}
+
+/// One room on a line.
+pub fn line(room: &RoomInfo) -> String {
+    let mut line = format!("{BOLD}{}{RESET}", short::short(room.room));
+    if !room.name.is_empty() {
+        line += &format!(" {:?}", draw::plain(&room.name));
+    }
+    if room.default {
+        line += " (default)";
+    }
+    line += &format!(
+        "  {}, {}, {} connected  {DIM}state {}{RESET}",
+        age::count(room.nodes, "node"),
+        age::count(room.messages, "message"),
+        age::count(room.peers_connected.into(), "peer"),
+        short::short(room.state_hash)
+    );
+    if room.waiting > 0 {
+        line +=
+            &format!("  {RED}{} waiting for what came before{RESET}", age::count(room.waiting, "message"));
+    }
+    if let Some(reason) = &room.read_only {
+        line += &format!("  {RED}read-only: {}{RESET}", draw::plain(reason));
+    }
+    line
+}

@@ -1,0 +1,47 @@
+//! `rtc watch`: changes as they happen.
+
+use rtc_core::api::{Ask, Event, Reply};
+
+use crate::draw;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::short;
+
+/// What `rtc watch` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Prints a line for each message, and below it what the scene shows differently.
+With --json, each event is one object on a line. A reader that is too slow is told how much it missed.")]
+pub struct Args {}
+
+/// Prints events until the daemon or the reader ends.
+pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
+    let room = session.room();
+    let mut replies = session.stream(Ask::Watch { room }).await?;
+    while let Some(reply) = replies.next().await {
+        match reply? {
+            Reply::Watching {} => session.say("watching; end with Ctrl-C"),
+            Reply::Event(event) if session.out.json => session.out.object("rtc.event/1", &event)?,
+            Reply::Event(event) => print(&event, session)?,
+            _ => return Err(Failure::unexpected()),
+        }
+        // Whoever reads a pipe wants each event when it happens.
+        session.out.flush()?;
+    }
+    Ok(())
+}
+
+fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {
+    match event {
+        Event::Message { message, changes } => {
+            session.out.line(super::log::line(message, &short::dot(&message.id)))?;
+            for change in changes {
+                session.out.line(format!("    {}", draw::change(change)))?;
+            }
+        }
+        Event::Lagged { dropped } => {
+            session.say(format!("{dropped} events were missed: read the scene again, e.g. with `rtc tree`"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! How the words of `rtc edit` are read, by the shapes of core's operation table.
+
+use rtc_core::op::{Kind, Row, Shape};
+
+/// How the words of an argument are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Argument {
+    /// One number.
+    Number,
+    /// `true` or `false`.
+    Truth,
+    /// One text, as it stands.
+    Text,
+    /// That many numbers, or a list of them.
+    Numbers(usize),
+    /// A list, or its elements.
+    List,
+    /// JSON where it parses, text where not.
+    Any,
+    /// A map, or its entries.
+    Map,
+    /// No value, but `key=value` words.
+    Assignments,
+}
+
+/// How clients say where among its siblings a node goes; the daemon makes a place of it.
+pub const POSITIONS: [(&str, &str); 3] = [
+    ("before", "The key of the sibling to stand before."),
+    ("after", "The key of the sibling to stand after."),
+    ("index", "The position among the siblings, from 0."),
+];
+
+/// How a value of `shape` is read.
+pub fn argument(shape: Shape) -> Argument {
+    match shape {
+        Shape::Nothing | Shape::Properties => Argument::Assignments,
+        Shape::Any | Shape::Element | Shape::Place => Argument::Any,
+        Shape::Bool => Argument::Truth,
+        Shape::Number => Argument::Number,
+        Shape::Text | Shape::Color | Shape::Word(_) | Shape::Message => Argument::Text,
+        Shape::Numbers(len) => Argument::Numbers(len),
+        Shape::List => Argument::List,
+        Shape::Map => Argument::Map,
+    }
+}
+
+/// How the named argument `name` of `row` is read; none where the row has no such one.
+pub fn option(row: &Row, name: &str) -> Option<Argument> {
+    let positions = row.option("place").is_some();
+    match name {
+        "before" | "after" if positions => Some(Argument::Text),
+        "index" if positions => Some(Argument::Number),
+        // A clients' position becomes one of these in the daemon.
+        "place" => None,
+        _ => row.option(name).map(|option| argument(option.shape)),
+    }
+}
+
+/// Whether words that are no named argument of `row` name properties.
+pub fn takes_properties(row: &Row) -> bool {
+    row.argument == Shape::Properties
+}
+
+/// Whether `row` speaks of a node or a property of one.
+pub fn has_node(row: &Row) -> bool {
+    match row.kind {
+        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Insert | Kind::Remove | Kind::Move => true,
+        Kind::Undo | Kind::Redo => false,
+    }
+}

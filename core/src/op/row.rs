@@ -1,0 +1,160 @@
+//! One row of the operation table: what an operation is called, takes and does.
+//!
+//! A row holds a pure function of the current value and the argument. That replicas agree is the business of the cell that
+//! folds rows in the one total order, never of a row.
+
+use std::collections::BTreeMap;
+
+use super::array::Element;
+use super::{NoEffect, Op, OpCode, Shape};
+use crate::value::Value;
+
+/// The named options of an op.
+pub type Options = BTreeMap<String, Value>;
+
+/// One operation.
+#[derive(Debug)]
+pub struct Row {
+    /// The stable number on the wire.
+    pub code: OpCode,
+    /// `family.operation`.
+    pub name: &'static str,
+    /// The shape of the argument.
+    pub argument: Shape,
+    /// The named options it knows; an op with any other has no effect.
+    pub options: &'static [OptionRow],
+    /// What it does.
+    pub kind: Kind,
+    /// One sentence for help and the generated reference.
+    pub doc: &'static str,
+    /// The words after `rtc edit` of an example.
+    pub example: &'static str,
+}
+
+/// One named option of a row.
+#[derive(Debug)]
+pub struct OptionRow {
+    /// Its name in `Op::options`.
+    pub name: &'static str,
+    /// The shape of its value.
+    pub shape: Shape,
+    /// One sentence for help.
+    pub doc: &'static str,
+}
+
+/// A step from the current value (none where the property is absent) to the next.
+pub type Step = fn(current: Option<&Value>, argument: &Value, options: &Options) -> Result<Value, NoEffect>;
+
+/// A step on a list whose elements remember who added them: what it may take away is what it has `seen`.
+pub type ListStep = fn(list: &mut Vec<Element>, argument: &Value, options: &Options, by: u32, seen: Seen<'_>);
+
+/// Whether the op whose step runs has seen the op of that number.
+pub type Seen<'a> = &'a dyn Fn(u32) -> bool;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Resets the property to what the function makes of the argument.
+    Reset(fn(&Value) -> Value),
+    /// Computes the property's next value.
+    Step(Step),
+    /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
+    List(ListStep),
+    /// Starts a life of the node, or resets the given properties of a live one.
+    Insert,
+    /// Ends the node's life.
+    Remove,
+    /// Gives the node another parent or place.
+    Move,
+    /// Masks a message.
+    Undo,
+    /// Unmasks a message.
+    Redo,
+}
+
+impl Kind {
+    /// Whether it works on one property, so that the op names a path.
+    pub fn is_property(self) -> bool {
+        match self {
+            Self::Reset(_) | Self::Step(_) | Self::List(_) => true,
+            Self::Insert | Self::Remove | Self::Move | Self::Undo | Self::Redo => false,
+        }
+    }
+
+    /// Whether it speaks of a message: not undoable itself.
+    pub fn is_meta(self) -> bool {
+        match self {
+            Self::Undo | Self::Redo => true,
+            Self::Reset(_) | Self::Step(_) | Self::List(_) | Self::Insert | Self::Remove | Self::Move => {
+                false
+            }
+        }
+    }
+}
+
+impl Row {
+    /// The option of that name.
+    pub fn option(&self, name: &str) -> Option<&'static OptionRow> {
+        self.options.iter().find(|option| option.name == name)
+    }
+
+    /// Fails where `op` can have no effect whatever the scene is.
+    pub fn check(&self, op: &Op) -> Result<(), NoEffect> {
+        match (self.kind.is_property(), &op.path) {
+            (true, None) => return Err(NoEffect::PathMissing),
+            (false, Some(_)) => return Err(NoEffect::PathUnexpected),
+            (true, Some(_)) | (false, None) => {}
+        }
+        self.argument.check(&op.value).map_err(|error| NoEffect::BadArgument { expected: error.expected })?;
+        for (name, value) in &op.options {
+            let option =
+                self.option(name).ok_or_else(|| NoEffect::UnknownOption { name: name.as_str().into() })?;
+            let bad = |_| NoEffect::BadOption { name: option.name, expected: option.shape };
+            option.shape.check(value).map_err(bad)?;
+        }
+        match self.kind {
+            Kind::Undo | Kind::Redo if !op.options.contains_key("target") => {
+                Err(NoEffect::MissingOption { name: "target" })
+            }
+            Kind::Move if op.options.is_empty() => Err(NoEffect::MissingOption { name: "parent" }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A reset that takes its argument as it is.
+pub(super) fn as_given(argument: &Value) -> Value {
+    argument.clone()
+}
+
+/// The current value as what `read` finds in it, `absent` where there is none.
+pub(super) fn current_or<T>(
+    current: Option<&Value>,
+    absent: T,
+    expected: Shape,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<T, NoEffect> {
+    match current {
+        None => Ok(absent),
+        Some(value) => read(value).ok_or(NoEffect::BadCurrent { expected }),
+    }
+}
+
+/// The argument as what `read` finds in it.
+pub(super) fn argument<T>(
+    value: &Value,
+    expected: Shape,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<T, NoEffect> {
+    read(value).ok_or(NoEffect::BadArgument { expected })
+}
+
+/// A number, unless it is none.
+pub(super) fn finite(number: f64) -> Result<Value, NoEffect> {
+    Value::number(number).ok_or(NoEffect::NotFinite)
+}
+
+/// A list of numbers, unless one is none.
+pub(super) fn all_finite(numbers: &[f64]) -> Result<Value, NoEffect> {
+    Value::numbers(numbers).ok_or(NoEffect::NotFinite)
+}

@@ -1,0 +1,144 @@
+//! What an argument looks like, as data: checked, printed in help and used to make up arguments in tests.
+
+use std::fmt;
+
+use crate::id::Dot;
+use crate::limits::VALUE_DEPTH_MAX;
+use crate::place::Place;
+use crate::value::Value;
+
+/// The shape of an argument or a named option.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// No argument: `Null`.
+    Nothing,
+    /// Any value.
+    Any,
+    /// Any value that leaves room for the list around it: one level less deep than values may be.
+    Element,
+    /// `true` or `false`.
+    Bool,
+    /// A finite number.
+    Number,
+    /// Text.
+    Text,
+    /// A list of exactly so many numbers.
+    Numbers(usize),
+    /// `#rrggbb`: six hexadecimal digits.
+    Color,
+    /// A list of any values.
+    List,
+    /// A map from text.
+    Map,
+    /// A map of initial properties by path, or nothing.
+    Properties,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A message's id, `<actor>:<number>`.
+    Message,
+    /// A place among siblings, as [`Place`] writes it.
+    Place,
+}
+
+/// A value that has not the shape it should have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected {expected}")]
+pub struct ShapeError {
+    /// What belongs there.
+    pub expected: Shape,
+}
+
+impl Shape {
+    /// Fails where `value` has another shape.
+    pub fn check(self, value: &Value) -> Result<(), ShapeError> {
+        if self.fits(value) { Ok(()) } else { Err(ShapeError { expected: self }) }
+    }
+
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::Nothing => *value == Value::Null,
+            Self::Any => true,
+            Self::Element => is_shallower(value, VALUE_DEPTH_MAX),
+            Self::Bool => value.as_bool().is_some(),
+            Self::Number => value.as_number().is_some(),
+            Self::Text => value.as_text().is_some(),
+            Self::Numbers(len) => value
+                .as_list()
+                .is_some_and(|list| list.len() == len && list.iter().all(|item| item.as_number().is_some())),
+            Self::Color => value.as_text().is_some_and(is_color),
+            Self::List => value.as_list().is_some(),
+            Self::Map => value.as_map().is_some(),
+            Self::Properties => *value == Value::Null || value.as_map().is_some(),
+            Self::Word(words) => value.as_text().is_some_and(|word| words.contains(&word)),
+            Self::Message => value.as_text().is_some_and(|text| text.parse::<Dot>().is_ok()),
+            Self::Place => Place::is_written(value),
+        }
+    }
+}
+
+/// Whether lists and maps in `value` nest less than `depth` deep.
+fn is_shallower(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => depth > 0,
+        Value::List(list) => depth > 1 && list.iter().all(|item| is_shallower(item, depth - 1)),
+        Value::Map(map) => depth > 1 && map.values().all(|item| is_shallower(item, depth - 1)),
+    }
+}
+
+/// Whether `text` is `#` and six hexadecimal digits.
+fn is_color(text: &str) -> bool {
+    text.strip_prefix('#')
+        .is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("no argument"),
+            Self::Any | Self::Element => f.write_str("any value"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Number => f.write_str("a number"),
+            Self::Text => f.write_str("text"),
+            Self::Numbers(len) => write!(f, "a list of {len} numbers"),
+            Self::Color => f.write_str("a color as #rrggbb"),
+            Self::List => f.write_str("a list"),
+            Self::Map => f.write_str("a map"),
+            Self::Properties => f.write_str("a map of properties, or nothing"),
+            Self::Word(words) => write!(f, "one of {}", words.join(", ")),
+            Self::Message => f.write_str("a message id"),
+            Self::Place => f.write_str("a place among siblings"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(shape: Shape, json: &str, fits: bool) {
+        let value = serde_json::from_str(json).unwrap();
+        assert_eq!(shape.check(&value).is_ok(), fits, "{shape}: {json}");
+    }
+
+    #[test]
+    fn a_shape_takes_what_it_says_and_nothing_else() {
+        check(Shape::Numbers(3), "[1,2,3]", true);
+        check(Shape::Numbers(3), "[1,2]", false);
+        check(Shape::Numbers(3), "[1,2,true]", false);
+        check(Shape::Number, "true", false);
+        check(Shape::Color, "\"#12aBef\"", true);
+        check(Shape::Color, "\"#12aBe\"", false);
+        check(Shape::Color, "\"#+2aBef\"", false);
+        check(Shape::Color, "\"12aBefa\"", false);
+        check(Shape::Nothing, "null", true);
+        check(Shape::Properties, "null", true);
+        check(Shape::Properties, "[]", false);
+        check(Shape::Word(&["XYZ"]), "\"XYZ\"", true);
+        check(Shape::Word(&["XYZ"]), "\"xyz\"", false);
+        check(Shape::Message, "\"a:1\"", false);
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        check(Shape::Element, &nested(VALUE_DEPTH_MAX - 1), true);
+        check(Shape::Element, &nested(VALUE_DEPTH_MAX), false);
+        check(Shape::Any, &nested(VALUE_DEPTH_MAX), true);
+    }
+}

@@ -1,0 +1,105 @@
+//! The operation table: every row of every family, found by code and by name.
+
+use super::NoEffect;
+use super::row::Row;
+use super::{Op, OpCode};
+use super::{array, boolean, color, euler, meta, node, number, object, quaternion, string, vector3};
+
+/// The rows of each family, at the family's number. A family is added by its file and its line here.
+static FAMILIES: [&[Row]; 16] = [
+    &[],
+    number::ROWS,
+    string::ROWS,
+    boolean::ROWS,
+    vector3::ROWS,
+    euler::ROWS,
+    quaternion::ROWS,
+    color::ROWS,
+    array::ROWS,
+    object::ROWS,
+    // 10 to 13 are kept for text, counter, set and dict: each comes with the cell that folds it.
+    &[],
+    &[],
+    &[],
+    &[],
+    node::ROWS,
+    meta::ROWS,
+];
+
+/// Every row, by code.
+pub fn table() -> impl Iterator<Item = &'static Row> {
+    FAMILIES.iter().flat_map(|rows| rows.iter())
+}
+
+impl OpCode {
+    /// The operation's row; none where this version does not know it.
+    pub fn row(self) -> Option<&'static Row> {
+        let [family, number] = self.0.to_be_bytes();
+        let row = FAMILIES.get(usize::from(family))?.get(usize::from(number).checked_sub(1)?)?;
+        debug_assert_eq!(row.code, self, "rows stand in the order of their codes");
+        Some(row)
+    }
+
+    /// The code of the operation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        table().find(|row| row.name == name).map(|row| row.code)
+    }
+}
+
+impl Op {
+    /// The op's row, or why the op can have no effect whatever the scene is.
+    pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
+        let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
+        row.check(self)?;
+        Ok(row)
+    }
+}
+
+/// The known name that is nearest to `name`, if one is near enough to be meant.
+pub fn nearest_name(name: &str) -> Option<&'static str> {
+    let (distance, nearest) = table().map(|row| (distance(name, row.name), row.name)).min()?;
+    (distance <= 1 + nearest.len() / 3).then_some(nearest)
+}
+
+/// The least number of letters to add, drop or change (Levenshtein), ignoring ASCII case.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<u8> = b.bytes().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_by_its_code_and_its_name() {
+        for (family, rows) in FAMILIES.iter().enumerate() {
+            for (i, row) in rows.iter().enumerate() {
+                assert_eq!(usize::from(row.code.0), family << 8 | (i + 1), "{}", row.name);
+                assert_eq!(row.code.row().map(|found| found.name), Some(row.name));
+                assert_eq!(OpCode::named(row.name), Some(row.code));
+                assert!(row.doc.ends_with('.') && row.example.contains(row.name), "{}", row.name);
+            }
+        }
+        assert_eq!(table().count(), 32);
+        assert!(OpCode(0x0100).row().is_none() && OpCode(0xffff).row().is_none());
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        assert_eq!(nearest_name("vector3.applyeuler"), Some("vector3.applyEuler"));
+        assert_eq!(nearest_name("vector.add"), Some("vector3.add"));
+        assert_eq!(nearest_name("node.delete"), Some("node.remove"));
+        assert_eq!(nearest_name("make me a sandwich"), None);
+    }
+}
