@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The rtc daemon: owns the disk, the network and the socket of one user's rooms.
+
+pub mod net;
