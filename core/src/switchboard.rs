@@ -167,7 +167,8 @@ impl Switchboard {
 
     fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         let due = |member: &Member| member.room.wake_at().is_some_and(|at| at <= now.monotonic_us);
-        let due: Vec<_> = self.rooms.iter().filter(|(_, member)| due(member)).map(|(&room, _)| room).collect();
+        let due: Vec<_> =
+            self.rooms.iter().filter(|(_, member)| due(member)).map(|(&room, _)| room).collect();
         for room in due {
             self.room_input(room, room::Input::Wake, now, out);
         }
@@ -202,7 +203,9 @@ impl Switchboard {
                     self.room_input(room, room::Input::Digest { link, digest }, now, out);
                 }
             }
-            Ok(Heard::Room(room, frame)) => self.room_input(room, room::Input::Frame { link, frame }, now, out),
+            Ok(Heard::Room(room, frame)) => {
+                self.room_input(room, room::Input::Frame { link, frame }, now, out)
+            }
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),
         }
@@ -216,7 +219,9 @@ impl Switchboard {
             match output {
                 room::Output::Send { link, lane, frame } => {
                     let run = match &frame {
-                        RoomFrame::Run { bulk: false, run } => Some((id, Dot { actor: run.actor, seq: run.first })),
+                        RoomFrame::Run { bulk: false, run } => {
+                            Some((id, Dot { actor: run.actor, seq: run.first }))
+                        }
                         _ => None,
                     };
                     if let Some(frame) = self.links.get(&link).and_then(|link| link.wrap(&id, frame)) {
@@ -242,6 +247,11 @@ impl Switchboard {
 }
 
 fn send(link: LinkId, frames: Vec<LinkFrame>, out: &mut Vec<Output>) {
-    let sends = frames.into_iter().map(|frame| Output::Send { link, lane: Lane::Live, bytes: frame.encode(), run: None });
+    let sends = frames.into_iter().map(|frame| Output::Send {
+        link,
+        lane: Lane::Live,
+        bytes: frame.encode(),
+        run: None,
+    });
     out.extend(sends);
 }

@@ -15,7 +15,6 @@ pub mod resident;
 pub mod socket;
 pub mod state;
 pub mod store;
-pub mod stub;
 pub mod watch;
 
 pub use command::daemon_main;

@@ -31,7 +31,22 @@ fn values_of_every_shape_are_read_and_printed() {
 fn several_edits_make_one_message() {
     let home = Home::alone();
     home.start();
-    home.ok(&["edit", "a", "node.insert", "+", "b", "node.insert", "parent=a", "+", "b", "string.set", "s", r"\+", "-m", "two"]);
+    home.ok(&[
+        "edit",
+        "a",
+        "node.insert",
+        "+",
+        "b",
+        "node.insert",
+        "parent=a",
+        "+",
+        "b",
+        "string.set",
+        "s",
+        r"\+",
+        "-m",
+        "two",
+    ]);
     assert_eq!(home.messages(), 1);
     assert_eq!(home.ok(&["get", "b", "s"]), "\"+\"");
     assert!(home.ok(&["log"]).contains("two"));
@@ -91,7 +106,8 @@ fn json_goes_in_and_out() {
     assert_eq!(other.ok(&["tree", "--props"]), home.ok(&["tree", "--props"]));
     for args in [&["status"][..], &["peers"], &["rooms"], &["get", "a"], &["ops"], &["log"]] {
         let out = home.ok(&[&["--json"], args].concat());
-        let first: serde_json::Value = serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
+        let first: serde_json::Value =
+            serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
         assert!(first["schema"].is_string(), "{args:?}: {out}");
     }
 }

@@ -19,7 +19,8 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
         let writer = std::thread::spawn(move || {
             // Ends when the daemon is killed and with it the client.
             for n in 0..1_000_000_u32 {
-                let line = format!(r#"{{"key":"log","otype":"array.push","path":"lines","value":"{round}-{n}"}}"#);
+                let line =
+                    format!(r#"{{"key":"log","otype":"array.push","path":"lines","value":"{round}-{n}"}}"#);
                 if writeln!(stdin, "{line}").is_err() {
                     return;
                 }
@@ -32,7 +33,8 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
             acknowledged += 1;
         }
         home.kill();
-        acknowledged += answers.map_while(Result::ok).filter(|line| line.contains("rtc.edited")).count() as u64;
+        acknowledged +=
+            answers.map_while(Result::ok).filter(|line| line.contains("rtc.edited")).count() as u64;
         edit.wait().expect("it ends");
         writer.join().expect("the writer ends with its pipe");
         home.start();

@@ -50,7 +50,8 @@ impl Host {
     pub fn reboot(&self) {
         for entry in std::fs::read_dir(self.runtime.path()).expect("the runtime directory") {
             let path = entry.expect("an entry").path();
-            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            let removed =
+                if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             removed.expect("nobody else holds it");
         }
     }
@@ -97,7 +98,8 @@ impl Home {
     /// Runs `rtc --json`, which must succeed.
     pub fn json(&self, args: &[&str]) -> Value {
         let out = self.ok(&[args, &["--json"]].concat());
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("rtc {args:?} printed no JSON ({error}): {out}"))
+        serde_json::from_str(&out)
+            .unwrap_or_else(|error| panic!("rtc {args:?} printed no JSON ({error}): {out}"))
     }
 
     /// Runs `rtcd` to its end.

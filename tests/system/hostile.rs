@@ -40,13 +40,17 @@ fn bad_frames_on_the_socket_get_an_error_and_change_nothing() {
     let before = (home.state_hash(), home.pid());
     let hello = frame(&cbor(&serde_json::json!({"protocol": 1, "agent": "test"})));
     let other = frame(&cbor(&serde_json::json!({"protocol": 9999, "agent": "test"})));
-    let contains = |answer: &[u8], text: &str| answer.windows(text.len()).any(|window| window == text.as_bytes());
+    let contains =
+        |answer: &[u8], text: &str| answer.windows(text.len()).any(|window| window == text.as_bytes());
 
     let answer = said_to(&home, &other);
     assert!(contains(&answer, "version"), "another protocol is named: {answer:?}");
     let answer = said_to(&home, &[hello.clone(), frame(b"\xff\xff\xff")].concat());
     assert!(contains(&answer, "bad_request"), "{answer:?}");
-    let answer = said_to(&home, &[hello.clone(), frame(&cbor(&serde_json::json!({"id": 1, "ask": {"fly": {}}})))].concat());
+    let answer = said_to(
+        &home,
+        &[hello.clone(), frame(&cbor(&serde_json::json!({"id": 1, "ask": {"fly": {}}})))].concat(),
+    );
     assert!(contains(&answer, "bad_request"), "{answer:?}");
     let answer = said_to(&home, &[hello.clone(), u32::MAX.to_be_bytes().to_vec()].concat());
     assert!(contains(&answer, "too_large") || contains(&answer, "bad_request"), "{answer:?}");
@@ -67,7 +71,9 @@ fn noise_on_the_network_port_changes_nothing() {
     let before = (home.state_hash(), home.pid());
     let address = home.json(&["status"])["listening"][0].as_str().unwrap().to_owned();
     let port: u16 = address.split('/').nth(4).and_then(|port| port.parse().ok()).expect("a TCP address");
-    for noise in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 65536], b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff\xff\xff"] {
+    for noise in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 65536], b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff\xff\xff"]
+    {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the port");
         let _ = stream.write_all(noise);
     }

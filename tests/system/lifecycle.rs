@@ -22,7 +22,11 @@ fn stop_returns_when_the_process_is_gone() {
     assert_eq!(home.rtcd(&["stop"]).code, 0);
     assert!(!is_running(pid));
     assert_eq!(home.rtc(&["status"]).code, 3, "no daemon");
-    assert_eq!(home.rtc(&["edit", "cube", "node.insert"]).code, 3, "and none is started against the user's will");
+    assert_eq!(
+        home.rtc(&["edit", "cube", "node.insert"]).code,
+        3,
+        "and none is started against the user's will"
+    );
 }
 
 #[test]
@@ -49,7 +53,8 @@ fn commands_start_the_daemon_and_keep_none_of_its_descriptors() {
     let began = Instant::now();
     let script = r#"out=$("$0" rooms --json 3>&1 4>&2) && printf '%s' "$out""#;
     let rtc = env!("CARGO_BIN_EXE_rtc");
-    let said = home.bare_command("sh", &["-c", script, rtc]).stderr(Stdio::piped()).output().expect("sh runs");
+    let said =
+        home.bare_command("sh", &["-c", script, rtc]).stderr(Stdio::piped()).output().expect("sh runs");
     assert!(said.status.success(), "{said:?}");
     assert!(String::from_utf8_lossy(&said.stdout).contains("rtc.rooms"), "{said:?}");
     assert!(began.elapsed() < Duration::from_secs(30));

@@ -4,7 +4,7 @@ mod cli;
 mod convergence;
 mod crash;
 mod home;
-mod hosts;
 mod hostile;
+mod hosts;
 mod lifecycle;
 mod tidy;

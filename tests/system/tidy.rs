@@ -8,16 +8,8 @@ const FILE_LINES_MAX: usize = 500;
 /// Lines of ARCHITECTURE.md: it is a map, not the country.
 const ARCHITECTURE_LINES_MAX: usize = 150;
 /// All that core may build on: nothing of it does IO.
-const CORE_DEPENDENCIES: [&str; 8] = [
-    "blake3",
-    "ciborium-io",
-    "ciborium-ll",
-    "data-encoding",
-    "ed25519-dalek",
-    "libm",
-    "serde",
-    "thiserror",
-];
+const CORE_DEPENDENCIES: [&str; 8] =
+    ["blake3", "ciborium-io", "ciborium-ll", "data-encoding", "ed25519-dalek", "libm", "serde", "thiserror"];
 /// Names that say nothing: whatever is in such a file belongs somewhere else.
 const DRAWERS: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "misc", "manager", "types"];
 
@@ -38,7 +30,9 @@ fn sources() -> Vec<PathBuf> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).expect("a directory can be listed");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()).filter(|path| !path.ends_with("target")));
+            open.extend(
+                entries.map(|entry| entry.expect("an entry").path()).filter(|path| !path.ends_with("target")),
+            );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
@@ -90,7 +84,8 @@ fn the_map_stays_a_map() {
 
 #[test]
 fn links_in_the_documents_lead_somewhere() {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/storage.md"];
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/storage.md"];
     for document in documents {
         let text = read(document);
         let dir = root().join(document).parent().expect("below the root").to_owned();

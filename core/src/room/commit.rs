@@ -9,8 +9,8 @@ use crate::limits::{
     CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX,
 };
 use crate::message::{Head, Message};
-use crate::op::{self, meta};
-use crate::replica::Replica;
+use crate::op::{self, Kind, Op};
+use crate::replica::FindError;
 use crate::room::{Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Now, Run};
@@ -66,8 +66,9 @@ struct Own {
 }
 
 enum OwnKind {
-    Scene,
+    /// It undid that message, perhaps among other things.
     Undo(Dot),
+    /// Whether it can be undone, the replica knows.
     Other,
 }
 
@@ -93,12 +94,7 @@ impl Commits {
             self.advanced.insert(message.actor);
         }
         if message.actor.key() == *key {
-            let undo = message.ops.iter().find_map(|op| meta::undone_by(op));
-            let kind = match undo {
-                Some(target) => OwnKind::Undo(target),
-                None if message.ops.iter().any(|op| !meta::is_meta(op)) => OwnKind::Scene,
-                None => OwnKind::Other,
-            };
+            let kind = message.ops.iter().find_map(undone_by).map_or(OwnKind::Other, OwnKind::Undo);
             self.own.push(Own { dot: message.dot(), kind });
         }
     }
@@ -113,8 +109,9 @@ impl Commits {
         let over = |wait: &mut Waiting| wait.batch.is_none() && wait.pending.deadline_us <= now.monotonic_us;
         for wait in self.waits.extract_if(.., over) {
             let id = wait.pending.edited.id;
-            let error = ApiError::new(Code::NoPeer, format!("message {id} is kept here, but too few peers have it"))
-                .with_hint("it reaches them once they are connected; see `rtc peers`");
+            let error =
+                ApiError::new(Code::NoPeer, format!("message {id} is kept here, but too few peers have it"))
+                    .with_hint("it reaches them once they are connected; see `rtc peers`");
             out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
         }
     }
@@ -137,7 +134,9 @@ impl Commits {
         for wait in self.waits.extract_if(.., lost) {
             let id = wait.pending.edited.id;
             let error = ApiError::new(Code::NotDurable, format!("message {id} is not on the disk: {error}"))
-                .with_hint("retry with the same request id once the disk is well: it will not be applied twice");
+                .with_hint(
+                    "retry with the same request id once the disk is well: it will not be applied twice",
+                );
             out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
         }
     }
@@ -179,14 +178,16 @@ impl Room {
             return self.find(name);
         }
         // A retry must not look for another message to undo: any target will do, the first answer is repeated.
-        if let Some(dot) = undo.request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
+        if let Some(dot) =
+            undo.request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id))
+        {
             return Ok(dot);
         }
-        let undone = |dot: &Dot| self.replica.undone(dot);
-        let target = self.commits.own.iter().rev().find_map(|own| match (&own.kind, redo) {
-            (OwnKind::Scene, false) => (!undone(&own.dot)).then_some(own.dot),
-            (OwnKind::Undo(target), true) => undone(target).then_some(*target),
-            (OwnKind::Scene | OwnKind::Undo(_) | OwnKind::Other, _) => None,
+        let undone = |dot: &Dot| self.replica.is_undone(dot);
+        let target = self.commits.own.iter().rev().find_map(|own| match (redo, &own.kind) {
+            (false, _) => (self.replica.is_undoable(&own.dot) && !undone(&own.dot)).then_some(own.dot),
+            (true, OwnKind::Undo(target)) => undone(target).then_some(*target),
+            (true, OwnKind::Other) => None,
         });
         target.ok_or_else(|| {
             let what = if redo { "redo" } else { "undo" };
@@ -311,11 +312,13 @@ impl Room {
             return actor;
         }
         let key = self.keys.public();
-        let proven = self.epoch_proof.filter(|&(epoch, seq)| seq > 0 && self.log.head(&Actor::new(key, epoch)) == seq);
+        let proven =
+            self.epoch_proof.filter(|&(epoch, seq)| seq > 0 && self.log.head(&Actor::new(key, epoch)) == seq);
         let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));
         self.commits.actor = Some(actor);
         let heads = self.log.vector();
-        let unseen = heads.iter().filter(|(other, head)| *other != actor && *head > self.log.seen(&actor, other));
+        let unseen =
+            heads.iter().filter(|(other, head)| *other != actor && *head > self.log.seen(&actor, other));
         self.commits.advanced = unseen.map(|(other, _)| other).collect();
         actor
     }
@@ -330,15 +333,21 @@ impl Room {
     }
 }
 
-/// The message a name means: its id, or an unambiguous beginning of it.
-pub(super) fn find(replica: &Replica, name: &str) -> Result<Dot, ApiError> {
-    let matches = replica.find(name);
-    match matches[..] {
-        [dot] => Ok(dot),
-        [] => Err(ApiError::new(Code::NotFound, format!("there is no message `{name}`"))
-            .with_hint("`rtc log` lists messages")),
-        _ => Err(ApiError::new(Code::Ambiguous, format!("more than one message begins with `{name}`"))
-            .with_hint("write more of its id")),
+/// The message that an op undoes.
+fn undone_by(op: &Op) -> Option<Dot> {
+    let undo = matches!(op.code.row()?.kind, Kind::Undo);
+    op.options.get("target").filter(|_| undo)?.as_text()?.parse().ok()
+}
+
+/// A message that is not found, in the words of the API.
+pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
+    match error {
+        FindError::Missing => ApiError::new(Code::NotFound, format!("there is no message `{name}`"))
+            .with_hint("`rtc log` lists messages"),
+        FindError::Ambiguous { matches } => {
+            ApiError::new(Code::Ambiguous, format!("{matches} messages go by `{name}`"))
+                .with_hint("write more of its id")
+        }
     }
 }
 

@@ -55,7 +55,11 @@ impl Log {
 
     /// The link that the message after number `seq` hangs on.
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
-        if seq == 0 { Some(Link::origin(&self.room, actor)) } else { Some(self.entry(&Dot { actor: *actor, seq })?.link) }
+        if seq == 0 {
+            Some(Link::origin(&self.room, actor))
+        } else {
+            Some(self.entry(&Dot { actor: *actor, seq })?.link)
+        }
     }
 
     /// The lamport of a message held.
@@ -112,7 +116,10 @@ impl Log {
             let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 digest v1");
             for (actor, log) in &self.actors {
                 let Some(head) = log.entries.last() else { continue };
-                hasher.update(&actor.0).update(&(log.entries.len() as u64).to_be_bytes()).update(&head.link.short());
+                hasher
+                    .update(&actor.0)
+                    .update(&(log.entries.len() as u64).to_be_bytes())
+                    .update(&head.link.short());
             }
             let mut digest = [0; 16];
             digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);

@@ -18,7 +18,8 @@ use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
-use crate::replica::{Replica, Root};
+use crate::replica::Replica;
+use crate::scene::Root;
 use crate::store::{Record, StoreError};
 use crate::sync::frame::Digest;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
@@ -29,9 +30,6 @@ use commit::Commits;
 use log::Log;
 use peer::Peer;
 use waiting::{Early, Waiting};
-
-/// A full disk is tried again after this long.
-const STORE_RETRY_MS: u64 = 1_000;
 
 /// What a room is opened with.
 pub struct Opening {
@@ -104,7 +102,8 @@ pub enum Input {
         /// The number of the batch.
         batch: u64,
     },
-    /// This batch is not durable.
+    /// This batch and all after it are not durable. After [`StoreError::Full`] they are tried again by whoever owns the
+    /// disk, and `Committed` may follow; after anything else never.
     StoreFailed {
         /// The number of the batch.
         batch: u64,
@@ -196,6 +195,8 @@ pub struct Room {
     commits: Commits,
     batches: Batches,
     read_only: Option<String>,
+    /// Whether it stays so until the daemon is started again.
+    store_failed: bool,
     /// What was held a heartbeat ago, and what is held since: only the former is passed on of others' messages, since
     /// the latter is likely under way from its author.
     settled: VersionVector,
@@ -209,7 +210,6 @@ pub struct Room {
 struct Batches {
     last: u64,
     under_way: VecDeque<Batch>,
-    retry_us: Option<u64>,
 }
 
 /// One batch: whose runs it makes durable.
@@ -218,8 +218,6 @@ struct Batch {
     from: Option<LinkId>,
     credit: u64,
     heads: Vec<(Actor, u64)>,
-    /// Kept until durable, so that a full disk loses nothing.
-    records: Vec<Record>,
 }
 
 impl Room {
@@ -240,6 +238,7 @@ impl Room {
             commits: Commits::default(),
             batches: Batches::default(),
             read_only: None,
+            store_failed: false,
             settled: VersionVector::default(),
             recent: VersionVector::default(),
             settle_us: 0,
@@ -322,7 +321,7 @@ impl Room {
 
     /// The message a name means: a whole id, or an unambiguous beginning of one.
     pub fn find(&self, name: &str) -> Result<Dot, ApiError> {
-        commit::find(&self.replica, name)
+        self.replica.find(name).map_err(|error| commit::not_found(name, &error))
     }
 
     /// Takes in what happened and appends to `out` what is to be done, in order.
@@ -339,7 +338,7 @@ impl Room {
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
             Input::Committed { batch } => self.committed(batch, now, out),
-            Input::StoreFailed { batch, error } => self.store_failed(batch, &error, now, out),
+            Input::StoreFailed { batch, error } => self.store_failed(batch, &error, out),
             Input::Read { link, records } => self.hear_read(link, records, out),
             Input::Wake => self.wake(now, out),
         }
@@ -348,17 +347,11 @@ impl Room {
     /// When [`Input::Wake`] is due, on the monotonic clock.
     pub fn wake_at(&self) -> Option<u64> {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
-        [settle, self.commits.deadline_us(), self.batches.retry_us].into_iter().flatten().min()
+        [settle, self.commits.deadline_us()].into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         self.commits.expire(now, out);
-        if self.batches.retry_us.is_some_and(|due| now.monotonic_us >= due) {
-            self.batches.retry_us = None;
-            for batch in &self.batches.under_way {
-                out.push(Output::Store { batch: batch.number, records: batch.records.clone() });
-            }
-        }
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
             self.pump_all(out);
@@ -433,8 +426,8 @@ impl Room {
     ) {
         self.batches.last += 1;
         let number = self.batches.last;
-        out.push(Output::Store { batch: number, records: records.clone() });
-        self.batches.under_way.push_back(Batch { number, from, credit, heads, records });
+        out.push(Output::Store { batch: number, records });
+        self.batches.under_way.push_back(Batch { number, from, credit, heads });
     }
 
     fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
@@ -449,7 +442,7 @@ impl Room {
         for (link, durable) in acks.into_iter().filter(|(link, _)| self.peers.contains_key(link)) {
             out.push(Output::Send { link, lane: Lane::Live, frame: RoomFrame::Ack { durable } });
         }
-        if self.batches.under_way.is_empty() && self.batches.retry_us.is_none() {
+        if self.batches.under_way.is_empty() && !self.store_failed {
             self.read_only = None;
         }
         self.commits.committed(up_to, now, out);
@@ -457,12 +450,10 @@ impl Room {
     }
 
     /// A full disk is tried again; anything else is final, since what was written may be lost unnoticed.
-    fn store_failed(&mut self, batch: u64, error: &StoreError, now: Now, out: &mut Vec<Output>) {
+    fn store_failed(&mut self, batch: u64, error: &StoreError, out: &mut Vec<Output>) {
         self.read_only = Some(error.to_string());
-        if matches!(error, StoreError::Full) {
-            self.batches.retry_us = Some(now.after_ms(STORE_RETRY_MS));
-        } else {
-            self.batches.retry_us = None;
+        if !matches!(error, StoreError::Full) {
+            self.store_failed = true;
             self.batches.under_way.clear();
         }
         self.commits.failed(batch, error, out);
@@ -471,11 +462,11 @@ impl Room {
     /// Tells subscribers of a message that has just been applied.
     fn tell(&mut self, dot: &Dot, out: &mut Vec<Output>) {
         if !self.watched {
+            self.replica.drop_changes();
             return;
         }
         let changes = self.replica.take_changes();
-        if let Some(mut message) = self.replica.log_entry(dot) {
-            message.own = dot.actor.key() == self.keys.public();
+        if let Some(message) = self.replica.log_entry(dot, Some(&self.keys.public())) {
             out.push(Output::Event(Box::new(api::Event::Message { message, changes })));
         }
     }

@@ -117,7 +117,8 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive. What has
         // not arrived by the second time it tells is lost, and credit with it.
-        let arrived = runs_taken == peer.runs_sent || peer.runs_taken_before.replace(runs_taken) == Some(runs_taken);
+        let arrived =
+            runs_taken == peer.runs_sent || peer.runs_taken_before.replace(runs_taken) == Some(runs_taken);
         let all = exact || (arrived && peer.reading.is_none());
         if all {
             peer.sent = held.clone();

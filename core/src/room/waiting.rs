@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn one_peer_cannot_fill_the_buffer() {
         let mut waiting = Waiting::default();
-        let kept = (0..1000).filter(|n| waiting.keep(early("a", 2 + n * 64, 64, 1), dot("a", 1 + n * 64))).count();
+        let kept =
+            (0..1000).filter(|n| waiting.keep(early("a", 2 + n * 64, 64, 1), dot("a", 1 + n * 64))).count();
         assert_eq!(kept, WAITING_MESSAGES_MAX / SHARE / 64);
         assert!(waiting.keep(early("b", 2, 64, 2), dot("b", 1)), "another peer still has room");
     }

@@ -1,7 +1,7 @@
 //! What simulated users do: every row of the operation table, on few nodes, so that they meet.
 
 use crate::api::{Edit, EditOp, Undo, Wait};
-use crate::op;
+use crate::op::{self, Shape};
 use crate::room::Input;
 use crate::sim::Random;
 use crate::value::Value;
@@ -41,16 +41,36 @@ fn insert(key: String, random: &mut Random) -> EditOp {
     EditOp { otype: "node.insert".to_owned(), key, value, options, ..EditOp::default() }
 }
 
-/// A property operation with its own example as argument, on a path that all of its family share.
+/// A property operation, on a path that all of its family share.
 fn step(key: String, random: &mut Random) -> EditOp {
-    let rows: Vec<_> = op::table().filter(|row| row.is_property()).collect();
+    let rows: Vec<_> = op::table().filter(|row| row.kind.is_property()).collect();
     let row = random.pick(&rows);
     let family = row.name.split('.').next().unwrap_or(row.name);
     EditOp {
         otype: row.name.to_owned(),
         key,
         path: Some(family.to_owned()),
-        value: Some(row.example_value()),
+        value: Some(argument(row.argument, random)),
         ..EditOp::default()
+    }
+}
+
+/// An argument of the shape; numbers are such that the order of adding them shows.
+fn argument(shape: Shape, random: &mut Random) -> Value {
+    let mut number = || *random.pick(&[1e16, -1e16, 1.0, 0.1, -2.5]);
+    match shape {
+        Shape::Number => Value::number(number()).unwrap_or_default(),
+        Shape::Numbers(len) => {
+            let numbers: Vec<f64> = (0..len).map(|_| number()).collect();
+            Value::numbers(&numbers).unwrap_or_default()
+        }
+        Shape::Bool => Value::Bool(random.per_mille(500)),
+        Shape::Color => (*random.pick(&["#ff0000", "#00ff80"])).into(),
+        Shape::List => Value::List(vec![(*random.pick(&["a", "b"])).into(), "c".into()]),
+        Shape::Map | Shape::Properties => {
+            Value::Map([((*random.pick(&["k", "l"])).to_owned(), "v".into())].into())
+        }
+        Shape::Any | Shape::Element | Shape::Text | Shape::Word(_) => (*random.pick(&["a", "b", "c"])).into(),
+        Shape::Nothing | Shape::Message | Shape::Place => Value::Null,
     }
 }

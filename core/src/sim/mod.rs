@@ -20,8 +20,8 @@ use crate::founding::Founding;
 use crate::id::{Dot, PeerKey};
 use crate::message::Message;
 use crate::room;
-use crate::sync::{Lane, LinkFrame, LinkId, Now};
 use crate::switchboard::{Input, Output};
+use crate::sync::{Lane, LinkFrame, LinkId, Now};
 use crate::ticket::Secret;
 
 /// How long the faults last, in virtual milliseconds.
@@ -227,7 +227,12 @@ impl Universe {
         let end_us = (TROUBLE_MS + OUTAGE_MS + PEACE_MS) * 1000;
         loop {
             let event = self.events.first_key_value().map(|((us, _), _)| *us);
-            let wake = self.peers.iter().enumerate().filter_map(|(peer, state)| Some((state.wake_at()?, peer))).min();
+            let wake = self
+                .peers
+                .iter()
+                .enumerate()
+                .filter_map(|(peer, state)| Some((state.wake_at()?, peer)))
+                .min();
             let event_first = event.is_some_and(|event| wake.is_none_or(|(wake, _)| event <= wake));
             let next = if event_first { event } else { wake.map(|(wake, _)| wake) };
             let Some(next_us) = next.filter(|us| *us < end_us) else { return Ok(()) };
@@ -340,7 +345,9 @@ impl Universe {
                         self.at_us(us, Event::Commit { peer, life, batch, records });
                     }
                     Output::Room { room, output } => {
-                        inputs.extend(self.peers[peer].carry_out(output)?.map(|input| Input::Room { room, input }));
+                        inputs.extend(
+                            self.peers[peer].carry_out(output)?.map(|input| Input::Room { room, input }),
+                        );
                     }
                 }
             }
@@ -378,13 +385,17 @@ impl Universe {
     /// Everybody holds the same, shows what the naive fold shows, and lost nothing acknowledged.
     fn judge(&mut self) -> Result<Report, String> {
         let messages: Vec<Message> = self.peers[0].journal();
-        let naive = crate::naive::fold(&crate::replica::Root::default(), &messages);
+        let naive = crate::naive::fold(&crate::scene::Root::default(), &messages);
         let held: BTreeSet<Dot> = messages.iter().map(Message::dot).collect();
         let mut acknowledged = 0;
         for (index, peer) in self.peers.iter_mut().enumerate() {
             let state = peer.state_hash().ok_or("a peer is down in the end")?;
             if peer.journal().len() != messages.len() {
-                return Err(format!("peer {index} holds {} of {} messages", peer.journal().len(), messages.len()));
+                return Err(format!(
+                    "peer {index} holds {} of {} messages",
+                    peer.journal().len(),
+                    messages.len()
+                ));
             }
             if state != naive.scene.hash() {
                 return Err(format!("peer {index} does not show the naive fold's scene"));

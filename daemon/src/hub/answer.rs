@@ -19,7 +19,9 @@ pub(super) trait Page: Sized {
 impl Page for Node {
     fn weigh(&self) -> usize {
         let properties = self.properties.iter().map(|(path, value)| path.len() + weigh(value));
-        64 + self.key.len() + self.children.iter().map(|key| key.len() + 8).sum::<usize>() + properties.sum::<usize>()
+        64 + self.key.len()
+            + self.children.iter().map(|key| key.len() + 8).sum::<usize>()
+            + properties.sum::<usize>()
     }
 
     fn reply(page: Vec<Self>) -> Reply {
@@ -57,7 +59,8 @@ impl Call {
         }
         let last = pages.len() - 1;
         let answers = pages.into_iter().enumerate();
-        let answers = answers.map(|(n, page)| Answer { id: self.id, more: n < last, result: Ok(T::reply(page)) });
+        let answers =
+            answers.map(|(n, page)| Answer { id: self.id, more: n < last, result: Ok(T::reply(page)) });
         self.caller.answer(answers.collect());
     }
 }

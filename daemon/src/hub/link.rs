@@ -1,5 +1,6 @@
 //! The network's side of the hub: connections come and go, frames come in and go out.
 
+use libp2p::multiaddr::Protocol;
 use rtc_core::id::{Dot, PeerKey, RoomId};
 use rtc_core::room;
 use rtc_core::switchboard::Input;
@@ -8,17 +9,23 @@ use rtc_core::sync::{Lane, LinkId};
 use crate::hub::Hub;
 use crate::net::{self, NetEvent};
 
-/// How a peer was found, in the words of the API.
-pub struct Found;
-
 impl Hub {
     pub(super) fn hear_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening { addresses } => {
-                self.listening = addresses.iter().map(ToString::to_string).collect();
-                tracing::info!(addresses = ?self.listening, "listening");
+                tracing::info!(?addresses, "listening");
+                let port = addresses.iter().flatten().find_map(|part| match part {
+                    Protocol::Tcp(port) => Some(port),
+                    _ => None,
+                });
+                if let Some(Err(error)) = port.map(|port| self.state.set_last_port(port)) {
+                    tracing::warn!("the port is not remembered: {error}");
+                }
+                self.listening = addresses;
             }
-            NetEvent::Up { link, peer, address, sender, .. } => self.link_up(link, peer, &address.to_string(), sender),
+            NetEvent::Up { link, peer, address, sender, .. } => {
+                self.link_up(link, peer, &address.to_string(), sender)
+            }
             NetEvent::Frame { link, bytes, .. } => self.input(Input::Frame { link, bytes }),
             NetEvent::Down { link, reason } => {
                 tracing::info!(link = link.0, "disconnected: {reason}");
@@ -34,8 +41,7 @@ impl Hub {
         if let Err(error) = getrandom::fill(&mut nonce) {
             // Without randomness proofs could be replayed: better no connection.
             tracing::error!("no randomness: {error}");
-            self.net.disconnect(link, "no randomness");
-            return;
+            return self.end_link(link, "no randomness");
         }
         self.links.insert(link, sender);
         self.input(Input::LinkUp { link, peer, nonce });
@@ -61,12 +67,23 @@ impl Hub {
                 Some(Input::LinkDown { link })
             }
             (Err(net::SendError::Closed), _) => None,
+            (Err(error @ net::SendError::TooLarge { .. }), _) => {
+                tracing::error!(link = link.0, "a frame was left out: {error}");
+                None
+            }
         }
     }
 
     pub(super) fn disconnect(&mut self, link: LinkId, reason: &str) {
         if self.links.remove(&link).is_some() {
-            self.net.disconnect(link, reason);
+            self.end_link(link, reason);
+        }
+    }
+
+    fn end_link(&self, link: LinkId, reason: &str) {
+        if let Err(error) = self.net.disconnect(link, reason) {
+            // Nothing is sent over it any more, so the peer ends it for silence.
+            tracing::warn!(link = link.0, "the network does not hear: {error}");
         }
     }
 }

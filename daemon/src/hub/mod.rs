@@ -6,28 +6,29 @@
 mod answer;
 mod link;
 mod request;
-mod room;
+mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rtc_client::Places;
 use rtc_core::api::{Answer, ApiError, Code, Reply};
-use rtc_core::chain::Keys;
+use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::room;
+use rtc_core::store::StoreError;
 use rtc_core::switchboard::{Input, Output, Switchboard};
 use rtc_core::sync::{LinkId, Now};
 use tokio::sync::{mpsc, watch};
 
-use crate::net::{LinkSender, NetEvent, NetHandle};
+use crate::boot::House;
+use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
 use crate::socket::{Caller, SocketEvent};
-use crate::store::thread::{Done, Job, StoreThread};
-
-pub use link::Found;
-pub use room::RoomsDir;
+use crate::state::State;
+use crate::store::{Done, Job, StoreThread};
+use crate::watch::Current;
 
 /// Bytes on their way to the disk past which nothing more is taken in.
 const UNSTORED_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -36,41 +37,12 @@ const DRAIN_MAX: usize = 256;
 /// How long a stopping daemon waits for its disk.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// What the hub is made of; everything else it makes itself.
-pub struct Parts {
-    /// Signs for this machine.
-    pub keys: Arc<dyn Keys>,
-    /// Where rooms rest.
-    pub rooms: RoomsDir,
-    /// The store's thread.
-    pub store: StoreThread,
+/// The network, as the hub has it.
+pub struct Network {
+    /// What is asked of it.
+    pub handle: NetHandle,
     /// What it reports.
-    pub done: mpsc::UnboundedReceiver<Done>,
-    /// The network.
-    pub net: NetHandle,
-    /// What it reports.
-    pub net_events: mpsc::Receiver<NetEvent>,
-    /// What clients ask.
-    pub calls: mpsc::Receiver<SocketEvent>,
-    /// What status tells about the settings and places.
-    pub about: watch::Receiver<About>,
-    /// Becomes true when the daemon is to stop.
-    pub stop: watch::Receiver<bool>,
-}
-
-/// What status tells that the hub does not know itself.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// Program and version.
-    pub agent: String,
-    /// Where the data is.
-    pub data_dir: PathBuf,
-    /// Where the settings are.
-    pub config_file: PathBuf,
-    /// What is wrong with them.
-    pub config_error: Option<String>,
-    /// Whether peers are looked for by mDNS.
-    pub mdns: bool,
+    pub events: mpsc::Receiver<NetEvent>,
 }
 
 /// The hub's state. Nobody else has any of it.
@@ -78,14 +50,18 @@ pub(crate) struct Hub {
     me: PeerKey,
     keys: Arc<dyn Keys>,
     clock: Clock,
+    places: Places,
+    state: State,
+    settings: watch::Receiver<Current>,
     board: Switchboard,
-    rooms: RoomsDir,
     numbers: BTreeMap<RoomId, NumberRecord>,
+    /// Rooms that could not be opened, and why.
+    closed: BTreeMap<RoomId, String>,
     store: StoreThread,
     unstored: BTreeMap<(RoomId, u64), usize>,
     unstored_bytes: usize,
     net: NetHandle,
-    listening: Vec<String>,
+    listening: Vec<Multiaddr>,
     links: BTreeMap<LinkId, LinkSender>,
     /// Calls whose answer a room owes.
     calls: BTreeMap<u64, Call>,
@@ -94,7 +70,6 @@ pub(crate) struct Hub {
     edited: BTreeSet<RoomId>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
-    about: watch::Receiver<About>,
     stopping: bool,
 }
 
@@ -143,16 +118,32 @@ impl Call {
     }
 }
 
-/// Runs the hub until it is told to stop and what it accepted is durable.
-pub async fn run(parts: Parts) -> anyhow::Result<()> {
-    let Parts { keys, rooms, store, mut done, net, mut net_events, mut calls, about, mut stop } = parts;
+/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back.
+pub async fn run(house: House, network: Network) -> StoreThread {
+    let House {
+        places,
+        state,
+        identity,
+        mut settings,
+        rooms,
+        store,
+        mut done,
+        mut clients,
+        mut stop,
+        started,
+    } = house;
+    let Network { handle: net, events: mut net_events } = network;
+    let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
     let mut hub = Hub {
         me: keys.public(),
         board: Switchboard::new(keys.public()),
         keys,
-        clock: Clock { origin: Instant::now() },
-        rooms,
+        clock: Clock { origin: started },
+        places,
+        state,
+        settings: settings.clone(),
         numbers: BTreeMap::new(),
+        closed: BTreeMap::new(),
         store,
         unstored: BTreeMap::new(),
         unstored_bytes: 0,
@@ -164,37 +155,24 @@ pub async fn run(parts: Parts) -> anyhow::Result<()> {
         edited: BTreeSet::new(),
         watches: Vec::new(),
         joins: Vec::new(),
-        about,
         stopping: false,
     };
-    hub.open_rooms()?;
+    hub.open_rooms(rooms);
     while !hub.stopping {
         let open = hub.unstored_bytes < UNSTORED_BYTES_MAX;
         let wake = hub.wake_at();
         tokio::select! {
             Some(report) = done.recv() => hub.hear_store(report),
             Some(event) = net_events.recv(), if open => hub.hear_net(event),
-            Some(event) = calls.recv(), if open => hub.hear_client(event),
+            Some(event) = clients.recv(), if open => hub.hear_client(event),
+            Ok(()) = settings.changed() => hub.follow_settings(),
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
-            changed = stop.changed() => hub.stopping |= changed.is_err() || *stop.borrow(),
+            _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
         }
-        for _ in 0..DRAIN_MAX {
-            // What is at hand is taken in before signing, so that one signature and one disk write serve all of it.
-            if hub.unstored_bytes >= UNSTORED_BYTES_MAX {
-                break;
-            }
-            match (calls.try_recv(), net_events.try_recv()) {
-                (Err(_), Err(_)) => break,
-                (call, event) => {
-                    call.into_iter().for_each(|call| hub.hear_client(call));
-                    event.into_iter().for_each(|event| hub.hear_net(event));
-                }
-            }
-        }
+        hub.drain(&mut clients, &mut net_events);
         hub.flush();
     }
-    hub.finish(&mut done).await;
-    Ok(())
+    hub.finish(&mut done).await
 }
 
 impl Hub {
@@ -209,6 +187,29 @@ impl Hub {
     fn wake(&mut self) {
         self.input(Input::Wake);
         self.expire_joins();
+    }
+
+    /// Takes in what is at hand, so that one signature and one write serve all of it.
+    fn drain(&mut self, clients: &mut mpsc::Receiver<SocketEvent>, net: &mut mpsc::Receiver<NetEvent>) {
+        for _ in 0..DRAIN_MAX {
+            if self.unstored_bytes >= UNSTORED_BYTES_MAX {
+                return;
+            }
+            match (clients.try_recv(), net.try_recv()) {
+                (Err(_), Err(_)) => return,
+                (client, peer) => {
+                    client.into_iter().for_each(|event| self.hear_client(event));
+                    peer.into_iter().for_each(|event| self.hear_net(event));
+                }
+            }
+        }
+    }
+
+    fn follow_settings(&mut self) {
+        let mdns = self.settings.borrow_and_update().settings.mdns;
+        if let Err(error) = self.net.set_mdns(mdns) {
+            tracing::warn!("mDNS stays as it was: {error}");
+        }
     }
 
     /// Signs and tells what was committed.
@@ -275,7 +276,8 @@ impl Hub {
             }
             room::Output::Founded(founding) => {
                 let value = founding.encode();
-                self.store.send(Job::SetFact { room, name: room::FOUNDING, value });
+                let name = rooms::FOUNDING.to_owned();
+                self.store.send(Job::SetFact { room, token: 0, name, value });
             }
             room::Output::Synced { .. } => self.finish_joins(room),
             room::Output::Refused { link, refusal } => {
@@ -293,7 +295,9 @@ impl Hub {
             }
             Done::Failed { room, batch, error } => {
                 tracing::error!(%room, "the store failed: {error}");
-                self.stored(room, batch);
+                if !matches!(error, StoreError::Full) {
+                    self.stored(room, batch);
+                }
                 self.input(Input::Room { room, input: room::Input::StoreFailed { batch, error } });
             }
             Done::Read { room, token, records } => {
@@ -304,6 +308,10 @@ impl Hub {
                 let link = LinkId(token);
                 self.input(Input::Room { room, input: room::Input::Read { link, records } });
             }
+            Done::FactSet { room, result: Err(error), .. } => {
+                tracing::error!(%room, "a fact of the room is not remembered: {error}");
+            }
+            Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
         }
     }
 
@@ -318,7 +326,7 @@ impl Hub {
     }
 
     /// Lets the disk catch up with what was accepted.
-    async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) {
+    async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
         self.flush();
         for call in std::mem::take(&mut self.joins) {
             call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
@@ -330,7 +338,10 @@ impl Hub {
             }
         };
         if tokio::time::timeout(STOP_WAIT, caught_up).await.is_err() {
-            tracing::error!("the disk did not catch up within {STOP_WAIT:?}; some accepted edits may not be durable");
+            tracing::error!(
+                "the disk did not catch up within {STOP_WAIT:?}; some accepted edits may not be durable"
+            );
         }
+        self.store
     }
 }

@@ -8,8 +8,10 @@ use rtc_core::room;
 use rtc_core::switchboard::Input;
 
 use crate::hub::{Call, Hub, Watch};
-use crate::net::Source;
-use crate::socket::{Caller, SocketEvent};
+use crate::net::{KnownPeer, Source};
+use crate::resident;
+use crate::socket::{AGENT, Caller, SocketEvent};
+use crate::watch::Current;
 
 impl Hub {
     pub(super) fn hear_client(&mut self, event: SocketEvent) {
@@ -36,7 +38,7 @@ impl Hub {
             Ask::Node { room, key } => self.node(&room, &key),
             Ask::Value { room, key, path } => self.value(&room, &key, &path),
             Ask::Scene { room } => match self.replica(&room) {
-                Ok(replica) => return call.answer_in_pages(replica.scene()),
+                Ok(replica) => return call.answer_in_pages(replica.scene().collect()),
                 Err(error) => Err(error),
             },
             Ask::Log { room, limit } => match self.log(&room, limit) {
@@ -47,6 +49,7 @@ impl Hub {
             Ask::Unwatch { watch } => {
                 let session = call.caller.session();
                 self.watches.retain(|other| other.call.caller.session() != session || other.call.id != watch);
+                call.caller.unwatch(watch);
                 self.tell_rooms_who_watches();
                 Ok(Reply::Done {})
             }
@@ -54,7 +57,7 @@ impl Hub {
                 self.room_named(room.as_deref()).and_then(|room| self.invite(room, addresses))
             }
             Ask::Join { ticket, timeout_ms } => return self.join(call, &ticket, timeout_ms),
-            Ask::AddPeer { address } => self.dial(&address, None, Source::Added).map(|()| Reply::Done {}),
+            Ask::AddPeer { address } => self.dial(&address, Source::Added).map(|()| Reply::Done {}),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;
@@ -94,7 +97,8 @@ impl Hub {
 
     fn replica(&mut self, room: &RoomName) -> Result<&mut Replica, ApiError> {
         let id = self.room_named(room.as_deref())?;
-        let room = self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        let room =
+            self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
         Ok(room.replica())
     }
 
@@ -115,9 +119,8 @@ impl Hub {
     fn log(&mut self, room: &RoomName, limit: Option<u64>) -> Result<Vec<rtc_core::api::LogEntry>, ApiError> {
         let me = self.me;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut entries = self.replica(room)?.log(limit);
-        entries.iter_mut().for_each(|entry| entry.own = entry.id.actor.key() == me);
-        Ok(entries)
+        let replica = self.replica(room)?;
+        Ok(replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect())
     }
 
     fn watch(&mut self, call: &Call, room: &RoomName) -> Result<Reply, ApiError> {
@@ -144,18 +147,18 @@ impl Hub {
     }
 
     fn status(&mut self) -> Status {
-        let about = self.about.borrow().clone();
+        let Current { settings, error } = self.settings.borrow().clone();
         Status {
             pid: std::process::id(),
-            agent: about.agent,
+            agent: AGENT.to_owned(),
             peer: self.me,
             uptime_ms: self.clock.now().monotonic_us / 1000,
-            listening: self.listening.clone(),
-            mdns: about.mdns,
-            data_dir: about.data_dir.display().to_string(),
-            config_file: about.config_file.display().to_string(),
-            config_error: about.config_error,
-            resident_bytes: resident_bytes(),
+            listening: self.listening.iter().map(ToString::to_string).collect(),
+            mdns: settings.mdns,
+            data_dir: self.places.data_dir.display().to_string(),
+            config_file: self.places.config_file.display().to_string(),
+            config_error: error,
+            resident_bytes: resident::bytes(),
             peers_connected: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
             rooms: self.room_infos(),
         }
@@ -163,10 +166,10 @@ impl Hub {
 
     fn peers(&mut self) -> Vec<Peer> {
         let known = self.net.known_peers();
-        known.into_iter().map(|known| self.peer(known)).collect()
+        known.iter().map(|known| self.peer(known)).collect()
     }
 
-    fn peer(&mut self, known: crate::net::KnownPeer) -> Peer {
+    fn peer(&mut self, known: &KnownPeer) -> Peer {
         let now = self.clock.now();
         let link = self.board.links().find(|(_, link)| link.peer() == known.peer);
         let link = link.map(|(id, link)| {
@@ -175,7 +178,8 @@ impl Hub {
         });
         let (rooms, round_trip_us, silent_ms, in_sync) = match link {
             Some((id, rooms, round_trip_us, silent_ms)) => {
-                let in_sync = rooms.iter().all(|room| self.board.room(room).is_some_and(|room| room.in_sync(id)));
+                let in_sync =
+                    rooms.iter().all(|room| self.board.room(room).is_some_and(|room| room.in_sync(id)));
                 (rooms, round_trip_us, Some(silent_ms), in_sync)
             }
             None => (Vec::new(), None, None, false),
@@ -184,7 +188,7 @@ impl Hub {
             peer: known.peer,
             connected: silent_ms.is_some(),
             addresses: known.addresses.iter().map(ToString::to_string).collect(),
-            source: known.source.to_string(),
+            source: known.source.as_str().to_owned(),
             rooms,
             round_trip_us,
             silent_ms,
@@ -195,12 +199,4 @@ impl Hub {
 
 fn no_node(key: &str) -> ApiError {
     ApiError::new(Code::NotFound, format!("there is no node `{key}`")).with_hint("`rtc tree` lists the nodes")
-}
-
-/// This process's resident memory, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
 }

@@ -34,7 +34,8 @@ pub use address::{peer_id, peer_key};
 pub use book::AddressError;
 pub use book_file::ReadBookError;
 pub use handle::{KnownPeer, NetError, NetHandle};
-pub use queue::{Lane, LinkSender, SendError};
+pub use queue::{LinkSender, SendError};
+pub use rtc_core::sync::{Lane, LinkId};
 pub use start::{Net, StartError, start};
 
 /// How to start the network.
@@ -62,10 +63,6 @@ pub enum TakenPort {
     /// Take another: it was only remembered.
     TakeAnother,
 }
-
-/// Names one link for the life of the daemon.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct LinkId(pub u64);
 
 /// How a peer or an address was found.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

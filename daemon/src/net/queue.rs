@@ -6,27 +6,9 @@ use rtc_core::limits::FRAME_BYTES_MAX;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::Lane;
 use super::limits::{BULK_FRAMES_MAX, LANE_BYTES_MAX, LIVE_FRAMES_MAX};
 use super::piece::Track;
-
-/// Which of a link's two queues: live frames go first, a backlog fills what is left.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Lane {
-    /// What must arrive at once: edits, heartbeats, control.
-    Live,
-    /// What may take long: a backlog.
-    Bulk,
-}
-
-impl Lane {
-    /// The lane's track on the wire.
-    pub(crate) fn track(self) -> Track {
-        match self {
-            Self::Live => Track::Live,
-            Self::Bulk => Track::Bulk,
-        }
-    }
-}
 
 /// Why a frame was not queued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,57 +1,49 @@
 //! Rooms of the daemon: found, opened from the disk, joined by ticket.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use anyhow::Context;
 use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
 use rtc_core::founding::Founding;
-use rtc_core::id::{PeerKey, RoomId};
+use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
 use rtc_core::store::Store;
 use rtc_core::ticket::{Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
-use crate::net::Source;
-use crate::number::NumberRecord;
-use crate::state::DefaultRoom;
-use crate::store::sqlite::SqliteStore;
-use crate::store::thread::Job;
+use crate::net::{Multiaddr, Source};
+use crate::number::{NumberRecord, Told};
+use crate::store::Job;
+use crate::store::SqliteStore;
+use crate::store::schema::OpenError;
 
+/// How the room is called that every daemon begins with.
+const FIRST_ROOM: &str = "home";
 /// The fact that holds a room's founding message.
 pub(super) const FOUNDING: &str = "founding";
 /// The fact that holds a room's secret.
 const SECRET: &str = "secret";
 
-/// Where the rooms of this daemon are.
-pub struct RoomsDir {
-    /// One directory per room, named by its id.
-    pub dir: PathBuf,
-    /// Which room commands mean that name none.
-    pub default: DefaultRoom,
-    /// Where number records go, if there is a place that forgets with the machine.
-    pub volatile_dir: Option<PathBuf>,
-}
-
 impl Hub {
-    /// Opens every room on the disk, and founds one where there is none.
-    pub(super) fn open_rooms(&mut self) -> anyhow::Result<()> {
-        let dir = self.rooms.dir.clone();
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
-            let name = entry?.file_name();
-            let Some(room) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            self.open_room(room).with_context(|| format!("cannot open room {room}"))?;
+    /// Takes over the rooms on the disk, and founds one where there is none.
+    pub(super) fn open_rooms(&mut self, rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>) {
+        for (room, store) in rooms {
+            let opened = store.map_err(anyhow::Error::from).and_then(|store| self.open_room(room, store));
+            if let Err(error) = opened {
+                tracing::error!(%room, "the room cannot be opened: {error:#}");
+                self.closed.insert(room, format!("{error:#}"));
+            }
         }
-        if self.board.rooms().next().is_none() {
-            let room = self.found_room("home")?;
-            self.rooms.default.set(room).context("cannot remember the default room")?;
+        if self.board.rooms().next().is_none()
+            && self.closed.is_empty()
+            && let Err(error) = self.found_room(FIRST_ROOM)
+        {
+            tracing::error!("no room can be founded: {error:#}");
         }
-        Ok(())
     }
 
-    /// Founds a room of this daemon's own.
-    fn found_room(&mut self, name: &str) -> anyhow::Result<RoomId> {
+    /// Founds a room of this daemon's own, and makes it the default one.
+    fn found_room(&mut self, name: &str) -> anyhow::Result<()> {
         let (mut nonce, mut secret) = ([0; 16], [0; 32]);
         getrandom::fill(&mut nonce).context("no randomness")?;
         getrandom::fill(&mut secret).context("no randomness")?;
@@ -59,28 +51,22 @@ impl Hub {
         let founding = Founding { owner: self.me, nonce, name: name.to_owned(), time_ms };
         let room = founding.room();
         self.add_room(room, Some(&founding), Secret(secret))?;
-        Ok(room)
+        self.state.set_default_room(&room).context("cannot remember the default room")
     }
 
     /// Makes a room's file and opens it.
     fn add_room(&mut self, room: RoomId, founding: Option<&Founding>, secret: Secret) -> anyhow::Result<()> {
-        let mut store = self.store_of(room)?;
+        let mut store = SqliteStore::open(&self.state.room_file(&room)?, room)?;
         // The secret comes first: a room with a secret can be opened, whatever else a crash prevents.
         store.set_fact(SECRET, &secret.0)?;
         if let Some(founding) = founding {
             store.set_fact(FOUNDING, &founding.encode())?;
         }
-        drop(store);
-        self.open_room(room)
-    }
-
-    fn store_of(&self, room: RoomId) -> anyhow::Result<SqliteStore> {
-        Ok(SqliteStore::open(&self.rooms.dir.join(room.to_string()), room)?)
+        self.open_room(room, store)
     }
 
     /// Reads a room from the disk and opens it towards the peers.
-    fn open_room(&mut self, id: RoomId) -> anyhow::Result<()> {
-        let mut store = self.store_of(id)?;
+    fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
         let Some(secret) = store.fact(SECRET)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
             // A crash came between making the file and writing the secret: nothing can be in it.
             tracing::warn!(room = %id, "a room without a secret is left out");
@@ -89,17 +75,13 @@ impl Hub {
         let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).context("no randomness")?;
-        let number = self.rooms.volatile_dir.as_ref().map(|dir| NumberRecord::open(dir, &self.me, &id));
-        let number = number.transpose().unwrap_or_else(|error| {
-            tracing::warn!("no number record, so every start begins a new epoch: {error}");
-            None
-        });
+        let number = NumberRecord::open(self.places.volatile_dir.as_deref(), self.me, id);
         let mut room = Room::open(Opening {
             room: id,
             founding,
             keys: self.keys.clone(),
             epoch_fresh: u64::from_be_bytes(epoch),
-            epoch_proof: number.as_ref().and_then(NumberRecord::proof),
+            epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
         });
         let mut damage = None;
         store.scan(&mut |record| match room.load(&record) {
@@ -113,29 +95,29 @@ impl Hub {
             return Err(error.into());
         }
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
-        self.numbers.extend(number.map(|number| (id, number)));
+        self.numbers.insert(id, number);
         let mut outputs = Vec::new();
-        let now = self.clock.now();
-        self.board.add_room(room, Secret(secret), now, &mut outputs);
+        self.board.add_room(room, Secret(secret), self.clock.now(), &mut outputs);
         self.outputs(outputs);
         Ok(())
     }
 
-    /// Records the number that is about to be told. A record that cannot be written must not be believed later.
+    /// Records the number that is about to be told.
     pub(super) fn record_number(&mut self, room: RoomId, epoch: u64, seq: u64) {
         let Some(record) = self.numbers.get_mut(&room) else { return };
-        if let Err(error) = record.write(epoch, seq) {
-            tracing::error!(%room, "cannot record a number; the next start begins a new epoch: {error}");
-            if let Some(record) = self.numbers.remove(&room) {
-                record.forget();
-            }
+        if let Err(error) = record.write(Told { epoch, seq }) {
+            // Told all the same, it might be given out again after a crash: better to end now than to fork later.
+            tracing::error!(%room, "an outdated number record can be neither replaced nor removed, so the daemon stops: {error}");
+            self.stopping = true;
         }
     }
 
     /// The room a client means.
     pub(super) fn room_named(&mut self, name: Option<&str>) -> Result<RoomId, ApiError> {
         let Some(name) = name else {
-            return self.default_room().ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"));
+            return self
+                .default_room()
+                .ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"));
         };
         let rooms: Vec<_> = self.board.rooms().collect();
         let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
@@ -153,7 +135,8 @@ impl Hub {
     }
 
     fn default_room(&self) -> Option<RoomId> {
-        let default = self.rooms.default.get().filter(|room| self.board.secret(room).is_some());
+        let default =
+            self.state.default_room().ok().flatten().filter(|room| self.board.secret(room).is_some());
         default.or_else(|| self.board.rooms().next())
     }
 
@@ -161,6 +144,7 @@ impl Hub {
     pub(super) fn room_infos(&mut self) -> Vec<RoomInfo> {
         let rooms: Vec<_> = self.board.rooms().collect();
         let mut infos: Vec<_> = rooms.into_iter().filter_map(|room| self.room_info(room)).collect();
+        infos.extend(self.closed.iter().map(|(&room, why)| closed_info(room, why)));
         infos.sort_by_key(|info| !info.default);
         infos
     }
@@ -178,7 +162,7 @@ impl Hub {
             peers_connected: u32::try_from(room.peers_connected()).unwrap_or(u32::MAX),
             nodes: room.replica().nodes_live() as u64,
             state_hash: room.replica().state_hash(),
-            ineffective_ops: room.replica().ineffective_count(),
+            ineffective_ops: room.replica().ineffective_ops() as u64,
         })
     }
 
@@ -194,10 +178,11 @@ impl Hub {
         };
         if let Err(error) = self.enter(&ticket) {
             tracing::error!(room = %ticket.room, "cannot join: {error:#}");
-            return call.answer(Err(ApiError::new(Code::Internal, format!("cannot join the room: {error:#}"))));
+            return call
+                .answer(Err(ApiError::new(Code::Internal, format!("cannot join the room: {error:#}"))));
         }
         for address in &ticket.addresses {
-            self.dial(address, Some(ticket.peer), Source::Ticket).unwrap_or_else(|error| {
+            self.dial(address, Source::Ticket).unwrap_or_else(|error| {
                 tracing::warn!(address, "an address of the ticket is of no use: {}", error.message);
             });
         }
@@ -213,7 +198,7 @@ impl Hub {
         if self.board.secret(&ticket.room).is_none() {
             self.add_room(ticket.room, None, ticket.secret)?;
         }
-        self.rooms.default.set(ticket.room).context("cannot remember the default room")
+        self.state.set_default_room(&ticket.room).context("cannot remember the default room")
     }
 
     fn is_in_sync(&mut self, room: RoomId) -> bool {
@@ -241,23 +226,43 @@ impl Hub {
 
     /// A ticket into a room.
     pub(super) fn invite(&mut self, room: RoomId, addresses: bool) -> Result<Reply, ApiError> {
-        let secret = self.board.secret(&room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        let secret =
+            self.board.secret(&room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
         let addresses = if addresses { self.ticket_addresses() } else { Vec::new() };
         Ok(Reply::Ticket { ticket: Ticket { room, secret, peer: self.me, addresses }.to_string() })
     }
 
     fn ticket_addresses(&self) -> Vec<String> {
-        let mut addresses = self.listening.clone();
+        let mut addresses: Vec<_> = self.listening.iter().map(ToString::to_string).collect();
         // Somebody elsewhere tries the addresses that can work first.
         addresses.sort_by_key(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
         addresses.truncate(rtc_core::ticket::TICKET_ADDRESSES_MAX);
         addresses
     }
 
-    pub(super) fn dial(&mut self, address: &str, peer: Option<PeerKey>, source: Source) -> Result<(), ApiError> {
-        self.net.dial(address, peer, source).map_err(|error| {
-            ApiError::new(Code::BadArgument, format!("`{address}` is no address to dial: {error}"))
+    pub(super) fn dial(&mut self, address: &str, source: Source) -> Result<(), ApiError> {
+        let parsed = address.parse::<Multiaddr>().map_err(|error| error.to_string());
+        let dialled =
+            parsed.and_then(|address| self.net.dial(address, source).map_err(|error| error.to_string()));
+        dialled.map_err(|error| {
+            ApiError::new(Code::BadArgument, format!("`{address}` cannot be dialled: {error}"))
                 .with_hint("write it like /ip4/192.0.2.1/tcp/4001")
         })
+    }
+}
+
+/// What is told of a room that could not be opened.
+fn closed_info(room: RoomId, why: &str) -> RoomInfo {
+    RoomInfo {
+        room,
+        name: String::new(),
+        default: false,
+        messages: 0,
+        waiting: 0,
+        nodes: 0,
+        state_hash: StateHash([0; 32]),
+        ineffective_ops: 0,
+        peers_connected: 0,
+        read_only: Some(why.to_owned()),
     }
 }
