@@ -1,13 +1,16 @@
 //! Puts the daemon together, in the order in which things depend on each other, and takes it apart in reverse.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::num::NonZero;
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use rtc_client::Places;
 use rtc_client::places::PlaceError;
 use rtc_core::id::RoomId;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -27,6 +30,8 @@ use crate::watch::{ConfigWatch, Current};
 const CALLS_QUEUED: usize = 256;
 /// What the network reports and the hub has not heard. When it is full, peers are not read.
 const NET_EVENTS_QUEUED: usize = 256;
+/// Threads that serve sockets: the hub is one task, and more of them only cost memory.
+const WORKERS_MAX: usize = 4;
 /// The name of the lock file in the data directory.
 pub const DATA_LOCK: &str = "lock";
 
@@ -103,6 +108,10 @@ pub fn run(
     let started = Instant::now();
     harden();
     places.create()?;
+    if let Some(dir) = places.config_file.parent() {
+        // Only so that it can be watched; without it there are no settings, which is fine as well.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    }
     // Held until everything else is gone: whoever sees it free sees the daemon gone.
     let data = &places.data_dir;
     let _data = Lock::take(&data.join(DATA_LOCK), &data.display().to_string()).map_err(StartError::Data)?;
@@ -115,7 +124,12 @@ pub fn run(
     let (done_tx, done) = mpsc::unbounded_channel();
     let store = store::thread::spawn(done_tx)
         .map_err(|error| StartError::System { what: "start the store's thread", error })?;
-    let runtime = Runtime::new().map_err(|error| StartError::System { what: "start the runtime", error })?;
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System { what: "start the runtime", error })?;
     runtime.block_on(async {
         let config = ConfigWatch::start(&places.config_file, settings, overrides.clone());
         let net_config = net_config(places, &state, &identity, &config.current().borrow().settings)?;
