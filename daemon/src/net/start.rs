@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use super::address::{multiaddr, peer_key, socket_addr};
+use super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
 use super::limits::{COMMANDS_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
@@ -76,6 +76,11 @@ pub async fn start(
     let key = peer_key(&keys.public().to_peer_id()).ok_or_else(|| StartError::Key("not Ed25519".into()))?;
     let book = book_file::read(&config.book)?;
     let mut swarm = swarm::build(&keys).map_err(|error| StartError::Key(error.to_string()))?;
+    for (peer, _) in book.peers().filter(|(_, entry)| entry.preferred) {
+        if let Some(id) = peer_id(peer) {
+            swarm::prefer(&mut swarm, &id);
+        }
+    }
     let mut listeners = Vec::new();
     for address in free_addresses(&config)? {
         let listener = swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {

@@ -19,16 +19,18 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::address::{peer_key, socket_addr};
+use super::address::{peer_id, peer_key, socket_addr, split_peer};
 use super::choice::{Choices, Verdict};
 use super::dialer::Dialer;
 use super::greeting::{Greeting, Token, useful_from};
 use super::handle::Command;
-use super::limits::{BOOK_WRITE_DELAY, PEER_ADDRESSES_MAX, RELISTEN_AFTER, SHUTDOWN_TIMEOUT};
+use super::limits::{
+    BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX, RELISTEN_AFTER, SHUTDOWN_TIMEOUT,
+};
 use super::link::{Keep, Link, LinkEnd, Report};
 use super::rendezvous::Found;
 use super::stream::{StreamEvent, StreamOutcome};
-use super::swarm::{Behaviour, BehaviourEvent, set_mdns};
+use super::swarm::{Behaviour, BehaviourEvent, prefer, set_mdns};
 use super::{KnownPeer, LinkId, NetEvent, Source, start};
 
 /// What we say of ourselves to peers.
@@ -213,6 +215,12 @@ impl Switchboard {
                     link.end(&why);
                 }
             }
+            Command::Prefer(peer) => {
+                self.dialer.prefer(&peer);
+                if let Some(id) = peer_id(&peer) {
+                    prefer(&mut self.swarm, &id);
+                }
+            }
             Command::SetMdns(on) => {
                 let listening = self.outputs.listening.borrow().clone();
                 if let Err(error) = set_mdns(&mut self.swarm, on, &listening) {
@@ -264,7 +272,7 @@ impl Switchboard {
         let now = Instant::now();
         for (peer, address) in found {
             if let Some(peer) = peer_key(&peer) {
-                let (address, _) = super::address::split_peer(&address);
+                let (address, _) = split_peer(&address);
                 self.dialer.found(peer, &[address], Source::Mdns, now);
             }
         }
@@ -310,9 +318,13 @@ impl Switchboard {
         } else {
             self.dialer.source(&peer)
         };
-        let (address, _) = super::address::split_peer(&address);
-        let mut others = self.connections.values();
-        let another = others.any(|other| other.outbound && other.peer == peer);
+        let (address, _) = split_peer(&address);
+        let others = || self.connections.values().filter(|other| other.peer == peer);
+        if others().count() >= CONNECTIONS_PER_PEER_MAX {
+            self.swarm.close_connection(connection);
+            return;
+        }
+        let another = others().any(|other| other.outbound);
         self.connections.insert(connection, Connection { peer, outbound, address, source });
         if !outbound {
             return;
@@ -344,6 +356,11 @@ impl Switchboard {
     fn begin_link(&mut self, id: ConnectionId, stream: libp2p::Stream) {
         let Some(connection) = self.connections.get(&id) else { return };
         let (peer, outbound) = (connection.peer, connection.outbound);
+        if outbound && self.choices.current(&peer).is_some() {
+            // The peer's own dial won while we opened ours. Greeting now would say that we had lost that link.
+            self.swarm.close_connection(id);
+            return;
+        }
         self.links_made += 1;
         let link = LinkId(self.links_made);
         let (keep_tx, keep) = oneshot::channel();

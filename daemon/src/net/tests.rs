@@ -158,7 +158,7 @@ async fn ten_thousand_frames_each_way_arrive_whole_and_in_order_per_lane() {
         Lane::Live => 40 + number as usize % 300,
         // Some of several pieces.
         Lane::Bulk => {
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 50_000
             } else {
                 100
@@ -194,7 +194,7 @@ async fn a_full_queue_says_so_and_a_closed_link_too() {
     let (a, from_a, mut b, _) = linked_pair().await;
     // On this one thread nothing is written while we do not wait.
     for number in 0..LIVE_FRAMES_MAX {
-        from_a.sender.try_send(Lane::Live, numbered(number as u32, 8)).unwrap();
+        from_a.sender.try_send(Lane::Live, numbered(u32::try_from(number).unwrap(), 8)).unwrap();
     }
     assert_eq!(from_a.sender.try_send(Lane::Live, Vec::new()), Err(SendError::Full));
     b.frame().await;
@@ -214,8 +214,9 @@ async fn a_slow_hub_slows_its_peers_down_and_loses_nothing() {
             sent += 1;
         }
     };
-    timeout(Duration::from_secs(2), stuck).await.unwrap_err();
-    assert!(sent < 16_384, "a gigabyte went nowhere");
+    timeout(Duration::from_secs(1), stuck).await.unwrap_err();
+    println!("{} KiB wait on the way", sent * 64);
+    assert!(sent < 16 * 64, "64 MiB wait for a hub that takes nothing");
     for number in 0..sent {
         assert_eq!(b.frame().await, (Lane::Live, numbered(number, 64 * 1024)));
     }
@@ -229,13 +230,13 @@ async fn dials_that_cross_leave_one_link() {
         b.dial(&a);
         let (from_a, from_b) = (a.up().await, b.up().await);
         // Both ends mean the same stream, and it stays: what is sent on it arrives, and nothing else happens.
-        from_a.sender.try_send(Lane::Live, b"from a".to_vec()).unwrap();
-        from_b.sender.try_send(Lane::Live, b"from b".to_vec()).unwrap();
-        assert_eq!(b.frame().await, (Lane::Live, b"from a".to_vec()), "round {round}");
-        assert_eq!(a.frame().await, (Lane::Live, b"from b".to_vec()), "round {round}");
-        let quiet = tokio::time::Duration::from_millis(100);
-        assert!(timeout(quiet, a.events.recv()).await.is_err(), "round {round}");
-        assert!(timeout(quiet, b.events.recv()).await.is_err(), "round {round}");
+        for number in 0..100 {
+            let frame = numbered(round * 100 + number, 8);
+            from_a.sender.try_send(Lane::Live, frame.clone()).unwrap();
+            from_b.sender.try_send(Lane::Live, frame.clone()).unwrap();
+            assert_eq!(b.frame().await, (Lane::Live, frame.clone()));
+            assert_eq!(a.frame().await, (Lane::Live, frame));
+        }
     }
 }
 
@@ -308,6 +309,20 @@ async fn the_dialled_learns_where_the_dialler_listens() {
 }
 
 #[tokio::test]
+async fn a_preferred_peer_is_remembered_as_such() {
+    let (a, _, mut b, _) = linked_pair().await;
+    b.handle.prefer(a.key()).unwrap();
+    let mut known = b.handle.known.clone();
+    let prefers = |peers: &std::sync::Arc<[KnownPeer]>| peers.iter().any(|peer| peer.preferred);
+    timeout(PATIENCE, known.wait_for(prefers)).await.expect("in time").unwrap();
+    drop(a);
+    b.down().await;
+    let b = b.restart().await;
+    let mut known = b.handle.known.clone();
+    timeout(PATIENCE, known.wait_for(prefers)).await.expect("in time").unwrap();
+}
+
+#[tokio::test]
 async fn a_taken_port_is_refused_or_replaced_as_configured() {
     let a = Node::start(1, None).await;
     let home = tempfile::tempdir().unwrap();
@@ -345,7 +360,7 @@ async fn a_foreign_program_is_dropped_and_left_alone() {
     // Nothing was told, and nothing is tried again.
     let again =
         async { while !matches!(foreign.select_next_some().await, SwarmEvent::IncomingConnection { .. }) {} };
-    assert!(timeout(Duration::from_millis(1500), again).await.is_err(), "dialled again");
+    assert!(timeout(Duration::from_millis(800), again).await.is_err(), "dialled again");
     assert!(a.events.try_recv().is_err());
 }
 
@@ -359,7 +374,8 @@ async fn garbage_on_the_port_changes_nothing() {
         // The other end may close before it has read all of this.
         let _ = stream.write_all(garbage).await;
         let _ = stream.shutdown().await;
-        let closed = stream.read_to_end(&mut Vec::new());
+        let mut answer = Vec::new();
+        let closed = stream.read_to_end(&mut answer);
         let _ = timeout(PATIENCE, closed).await.expect("closed in time");
     }
     from_a.sender.try_send(Lane::Live, b"still here".to_vec()).unwrap();
