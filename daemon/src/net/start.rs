@@ -15,6 +15,7 @@ use super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
 use super::limits::{COMMANDS_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
+use super::listeners::Listeners;
 use super::rendezvous::{Lines, Rendezvous};
 use super::switchboard::{Inputs, Outputs, Switchboard};
 use super::{NetConfig, NetEvent, NetHandle, TakenPort, swarm};
@@ -81,13 +82,13 @@ pub async fn start(
             swarm::prefer(&mut swarm, &id);
         }
     }
-    let mut listeners = Vec::new();
+    let mut listeners = Listeners::default();
     for address in free_addresses(&config)? {
         let listener = swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
             address: address.clone(),
             source: io::Error::other(error),
         })?;
-        listeners.push((listener, address));
+        listeners.opened(listener, address);
     }
     if let Err(error) = swarm::set_mdns(&mut swarm, config.mdns, &[]) {
         // Peers can still be added, and those of this host found.

@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns};
 use rtc_core::id::PeerKey;
@@ -19,15 +18,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::address::{peer_id, peer_key, socket_addr, split_peer};
+use super::address::{peer_id, peer_key, split_peer};
 use super::choice::{Choices, Verdict};
 use super::dialer::Dialer;
 use super::greeting::{Greeting, Token, useful_from};
 use super::handle::Command;
-use super::limits::{
-    BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX, RELISTEN_AFTER, SHUTDOWN_TIMEOUT,
-};
+use super::limits::{BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX, SHUTDOWN_TIMEOUT};
 use super::link::{Keep, Link, LinkEnd, Report};
+use super::listeners::Listeners;
 use super::rendezvous::Found;
 use super::stream::{StreamEvent, StreamOutcome};
 use super::swarm::{Behaviour, BehaviourEvent, prefer, set_mdns};
@@ -69,9 +67,7 @@ pub(crate) struct Switchboard {
     links: HashMap<LinkId, LinkState>,
     tasks: JoinSet<LinkEnd>,
     links_made: u64,
-    listeners: HashMap<ListenerId, Multiaddr>,
-    /// Listeners that failed, to be opened again.
-    unheard: Vec<(Instant, Multiaddr)>,
+    listeners: Listeners,
     write_book_at: Option<Instant>,
     outputs: Outputs,
 }
@@ -102,7 +98,7 @@ impl Switchboard {
         us: PeerKey,
         incarnation: Token,
         swarm: Swarm<Behaviour>,
-        listeners: Vec<(ListenerId, Multiaddr)>,
+        listeners: Listeners,
         dialer: Dialer,
         outputs: Outputs,
     ) -> Self {
@@ -116,8 +112,7 @@ impl Switchboard {
             links: HashMap::new(),
             tasks: JoinSet::new(),
             links_made: 0,
-            listeners: listeners.into_iter().collect(),
-            unheard: Vec::new(),
+            listeners,
             write_book_at: None,
             outputs,
         }
@@ -187,20 +182,19 @@ impl Switchboard {
                 differs
             });
         }
-        while let Some((_, address)) = self.unheard.pop_if(|(at, _)| *at <= now) {
+        for address in self.listeners.due(now) {
             match self.swarm.listen_on(address.clone()) {
-                Ok(listener) => drop(self.listeners.insert(listener, address)),
+                Ok(listener) => self.listeners.opened(listener, address),
                 Err(error) => {
                     debug!(%error, %address, "cannot listen again yet");
-                    self.unheard.insert(0, (now + RELISTEN_AFTER, address));
+                    self.listeners.refused(address, now);
                 }
             }
         }
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let relisten = self.unheard.iter().map(|(at, _)| *at).min();
-        [self.dialer.wake_at(), self.write_book_at, relisten].into_iter().flatten().min()
+        [self.dialer.wake_at(), self.write_book_at, self.listeners.wake_at()].into_iter().flatten().min()
     }
 
     fn on_command(&mut self, command: Command) {
@@ -259,8 +253,7 @@ impl Switchboard {
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
                 warn!(?reason, "a listener closed, opening it again");
                 self.set_listening(|listening| listening.retain(|known| !addresses.contains(known)));
-                let again = self.listeners.remove(&listener_id);
-                self.unheard.extend(again.map(|address| (Instant::now() + RELISTEN_AFTER, address)));
+                self.listeners.closed(listener_id, Instant::now());
             }
             SwarmEvent::ListenerError { error, .. } => warn!(%error, "a connection could not be accepted"),
             // Behaviours without events, and what later versions of libp2p may add.
@@ -280,12 +273,7 @@ impl Switchboard {
 
     fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
         info!(%address, "listening");
-        // Should it fail, it is opened again on the port it got.
-        let port = socket_addr(&address).map(|socket| socket.port());
-        if let (Some(port), Some(wanted)) = (port, self.listeners.get_mut(&listener)) {
-            wanted.pop();
-            wanted.push(Protocol::Tcp(port));
-        }
+        self.listeners.heard(listener, &address);
         self.set_listening(|listening| {
             listening.push(address);
             listening.sort_unstable();
