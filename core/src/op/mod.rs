@@ -3,7 +3,6 @@
 pub mod array;
 mod boolean;
 mod color;
-pub mod edit;
 mod effect;
 mod euler;
 mod meta;
