@@ -17,9 +17,8 @@ use tokio::time::timeout;
 use super::greeting::{Control, Greeting, Token};
 use super::limits::{CHOICE_TIMEOUT, GREETING_TIMEOUT, READ_BYTES, WRITE_BYTES};
 use super::piece::{Assembler, Cutter, PieceError, Track};
-use super::Lane;
 use super::queue::{LinkQueues, Queued, link_queues};
-use super::{LinkId, NetEvent, Source};
+use super::{Lane, LinkId, NetEvent, Source};
 
 /// Greetings heard per link after the first; a peer whose addresses change more often is not followed.
 const GREETINGS_MAX: usize = 256;
