@@ -19,13 +19,21 @@ pub struct Session {
     pub out: Output,
     /// How a daemon is started.
     pub launcher: Launcher,
+    places: Option<Places>,
     client: Option<Client>,
 }
 
 impl Session {
     /// A run with these options.
     pub fn new(globals: Globals, out: Output, launcher: Launcher) -> Self {
-        Self { globals, out, launcher, client: None }
+        Self { globals, out, launcher, places: None, client: None }
+    }
+
+    /// The same run with the daemon of these places instead of the environment's.
+    #[must_use]
+    pub fn at(mut self, places: Places) -> Self {
+        self.places = Some(places);
+        self
     }
 
     /// The room the command is about.
@@ -35,7 +43,8 @@ impl Session {
 
     /// Where the daemon's things are.
     pub fn places(&self) -> Result<Places, Failure> {
-        Places::from_env().map_err(|error| {
+        let places = self.places.clone().map_or_else(Places::from_env, Ok);
+        places.map_err(|error| {
             Failure::new(Exit::NoDaemon, error.to_string())
                 .with_hint("set RTC_HOME to a directory of your own")
         })
