@@ -143,7 +143,7 @@ impl Vector {
             for index in order.indexes(self.history.messages.len()) {
                 replica.apply(&self.history.messages[index]);
             }
-            self.compare(&replica.scene(), order)?;
+            self.compare(&replica.image(), order)?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod object;
 mod quaternion;
 mod row;
 mod shape;
+mod shown;
 mod string;
 mod table;
 mod vector3;

@@ -1,22 +1,462 @@
-//! stub
-use crate::{message::Message, scene::*};
-/// x
+//! One copy of a room: state as a pure function of the set of messages held (DESIGN §3).
+//!
+//! Messages may come in any order and more than once; each costs about what it changes. Everything kept here besides the
+//! messages is a cache of the fold that [`crate::naive`] spells out, and is settled whenever a call returns. The layers only
+//! look downwards: masks decide which ops count, lives when nodes are alive, the tree and the cells build on both.
+
+mod cell;
+mod changes;
+mod current;
+mod history;
+mod index;
+mod life;
+mod mask;
+mod node;
+mod read;
+mod tree;
+mod verdicts;
+
+pub use read::FindError;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::Dot;
+use crate::message::Message;
+use crate::op::{Kind, NoEffect, Op};
+use crate::place::Place;
+use crate::scene::Root;
+use cell::Cell;
+use changes::Changes;
+use history::{HeldOp, History};
+use index::{CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
+use life::{Era, Life, Turned};
+use mask::{Registers, Requests};
+use node::NodeRecord;
+use tree::Tree;
+use verdicts::Verdicts;
+
+/// One copy of a room.
 pub struct Replica {
     root: Root,
-    m: Vec<Message>,
+    history: History,
+    verdicts: Verdicts,
+    registers: Registers,
+    requests: Requests,
+    /// The keys of nodes; the root's is the first.
+    keys: Texts,
+    nodes: Vec<NodeRecord>,
+    nodes_live: usize,
+    cells: Vec<Cell>,
+    cell_numbers: BTreeMap<(NodeIx, PathIx), CellIx>,
+    tree: Tree,
+    /// The places that ops give.
+    places: BTreeMap<OpIx, Place>,
+    changes: Changes,
+    /// Cells to fold anew before the next read.
+    stale_cells: Vec<CellIx>,
+    /// Nodes that may stand elsewhere before the next read.
+    stale_nodes: BTreeSet<NodeIx>,
 }
+
 impl Replica {
-    /// x
+    /// A room nobody has written to yet.
     pub fn new(root: Root) -> Self {
-        Self { root, m: vec![] }
+        let mut keys = Texts::default();
+        let number = keys.number(&root.key);
+        debug_assert_eq!(number, NodeRecord::ROOT.at());
+        Self {
+            root,
+            history: History::default(),
+            verdicts: Verdicts::default(),
+            registers: Registers::default(),
+            requests: Requests::default(),
+            keys,
+            nodes: vec![NodeRecord { life: Life::of_root(), ..NodeRecord::default() }],
+            nodes_live: 1,
+            cells: Vec::new(),
+            cell_numbers: BTreeMap::new(),
+            tree: Tree::default(),
+            places: BTreeMap::new(),
+            changes: Changes::default(),
+            stale_cells: Vec::new(),
+            stale_nodes: BTreeSet::new(),
+        }
     }
-    /// x
-    pub fn apply(&mut self, m: &Message) -> bool {
-        self.m.push(m.clone());
+
+    /// Takes in a message, in any order. Says whether it is new.
+    ///
+    /// Clocks may be advances if each actor's messages come in their order, and must be whole otherwise. Whether the
+    /// message may count at all is for admission to say, before.
+    pub fn apply(&mut self, message: &Message) -> bool {
+        let is_new = self.take_in(message);
+        self.settle();
+        is_new
+    }
+
+    /// Takes in many messages and settles once: late ones then cost one replay of the tree together. Says how many are new.
+    pub fn apply_all<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> usize {
+        let count = messages.into_iter().filter(|message| self.take_in(message)).count();
+        self.settle();
+        count
+    }
+
+    fn take_in(&mut self, message: &Message) -> bool {
+        let Some(ix) = self.history.push(message) else { return false };
+        for (index, op) in (0..).zip(&message.ops) {
+            self.push_op(ix, index, op);
+        }
+        let repeated = message.request.as_deref().and_then(|id| self.requests.enter(id, ix, &self.history));
+        if repeated == Some(ix) {
+            self.history.message_mut(ix).repeated = true;
+        }
+        let target = (self.history.message(ix).actor, message.seq);
+        self.history.message_mut(ix).undone = self.registers.is_undone(target, &self.history);
+        self.registers.judge(target, &self.history, &mut self.verdicts);
+        for op in self.history.ops_of(ix) {
+            self.enter(op);
+        }
+        match repeated {
+            Some(other) if other != ix => self.set_repeated(other),
+            Some(_) | None => {}
+        }
         true
     }
-    /// x
-    pub fn scene(&self) -> Scene {
-        crate::naive::fold(&self.root, &self.m).scene
+
+    /// Gives an op its numbers.
+    fn push_op(&mut self, message: MessageIx, index: u32, op: &Op) {
+        let row = op.resolve().ok();
+        let node = self.node_number(&op.key);
+        let path = op.path.as_deref().map(|path| PathIx::of(self.history.paths.number(path)));
+        let is_property = row.is_some_and(|row| row.kind.is_property());
+        let names_parent = row.is_some_and(|row| matches!(row.kind, Kind::Insert | Kind::Move));
+        let parent = op.options.get("parent").filter(|_| names_parent).and_then(|key| key.as_text());
+        let held = HeldOp {
+            message,
+            index,
+            code: op.code,
+            row,
+            node,
+            path,
+            cell: path.filter(|_| is_property).map(|path| self.cell_number(node, path)),
+            parent: parent.map(|key| self.node_number(key)),
+            value: op.value.clone(),
+            options: (!op.options.is_empty()).then(|| Box::new(op.options.clone())),
+        };
+        let ix = self.history.push_op(held);
+        if let (true, Some(place)) = (names_parent, op.options.get("place")) {
+            self.places.extend(Place::read(place, self.history.stamp(ix)).map(|place| (ix, place)));
+        }
+    }
+
+    fn node_number(&mut self, key: &str) -> NodeIx {
+        let ix = NodeIx::of(self.keys.number(key));
+        if ix.at() == self.nodes.len() {
+            self.nodes.push(NodeRecord::default());
+        }
+        ix
+    }
+
+    fn cell_number(&mut self, node: NodeIx, path: PathIx) -> CellIx {
+        *self.cell_numbers.entry((node, path)).or_insert_with(|| {
+            let ix = CellIx::of(self.cells.len());
+            self.cells.push(Cell::new(node, path));
+            self.nodes[node.at()].cells.push(ix);
+            ix
+        })
+    }
+
+    /// Puts a new op where it belongs, and lets it take effect if it counts.
+    fn enter(&mut self, op: OpIx) {
+        match self.history.op(op).kind() {
+            None => self.judge_void(op),
+            Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_)) => self.enter_property(op),
+            Some(Kind::Insert) => self.enter_insert(op),
+            Some(Kind::Remove) => self.enter_life(op),
+            Some(Kind::Move) => self.enter_move(op),
+            Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
+        }
+    }
+
+    /// An op that can have no effect whatever the scene is.
+    fn judge_void(&mut self, op: OpIx) {
+        let verdict = match self.history.is_masked(op) {
+            true => Ok(()),
+            false => self.op(op).resolve().map(|_| ()),
+        };
+        self.verdicts.set(op, verdict);
+    }
+
+    fn enter_property(&mut self, op: OpIx) {
+        let held = self.history.op(op);
+        let cell = held.cell.expect("a property op has a cell");
+        let life = &self.nodes[held.node.at()].life;
+        cell::judge(op, life, &self.history, &mut self.verdicts);
+        self.enter_cell(op, cell);
+    }
+
+    /// Puts a reset or a step into its cell. What the node's life says about it is known.
+    fn enter_cell(&mut self, op: OpIx, ix: CellIx) {
+        let cell = &mut self.cells[ix.at()];
+        let life = &self.nodes[cell.node.at()].life;
+        let is_last = cell.keep(op, &self.history);
+        let is_void = self.verdicts.get(op).is_some();
+        if cell.is_stale
+            || is_void
+            || self.history.is_masked(op)
+            || life.era(op, &self.history) != Era::Current
+        {
+            return;
+        }
+        if is_last {
+            if !cell.is_changed {
+                self.changes.cells.push(ix);
+            }
+            cell.append(op, &self.history, &mut self.verdicts);
+        } else if cell::is_reset(op, &self.history)
+            || !cell.is_covered(op, life, &self.history, &self.verdicts)
+        {
+            self.mark_cell(ix);
+        }
+    }
+
+    fn enter_insert(&mut self, op: OpIx) {
+        let held = self.history.op(op);
+        let (node, parent) = (held.node, held.parent);
+        let record = &mut self.nodes[node.at()];
+        record.inserts += 1;
+        record.named += u32::from(record.inserts > 1);
+        if let Some(parent) = parent {
+            self.nodes[parent.at()].named += 1;
+        }
+        self.enter_life(op);
+        for cell in self.initial_cells(op) {
+            self.enter_cell(op, cell);
+        }
+    }
+
+    /// The cells of an insert's initial properties.
+    fn initial_cells(&mut self, op: OpIx) -> Vec<CellIx> {
+        let held = self.history.op(op);
+        let node = held.node;
+        let names: Vec<String> =
+            held.value.as_map().into_iter().flat_map(|map| map.keys().cloned()).collect();
+        let paths: Vec<PathIx> =
+            names.iter().map(|name| PathIx::of(self.history.paths.number(name))).collect();
+        paths.into_iter().map(|path| self.cell_number(node, path)).collect()
+    }
+
+    fn enter_life(&mut self, op: OpIx) {
+        let node = self.history.op(op).node;
+        let turned = self.nodes[node.at()].life.enter(op, &self.history, &mut self.verdicts);
+        self.follow_life(node, turned);
+    }
+
+    /// Lets everything that depends on a node's lives know that they changed.
+    fn follow_life(&mut self, node: NodeIx, turned: Option<Turned>) {
+        let Some(Turned { from, births }) = turned else { return };
+        let record = &self.nodes[node.at()];
+        for op in births {
+            self.tree.touch(op);
+        }
+        if record.moves > 0 {
+            self.tree.doubt(from, &self.history);
+        }
+        let first = self.history.place_in(&record.placings, from);
+        let placings = record.placings[first..].to_vec();
+        for cell in record.cells.clone() {
+            let life = &self.nodes[node.at()].life;
+            self.cells[cell.at()].judge_from(from, life, &self.history, &mut self.verdicts);
+            self.mark_cell(cell);
+        }
+        for op in placings {
+            self.judge_reorder(op);
+        }
+        self.stale_nodes.insert(node);
+    }
+
+    fn enter_move(&mut self, op: OpIx) {
+        let held = self.history.op(op);
+        let node = held.node;
+        if let Some(parent) = held.parent {
+            for named in [node, parent] {
+                self.nodes[named.at()].named += 1;
+                self.nodes[named.at()].moves += 1;
+            }
+        }
+        if self.places.contains_key(&op) {
+            let placings = &mut self.nodes[node.at()].placings;
+            let at = self.history.place_in(placings, op);
+            placings.insert(at, op);
+        }
+        self.follow_move(op);
+    }
+
+    /// Lets the tree know that a move may have begun or ceased to count.
+    fn follow_move(&mut self, op: OpIx) {
+        let held = self.history.op(op);
+        let node = held.node;
+        if held.parent.is_some() {
+            if self.history.is_masked(op) {
+                self.verdicts.clear(op);
+            }
+            self.tree.touch(op);
+        } else {
+            self.judge_reorder(op);
+        }
+        self.stale_nodes.insert(node);
+    }
+
+    /// Judges a move that names no parent: it needs no place in the tree's log.
+    fn judge_reorder(&mut self, op: OpIx) {
+        let held = self.history.op(op);
+        if held.parent.is_some() {
+            return;
+        }
+        let life = &self.nodes[held.node.at()].life;
+        let verdict = if self.history.is_masked(op) {
+            Ok(())
+        } else if life.is_root() {
+            Err(NoEffect::RootFixed)
+        } else if life.era(op, &self.history) == Era::Dead {
+            Err(NoEffect::NodeMissing)
+        } else {
+            Ok(())
+        };
+        self.verdicts.set(op, verdict);
+    }
+
+    fn enter_meta(&mut self, op: OpIx) {
+        let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
+        let target = target.expect("the row's check has read it");
+        let target = (self.history.actor(target.actor), target.seq);
+        self.registers.enter(target, op, &self.history);
+        self.follow_register(target);
+    }
+
+    /// Lets a message know what its undos and redos say.
+    fn follow_register(&mut self, target: (index::ActorIx, u64)) {
+        self.registers.judge(target, &self.history, &mut self.verdicts);
+        let undone = self.registers.is_undone(target, &self.history);
+        if let Some(message) = self.history.find_by(target.0, target.1) {
+            if self.history.message(message).undone != undone {
+                self.history.message_mut(message).undone = undone;
+                self.follow_mask(message);
+            }
+        }
+    }
+
+    /// A lesser message with the same request came: of this one nothing counts any more.
+    fn set_repeated(&mut self, message: MessageIx) {
+        self.history.message_mut(message).repeated = true;
+        self.follow_mask(message);
+        for op in self.history.ops_of(message) {
+            if !self.history.op(op).kind().is_some_and(Kind::is_meta) {
+                continue;
+            }
+            let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
+            let target = target.expect("the row's check has read it");
+            let target = (self.history.actor(target.actor), target.seq);
+            self.follow_register(target);
+        }
+    }
+
+    /// Lets everything that depends on a message's scene ops know that they began or ceased to count.
+    fn follow_mask(&mut self, message: MessageIx) {
+        for op in self.history.ops_of(message) {
+            let held = self.history.op(op);
+            let node = held.node;
+            match held.kind() {
+                None => self.judge_void(op),
+                Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_)) => {
+                    let cell = held.cell.expect("a property op has a cell");
+                    cell::judge(op, &self.nodes[node.at()].life, &self.history, &mut self.verdicts);
+                    self.mark_cell(cell);
+                }
+                Some(Kind::Insert | Kind::Remove) => {
+                    let turned = self.nodes[node.at()].life.rewalk(&self.history, &mut self.verdicts);
+                    self.follow_life(node, turned);
+                    for cell in self.initial_cells(op) {
+                        self.mark_cell(cell);
+                    }
+                }
+                Some(Kind::Move) => self.follow_move(op),
+                Some(Kind::Undo | Kind::Redo) => {}
+            }
+        }
+    }
+
+    fn mark_cell(&mut self, ix: CellIx) {
+        let cell = &mut self.cells[ix.at()];
+        if !cell.is_stale {
+            cell.is_stale = true;
+            self.stale_cells.push(ix);
+        }
+    }
+
+    /// Brings every cache up to date.
+    fn settle(&mut self) {
+        for ix in std::mem::take(&mut self.stale_cells) {
+            let cell = &mut self.cells[ix.at()];
+            if !cell.is_changed {
+                self.changes.cells.push(ix);
+            }
+            cell.refold(&self.nodes[cell.node.at()].life, &self.history, &mut self.verdicts);
+        }
+        let moved = self.tree.settle(&mut self.nodes, &self.history, &mut self.verdicts);
+        self.stale_nodes.extend(moved);
+        self.stand_nodes();
+    }
+
+    /// Puts every node that may stand elsewhere where it stands.
+    fn stand_nodes(&mut self) {
+        let mut moved = Vec::new();
+        for node in std::mem::take(&mut self.stale_nodes) {
+            let record = &self.nodes[node.at()];
+            let shown = record.stand(&self.history, |op| self.verdicts.get(op).is_none());
+            if record.shown != shown {
+                moved.push((node, shown));
+            }
+        }
+        // All leave before any comes: siblings are found by where they stand.
+        for &(node, _) in &moved {
+            if let Some(shown) = self.nodes[node.at()].shown {
+                let at = self.place_among_siblings(node, shown.parent);
+                let gone = self.nodes[shown.parent.at()].children.remove(at);
+                debug_assert_eq!(gone, node);
+                self.nodes_live -= 1;
+            }
+        }
+        for &(node, shown) in &moved {
+            let before = std::mem::replace(&mut self.nodes[node.at()].shown, shown);
+            self.changes.nodes.entry(node).or_insert(before);
+        }
+        for &(node, shown) in &moved {
+            if let Some(shown) = shown {
+                let at = self.place_among_siblings(node, shown.parent);
+                self.nodes[shown.parent.at()].children.insert(at, node);
+                self.nodes_live += 1;
+            }
+        }
+    }
+
+    /// The index at which a node stands, or belongs, among the children of `parent`.
+    fn place_among_siblings(&self, node: NodeIx, parent: NodeIx) -> usize {
+        let siblings = &self.nodes[parent.at()].children;
+        match siblings.last() {
+            Some(&last) if last != node && self.stands_before(last, node) => siblings.len(),
+            _ => siblings.partition_point(|&sibling| self.stands_before(sibling, node)),
+        }
+    }
+
+    fn stands_before(&self, a: NodeIx, b: NodeIx) -> bool {
+        let shown = |node: NodeIx| self.nodes[node.at()].shown.expect("only live nodes are siblings");
+        let (a, b) = (shown(a), shown(b));
+        if a.placed_by.is_none() && b.placed_by.is_none() {
+            return self.history.is_before(a.birth, b.birth);
+        }
+        let place = |shown: node::Shown| {
+            (shown.placed_by.and_then(|op| self.places.get(&op)), self.history.stamp(shown.birth))
+        };
+        Place::compare(place(a), place(b)).is_lt()
     }
 }

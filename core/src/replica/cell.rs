@@ -1,0 +1,199 @@
+//! One property of one node: equal on every replica that has the same messages.
+//!
+//! The value is the greatest live reset and, in order, every other step that no live reset has seen (DESIGN §3, laws 3 and
+//! 4). Ops are kept by author: what a reset has seen of an author is a prefix of that author's steps, so finding the
+//! steps that count costs a binary search per author, however long the history.
+
+use super::current::Current;
+use super::history::History;
+use super::index::{ActorIx, NodeIx, OpIx, PathIx};
+use super::life::{Era, Life};
+use super::verdicts::Verdicts;
+use crate::op::{Kind, NoEffect};
+
+/// A property and everything that was ever done to it.
+pub(super) struct Cell {
+    pub(super) node: NodeIx,
+    pub(super) path: PathIx,
+    authors: Vec<Author>,
+    /// The last op in order, whatever became of it.
+    newest: Option<OpIx>,
+    /// The steps that count, in order.
+    open: Vec<OpIx>,
+    current: Current,
+    /// The open steps that could not be applied.
+    faults: Vec<OpIx>,
+    /// What is cached here is stale until the next refold.
+    pub(super) is_stale: bool,
+    /// The value may have changed since the changes were taken.
+    pub(super) is_changed: bool,
+}
+
+/// What one actor did to the property, in order, masked ops and those of past lives included.
+struct Author {
+    actor: ActorIx,
+    resets: Vec<OpIx>,
+    steps: Vec<OpIx>,
+}
+
+impl Cell {
+    pub(super) fn new(node: NodeIx, path: PathIx) -> Self {
+        Self {
+            node,
+            path,
+            authors: Vec::new(),
+            newest: None,
+            open: Vec::new(),
+            current: Current::Absent,
+            faults: Vec::new(),
+            is_stale: false,
+            is_changed: false,
+        }
+    }
+
+    pub(super) fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Keeps an op, in its place. Says whether it is the last one in order.
+    pub(super) fn keep(&mut self, op: OpIx, history: &History) -> bool {
+        let actor = history.message_of(op).actor;
+        let at = self.authors.partition_point(|author| author.actor < actor);
+        if self.authors.get(at).is_none_or(|author| author.actor != actor) {
+            self.authors.insert(at, Author { actor, resets: Vec::new(), steps: Vec::new() });
+        }
+        let list = match is_reset(op, history) {
+            true => &mut self.authors[at].resets,
+            false => &mut self.authors[at].steps,
+        };
+        let place = history.place_in(list, op);
+        list.insert(place, op);
+        let is_last = self.newest.is_none_or(|newest| history.is_before(newest, op));
+        if is_last {
+            self.newest = Some(op);
+        }
+        is_last
+    }
+
+    /// Applies an op that counts and is the last one in order.
+    pub(super) fn append(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) {
+        debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
+        if is_reset(op, history) {
+            self.open.retain(|&step| !history.has_seen(op, step));
+            self.fold(Some(op), history, verdicts);
+        } else {
+            self.open.push(op);
+            self.step(op, history, verdicts);
+        }
+        self.is_changed = true;
+    }
+
+    /// Whether a step changes nothing, because a live reset has seen it.
+    pub(super) fn is_covered(&self, step: OpIx, life: &Life, history: &History, verdicts: &Verdicts) -> bool {
+        debug_assert!(!is_reset(step, history));
+        self.last_resets(life, history, verdicts).any(|reset| history.has_seen(reset, step))
+    }
+
+    /// Computes everything anew from the ops of the node's current life.
+    pub(super) fn refold(&mut self, life: &Life, history: &History, verdicts: &mut Verdicts) {
+        let resets: Vec<OpIx> = self.last_resets(life, history, verdicts).collect();
+        let greatest = resets.iter().copied().max_by(|&a, &b| history.compare(a, b));
+        self.open.clear();
+        if life.is_alive() {
+            for author in &self.authors {
+                let unseen = resets
+                    .iter()
+                    .map(|&reset| history.unseen_from(reset, author.actor))
+                    .max()
+                    .unwrap_or_default();
+                let covered = author.steps.partition_point(|&step| history.position(step) < unseen);
+                let past = author.steps.partition_point(|&step| life.era(step, history) != Era::Current);
+                let counting = &author.steps[covered.max(past)..];
+                self.open.extend(counting.iter().filter(|&&step| !history.is_masked(step)));
+            }
+        }
+        self.open.sort_by(|&a, &b| history.compare(a, b));
+        self.fold(greatest, history, verdicts);
+        (self.is_stale, self.is_changed) = (false, true);
+    }
+
+    /// Judges anew the ops from `from` on: the node was dead at some of them, and is not any more, or the other way round.
+    pub(super) fn judge_from(&mut self, from: OpIx, life: &Life, history: &History, verdicts: &mut Verdicts) {
+        for fault in self.faults.drain(..) {
+            verdicts.clear(fault);
+        }
+        for author in &self.authors {
+            for list in [&author.resets, &author.steps] {
+                for &op in &list[history.place_in(list, from)..] {
+                    judge(op, life, history, verdicts);
+                }
+            }
+        }
+    }
+
+    /// Each author's last reset that counts; the earlier ones have seen nothing that it has not.
+    fn last_resets<'a>(
+        &'a self,
+        life: &'a Life,
+        history: &'a History,
+        verdicts: &'a Verdicts,
+    ) -> impl Iterator<Item = OpIx> + 'a {
+        self.authors.iter().filter_map(move |author| {
+            let live = |&&reset: &&OpIx| !history.is_masked(reset) && !is_void(reset, verdicts);
+            let last = author.resets.iter().rev().find(live).copied()?;
+            (life.era(last, history) == Era::Current).then_some(last)
+        })
+    }
+
+    /// Sets the value to the reset's and applies the open steps.
+    fn fold(&mut self, reset: Option<OpIx>, history: &History, verdicts: &mut Verdicts) {
+        for fault in self.faults.drain(..) {
+            verdicts.clear(fault);
+        }
+        self.current = match reset {
+            None => Current::Absent,
+            Some(reset) => reset_value(reset, self.path, history),
+        };
+        for i in 0..self.open.len() {
+            self.step(self.open[i], history, verdicts);
+        }
+    }
+
+    fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
+        if let Err(reason) = self.current.step(step, history) {
+            verdicts.set(step, Err(reason));
+            self.faults.push(step);
+        }
+    }
+}
+
+/// Judges one property op by its node's life alone; what its value is worth the fold says.
+pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Verdicts) {
+    let is_property = history.op(op).kind().is_some_and(Kind::is_property);
+    if !is_property {
+        // An insert's initial properties share its verdict.
+        return;
+    }
+    let dead = !history.is_masked(op) && life.era(op, history) == Era::Dead;
+    verdicts.set(op, if dead { Err(NoEffect::NodeMissing) } else { Ok(()) });
+}
+
+pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
+    matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+}
+
+/// Whether it is an insert that found the node alive and wanted it absent.
+fn is_void(reset: OpIx, verdicts: &Verdicts) -> bool {
+    verdicts.get(reset) == Some(&NoEffect::NodeExists)
+}
+
+fn reset_value(reset: OpIx, path: PathIx, history: &History) -> Current {
+    let op = history.op(reset);
+    match op.kind() {
+        Some(Kind::Reset(make)) => Current::Whole(make(&op.value), reset),
+        _ => {
+            let initial = op.value.as_map().and_then(|map| map.get(history.paths.text(path.at())));
+            initial.map_or(Current::Absent, |value| Current::Whole(value.clone(), reset))
+        }
+    }
+}

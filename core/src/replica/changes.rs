@@ -1,0 +1,119 @@
+//! What the scene shows differently since somebody last asked.
+//!
+//! A subscriber that does what the changes say to the scene it read before has the scene as it is. Nodes that hang hidden
+//! below a removed one are no part of it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Replica;
+use super::index::{CellIx, NodeIx};
+use super::node::{NodeRecord, Shown};
+use super::tree::ancestors;
+use crate::api::Change;
+
+/// What may show differently.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) cells: Vec<CellIx>,
+    /// Nodes that stand elsewhere, with where they stood before.
+    pub(super) nodes: BTreeMap<NodeIx, Option<Shown>>,
+}
+
+impl Replica {
+    /// What the scene shows differently since this was last called: nodes, parents before children, then nodes that are
+    /// gone (with all that is still below them), then properties. A property may be told that has the value it had.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let changes = std::mem::take(&mut self.changes);
+        let mut told = BTreeSet::new();
+        let mut entered = BTreeSet::new();
+        let mut removed = Vec::new();
+        for (&node, before) in &changes.nodes {
+            if !self.is_reachable(node) {
+                removed.extend(before.map(|_| node));
+                continue;
+            }
+            told.insert(node);
+            if !before.is_some_and(|before| self.was_reachable(before.parent, &changes.nodes)) {
+                entered.extend(self.subtree(node));
+            }
+        }
+        told.extend(&entered);
+        let mut list = self.tell_nodes(&told);
+        list.extend(removed.into_iter().map(|node| Change::Removed { key: self.key(node).to_owned() }));
+        self.tell_properties(changes.cells, &entered, &mut list);
+        list
+    }
+
+    /// Forgets what changed: nobody who wants to know has read the scene yet.
+    pub fn drop_changes(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        for ix in changes.cells {
+            self.cells[ix.at()].is_changed = false;
+        }
+    }
+
+    /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.
+    fn was_reachable(&self, node: NodeIx, moved: &BTreeMap<NodeIx, Option<Shown>>) -> bool {
+        self.is_reachable(node) && ancestors(node, &self.nodes).all(|above| !moved.contains_key(&above))
+    }
+
+    /// A node that is part of the scene, and everything below it.
+    fn subtree(&self, node: NodeIx) -> Vec<NodeIx> {
+        let mut nodes = vec![node];
+        let mut next = 0;
+        while let Some(&node) = nodes.get(next) {
+            nodes.extend(&self.nodes[node.at()].children);
+            next += 1;
+        }
+        nodes
+    }
+
+    fn tell_nodes(&self, nodes: &BTreeSet<NodeIx>) -> Vec<Change> {
+        let depth = |node: NodeIx| ancestors(node, &self.nodes).count();
+        let mut sorted: Vec<_> = nodes.iter().map(|&node| (depth(node), node)).collect();
+        sorted.sort();
+        let tell = |(_, node): (usize, NodeIx)| {
+            let (tag, name) = self.tag_and_name(node);
+            let parent = self.nodes[node.at()].shown.map(|shown| self.key(shown.parent).to_owned());
+            Change::Node {
+                key: self.key(node).to_owned(),
+                tag: tag.to_owned(),
+                name: name.to_owned(),
+                parent,
+            }
+        };
+        sorted.into_iter().map(tell).collect()
+    }
+
+    /// Tells the properties that changed, and all of the nodes that came into the scene.
+    fn tell_properties(&mut self, cells: Vec<CellIx>, entered: &BTreeSet<NodeIx>, list: &mut Vec<Change>) {
+        let mut told: BTreeSet<CellIx> = BTreeSet::new();
+        for ix in cells {
+            self.cells[ix.at()].is_changed = false;
+            if self.is_reachable(self.cells[ix.at()].node) {
+                told.insert(ix);
+            }
+        }
+        for &node in entered {
+            told.extend(&self.nodes[node.at()].cells);
+        }
+        for ix in told {
+            let cell = &self.cells[ix.at()];
+            list.push(Change::Property {
+                key: self.key(cell.node).to_owned(),
+                path: self.history.paths.text(cell.path.at()).to_owned(),
+                value: cell.current().value().map(Cow::into_owned),
+            });
+        }
+    }
+
+    /// Whether a node is part of the scene: alive, and below the root by live nodes only.
+    pub(super) fn is_reachable(&self, node: NodeIx) -> bool {
+        let mut reached = false;
+        let live = |at: NodeIx| self.nodes[at.at()].life.is_alive();
+        let all_live =
+            ancestors(node, &self.nodes).inspect(|&at| reached |= at == NodeRecord::ROOT).all(live);
+        all_live && reached
+    }
+}

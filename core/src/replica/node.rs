@@ -1,0 +1,52 @@
+//! One key of the scene: its lives, where it stands, and what stands below it.
+
+use super::history::History;
+use super::index::{CellIx, NodeIx, OpIx};
+use super::life::Life;
+
+/// What is known of one key, whether a node of that key is alive or not.
+#[derive(Default)]
+pub(super) struct NodeRecord {
+    pub(super) life: Life,
+    /// The properties that were ever named.
+    pub(super) cells: Vec<CellIx>,
+    /// What the tree's log says; none before the first insert, and for the root.
+    pub(super) parent: Option<NodeIx>,
+    /// The moves that give a place, in order.
+    pub(super) placings: Vec<OpIx>,
+    /// How many ops that matter to the tree name this key, besides its first insert.
+    pub(super) named: u32,
+    /// How many moves name this key, as the node or as the parent.
+    pub(super) moves: u32,
+    /// How many inserts name this key as the node.
+    pub(super) inserts: u32,
+    /// Where it shows; none while it is dead, and for the root.
+    pub(super) shown: Option<Shown>,
+    /// The live nodes below it, in order.
+    pub(super) children: Vec<NodeIx>,
+}
+
+/// Where a live node stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shown {
+    pub(super) parent: NodeIx,
+    /// The insert that began its life.
+    pub(super) birth: OpIx,
+    /// The op that gave it its place; none for a place that is the birth's own stamp.
+    pub(super) placed_by: Option<OpIx>,
+}
+
+impl NodeRecord {
+    /// The root is the first key of every replica.
+    pub(super) const ROOT: NodeIx = NodeIx(0);
+
+    /// Where the node stands now. The tree is settled.
+    pub(super) fn stand(&self, history: &History, is_effective: impl Fn(OpIx) -> bool) -> Option<Shown> {
+        let (birth, parent) = (self.life.birth()?, self.parent?);
+        let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
+        let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
+        let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();
+        let given = || Some(birth).filter(|&birth| history.op(birth).options().contains_key("place"));
+        Some(Shown { parent, birth, placed_by: moved.or_else(given) })
+    }
+}

@@ -1,0 +1,205 @@
+//! Random histories: several actors who edit, hear of each other now and then, undo, redo and repeat requests.
+//!
+//! A recipe is plain numbers, so that a failing one shrinks to few and small ones.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rtc_core::clock::{Stamp, VersionVector};
+use rtc_core::id::{Actor, Dot, PeerKey};
+use rtc_core::message::{Head, Message};
+use rtc_core::op::{Kind, Op, OpCode, Row, Shape, table};
+use rtc_core::place::Place;
+use rtc_core::value::Value;
+
+/// Two keys of two epochs each, and one of one: requests are repeated across epochs of a key.
+const ACTORS: [(u8, u64); 5] = [(1, 1), (1, 2), (2, 1), (2, 9), (3, 5)];
+const KEYS: [&str; 6] = ["a", "b", "c", "d", "scene", "e"];
+const PATHS: [&str; 2] = ["p", "transform.q"];
+/// Sums of these depend on their order; some overflow.
+const NUMBERS: [f64; 8] = [1.0, 0.1, -2.0, 1e16, -1e16, 0.0, 1e300, -0.5];
+
+/// One message to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    actor: u8,
+    /// Whom the actor hears before it writes.
+    hears: Option<u8>,
+    request: Option<u8>,
+    ops: Vec<Pick>,
+}
+
+/// One op to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Pick {
+    row: u8,
+    key: u8,
+    path: u8,
+    argument: u8,
+    options: u16,
+    target: u16,
+}
+
+/// Histories of up to `messages` messages.
+pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
+    let pick = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>());
+    let pick = pick.prop_map(|(row, key, path, argument, options, target)| Pick {
+        row,
+        key,
+        path,
+        argument,
+        options,
+        target,
+    });
+    let hears = prop_oneof![2 => Just(None), 1 => any::<u8>().prop_map(Some)];
+    let request = prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)];
+    let ops = prop::collection::vec(pick, 1..4);
+    let step = (any::<u8>(), hears, request, ops);
+    let step = step.prop_map(|(actor, hears, request, ops)| Step { actor, hears, request, ops });
+    prop::collection::vec(step, 1..messages)
+}
+
+/// The messages of a recipe in an order in which each comes after its causal past, with whole clocks.
+pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
+    let actors = ACTORS.map(|(key, epoch)| Actor::new(PeerKey([key; 32]), epoch));
+    let mut clocks: Vec<VersionVector> = vec![VersionVector::default(); actors.len()];
+    let mut lamports: BTreeMap<Dot, u64> = BTreeMap::new();
+    let mut messages: Vec<Message> = Vec::new();
+    for step in steps {
+        let me = usize::from(step.actor) % actors.len();
+        if let Some(other) = step.hears {
+            let heard = clocks[usize::from(other) % actors.len()].clone();
+            clocks[me].join(&heard);
+        }
+        let past = clocks[me].iter().map(|(actor, seq)| lamports[&Dot { actor, seq }]).max().unwrap_or(0);
+        let seq = clocks[me].get(&actors[me]) + 1;
+        let others = clocks[me].iter().filter(|(actor, _)| *actor != actors[me]);
+        let mut message = Message {
+            actor: actors[me],
+            seq,
+            lamport: past + 1,
+            clock: others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect(),
+            time_ms: None,
+            request: step.request.map(|id| format!("r{}", id % 3)),
+            note: None,
+            ops: Vec::new(),
+        };
+        for (index, pick) in (0..).zip(&step.ops) {
+            let stamp = Stamp { lamport: message.lamport, actor: message.actor, seq, index };
+            message.ops.push(op(pick, stamp, &messages));
+        }
+        clocks[me].raise(actors[me], seq);
+        lamports.insert(message.dot(), message.lamport);
+        messages.push(message);
+    }
+    messages
+}
+
+/// The same messages with only the clock entries that advanced since their author's message before.
+pub(crate) fn with_advances(messages: &[Message]) -> Vec<Message> {
+    let mut known: BTreeMap<Actor, VersionVector> = BTreeMap::new();
+    let mut advanced = messages.to_vec();
+    for message in &mut advanced {
+        let known = known.entry(message.actor).or_default();
+        message.clock.retain(|head| known.get(&head.actor) < head.seq);
+        for head in &message.clock {
+            known.raise(head.actor, head.seq);
+        }
+    }
+    advanced
+}
+
+fn choose<T: Copy>(list: &[T], number: impl Into<usize>) -> T {
+    list[number.into() % list.len()]
+}
+
+fn op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
+    let rows: Vec<&Row> = table().collect();
+    let nodes: Vec<&Row> = rows.iter().copied().filter(|row| !row.kind.is_property()).collect();
+    let inserts: Vec<&Row> = nodes.iter().copied().filter(|row| matches!(row.kind, Kind::Insert)).collect();
+    // Half of all ops are about nodes and messages, and many of these inserts, so that there are nodes.
+    let row = match pick.row {
+        0..128 => choose(&rows, pick.row),
+        128..208 => choose(&nodes, pick.row),
+        208..=255 => choose(&inserts, pick.row),
+    };
+    let mut options = BTreeMap::new();
+    for (bit, option) in row.options.iter().enumerate() {
+        if pick.options >> bit & 1 == 1 || matches!(option.shape, Shape::Message) {
+            let value = match option.shape {
+                Shape::Place => place(pick, stamp),
+                Shape::Message => target(pick, earlier),
+                shape => argument(shape, pick.options >> 6, pick.options % 32 == 7),
+            };
+            options.insert(option.name.to_owned(), value);
+        }
+    }
+    if pick.options % 61 == 5 {
+        options.insert("future".to_owned(), Value::Null);
+    }
+    let is_meta = row.kind.is_meta();
+    Op {
+        code: if pick.options % 97 == 3 { OpCode(0x7701) } else { row.code },
+        key: if is_meta { String::new() } else { choose(&KEYS, pick.key).to_owned() },
+        path: row.kind.is_property().then(|| choose(&PATHS, pick.path).to_owned()),
+        value: argument(row.argument, u16::from(pick.argument), pick.argument % 16 == 9),
+        options,
+    }
+}
+
+/// Places that fall between, on and beside each other.
+fn place(pick: &Pick, stamp: Stamp) -> Value {
+    let early = Place::at(Stamp { lamport: u64::from(pick.target % 4), ..stamp });
+    let late = Place::at(Stamp { lamport: 4 + u64::from(pick.target % 3), ..stamp });
+    let place = match pick.target % 5 {
+        0 => Place::between(None, Some(&early), stamp),
+        1 => Place::between(Some(&early), None, stamp),
+        2 => Place::between(Some(&early), Some(&late), stamp),
+        3 => Ok(Place::at(stamp)),
+        _ => return Value::List(vec!["00".into()]),
+    };
+    place.unwrap().write()
+}
+
+/// Mostly a message made before; sometimes one made later, or never.
+fn target(pick: &Pick, earlier: &[Message]) -> Value {
+    let number = usize::from(pick.target);
+    let (key, epoch) = choose(&ACTORS, pick.argument);
+    match earlier.get(number % (earlier.len() + 1)) {
+        Some(message) => message.dot().to_string().into(),
+        None => Dot { actor: Actor::new(PeerKey([key; 32]), epoch), seq: 1 + number as u64 % 9 }
+            .to_string()
+            .into(),
+    }
+}
+
+/// Something of that shape; or, if it is to be bad, most likely not.
+fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
+    let seed = usize::from(seed);
+    let number = |i: usize| Value::number(NUMBERS[(seed + i * 3) % NUMBERS.len()]).unwrap();
+    if bad {
+        return [Value::Null, true.into(), "odd".into(), number(0), Value::List(vec![number(1)])][seed % 5]
+            .clone();
+    }
+    let elements = ["x".into(), "y".into(), true.into(), number(0), Value::List(vec!["x".into()])];
+    let element = |i: usize| elements[(seed + i) % elements.len()].clone();
+    let map = || PATHS.iter().enumerate().map(|(i, path)| ((*path).to_owned(), element(i))).collect();
+    match shape {
+        Shape::Nothing => Value::Null,
+        Shape::Any | Shape::Element => element(0),
+        Shape::Bool => (seed % 2 == 0).into(),
+        Shape::Number => number(0),
+        Shape::Text => choose(&KEYS, seed).into(),
+        Shape::Numbers(len) => Value::List((0..len).map(number).collect()),
+        Shape::Color => ["#00ff80", "#FFFFFF", "#010203"][seed % 3].into(),
+        Shape::List => Value::List((0..seed % 4).map(element).collect()),
+        Shape::Map => Value::Map(map()),
+        Shape::Properties if seed % 3 == 0 => Value::Null,
+        // A scalar, so that the steps of most families find something to work on.
+        Shape::Properties => {
+            Value::Map(PATHS[..1 + seed % 2].iter().map(|path| ((*path).to_owned(), number(0))).collect())
+        }
+        Shape::Word(words) => words[seed % words.len()].into(),
+        Shape::Message | Shape::Place => Value::Null,
+    }
+}
