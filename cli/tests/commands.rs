@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use anstream::StripStream;
+use anstream::adapter::strip_str;
 use rtc_cli::exit::Exit;
 use rtc_cli::failure::Failure;
 use rtc_cli::output::Output;
@@ -128,7 +128,7 @@ async fn run(script: Script, line: &[&str]) -> (String, Result<(), Failure>, Don
     let words = ["rtc"].iter().chain(line).map(OsString::from);
     let cli = args::parse(words).unwrap();
     let printed = Printed::default();
-    let out = Output::new(Box::new(StripStream::new(printed.clone())), cli.globals.json, false);
+    let out = Output::new(Box::new(printed.clone()), cli.globals.json, false);
     let launcher = Launcher { program: "/nonexistent".into(), args: vec![] };
     let session = Session::new(cli.globals, out, launcher).at(places);
     let done = Mutex::new(Done::default());
@@ -137,7 +137,7 @@ async fn run(script: Script, line: &[&str]) -> (String, Result<(), Failure>, Don
         () = serve(&listener, script, &done) => unreachable!("the script never ends"),
     };
     let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
-    (text, ended, done.into_inner().unwrap())
+    (strip_str(&text).to_string(), ended, done.into_inner().unwrap())
 }
 
 async fn check(line: &[&str], expected: &str, exit: Exit) {
