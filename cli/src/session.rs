@@ -1,5 +1,6 @@
 //! One run of the program: its options, its output, and its connection to the daemon, made when first needed.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use rtc_client::{Client, ClientError, Places, Replies, retry};
@@ -19,6 +20,7 @@ pub struct Session {
     pub out: Output,
     /// How a daemon is started.
     pub launcher: Launcher,
+    input: Option<Box<dyn BufRead + Send>>,
     places: Option<Places>,
     client: Option<Client>,
 }
@@ -26,7 +28,7 @@ pub struct Session {
 impl Session {
     /// A run with these options.
     pub fn new(globals: Globals, out: Output, launcher: Launcher) -> Self {
-        Self { globals, out, launcher, places: None, client: None }
+        Self { globals, out, launcher, input: None, places: None, client: None }
     }
 
     /// The same run with the daemon of these places instead of the environment's.
@@ -34,6 +36,18 @@ impl Session {
     pub fn at(mut self, places: Places) -> Self {
         self.places = Some(places);
         self
+    }
+
+    /// The same run with other input than the process's stdin.
+    #[must_use]
+    pub fn reading(mut self, input: impl BufRead + Send + 'static) -> Self {
+        self.input = Some(Box::new(input));
+        self
+    }
+
+    /// What is piped in.
+    pub fn input(&mut self) -> Box<dyn BufRead + Send> {
+        self.input.take().unwrap_or_else(|| Box::new(BufReader::new(std::io::stdin())))
     }
 
     /// The room the command is about.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use anstream::adapter::strip_str;
@@ -121,6 +121,10 @@ async fn serve(listener: &UnixListener, script: Script, done: &Mutex<Done>) {
 
 /// Runs a command line against the script: what it printed, how it ended, and what the daemon did.
 async fn run(script: Script, line: &[&str]) -> (String, Result<(), Failure>, Done) {
+    run_with_input(script, line, String::new()).await
+}
+
+async fn run_with_input(script: Script, line: &[&str], input: String) -> (String, Result<(), Failure>, Done) {
     let home = TempDir::new().unwrap();
     let mut places = Places::of_home(home.path()).unwrap();
     places.socket = home.path().join("socket");
@@ -130,7 +134,7 @@ async fn run(script: Script, line: &[&str]) -> (String, Result<(), Failure>, Don
     let printed = Printed::default();
     let out = Output::new(Box::new(printed.clone()), cli.globals.json, false);
     let launcher = Launcher { program: "/nonexistent".into(), args: vec![] };
-    let session = Session::new(cli.globals, out, launcher).at(places);
+    let session = Session::new(cli.globals, out, launcher).at(places).reading(Cursor::new(input));
     let done = Mutex::new(Done::default());
     let ended = tokio::select! {
         ended = command::run(cli.command, session) => ended,
@@ -171,6 +175,38 @@ async fn an_edit_lost_with_its_connection_is_made_once() {
     // The script loses every answer, so the second attempt fails too; but there is one edit.
     assert_eq!(ended.unwrap_err().exit, Exit::Unanswered);
     assert_eq!((printed.as_str(), done.commits.len(), done.connections), ("", 1, 2));
+}
+
+fn adds(count: usize) -> String {
+    let line = |n| format!("{{\"key\":\"n{n:06}\",\"otype\":\"number.add\",\"path\":\"x\",\"value\":1}}\n");
+    (0..count).map(line).collect()
+}
+
+#[tokio::test]
+async fn lines_become_commits_in_order_whatever_happens_to_the_connection() {
+    let count = 20_000;
+    for requests_per_connection in [None, Some(700)] {
+        let script = Script { requests_per_connection };
+        let (printed, ended, done) = run_with_input(script, &["edit", "-"], adds(count)).await;
+        assert_eq!(ended, Ok(()));
+        assert_eq!((printed.lines().count(), done.commits.len()), (count, count));
+        assert!(done.commits.is_sorted());
+        let numbers: Vec<u64> = printed.lines().map(|id| id.parse::<Dot>().unwrap().seq).collect();
+        assert!(numbers.is_sorted());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_line_is_left_out_and_one_that_is_no_edit_ends_the_reading() {
+    let remove = "{\"key\":\"a\",\"otype\":\"node.remove\"}\n";
+    let input = adds(1) + "\n" + remove + &adds(1);
+    let (printed, ended, done) = run_with_input(Script::default(), &["edit", "-"], input).await;
+    assert_eq!(ended.unwrap_err().exit, Exit::Refused);
+    assert_eq!((printed.lines().count(), done.commits.len()), (2, 2));
+    let input = adds(2) + "nonsense\n" + &adds(2);
+    let (printed, ended, done) = run_with_input(Script::default(), &["edit", "-", "--json"], input).await;
+    assert_eq!(ended.unwrap_err().exit, Exit::Usage);
+    assert_eq!((printed.lines().count(), done.commits.len()), (2, 2));
 }
 
 #[tokio::test]
