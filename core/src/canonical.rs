@@ -11,7 +11,7 @@ use crate::limits::VALUE_DEPTH_MAX;
 use crate::value::Value;
 
 /// Bytes that are no canonical CBOR of the expected shape.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
     /// The bytes end early or are no CBOR.
     #[error("malformed CBOR at byte {offset}")]

@@ -63,7 +63,7 @@ impl fmt::Debug for Signature {
 }
 
 /// Signs and verifies links. A seam: the simulator may put something cheaper behind it.
-pub trait Keys: Send {
+pub trait Keys: Send + Sync {
     /// The key signatures are made with.
     fn public(&self) -> PeerKey;
     /// Signs `link`.

@@ -1,29 +1,37 @@
 //! Puts the daemon together, in the order in which things depend on each other, and takes it apart in reverse.
 
+use std::fs::DirBuilder;
 use std::io;
+use std::num::NonZero;
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use rtc_client::Places;
 use rtc_client::places::PlaceError;
 use rtc_core::id::RoomId;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{ConfigError, Overrides, Settings};
+use crate::hub::{self, Network};
 use crate::identity::{Identity, IdentityError};
 use crate::lock::{Lock, LockError};
 use crate::logging::{self, LogControl};
+use crate::net::{self, Multiaddr, NetConfig, TakenPort};
 use crate::socket::{self, BindError, Listener, SocketEvent};
 use crate::state::{State, StateError};
 use crate::store::schema::OpenError;
 use crate::store::{self, Done, SqliteStore, StoreThread};
-use crate::stub;
 use crate::watch::{ConfigWatch, Current};
 
 /// Questions that wait for the hub. When it is full, sessions stop reading.
 const CALLS_QUEUED: usize = 256;
+/// What the network reports and the hub has not heard. When it is full, peers are not read.
+const NET_EVENTS_QUEUED: usize = 256;
+/// Threads that serve sockets: the hub is one task, and more of them only cost memory.
+const WORKERS_MAX: usize = 4;
 /// The name of the lock file in the data directory.
 pub const DATA_LOCK: &str = "lock";
 
@@ -48,6 +56,9 @@ pub enum StartError {
     /// There is no key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is no network.
+    #[error(transparent)]
+    Net(#[from] net::StartError),
     /// There is no socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -97,6 +108,10 @@ pub fn run(
     let started = Instant::now();
     harden();
     places.create()?;
+    if let Some(dir) = places.config_file.parent() {
+        // Only so that it can be watched; without it there are no settings, which is fine as well.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    }
     // Held until everything else is gone: whoever sees it free sees the daemon gone.
     let data = &places.data_dir;
     let _data = Lock::take(&data.join(DATA_LOCK), &data.display().to_string()).map_err(StartError::Data)?;
@@ -109,9 +124,17 @@ pub fn run(
     let (done_tx, done) = mpsc::unbounded_channel();
     let store = store::thread::spawn(done_tx)
         .map_err(|error| StartError::System { what: "start the store's thread", error })?;
-    let runtime = Runtime::new().map_err(|error| StartError::System { what: "start the runtime", error })?;
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System { what: "start the runtime", error })?;
     runtime.block_on(async {
         let config = ConfigWatch::start(&places.config_file, settings, overrides.clone());
+        let net_config = net_config(places, &state, &identity, &config.current().borrow().settings)?;
+        let (net_tx, net_events) = mpsc::channel(NET_EVENTS_QUEUED);
+        let (net_handle, net) = net::start(net_config, net_tx).await?;
         let listener = Listener::bind(&places.socket).await?;
         let (clients_tx, clients) = mpsc::channel(CALLS_QUEUED);
         let (stop_tx, stop) = watch::channel(false);
@@ -132,11 +155,12 @@ pub fn run(
         let (end_clients, clients_end) = watch::channel(false);
         let clients = tokio::spawn(socket::serve(listener, clients_tx, clients_end));
         // The one place where the hub begins; it ends when it was asked to, and gives the store back.
-        let hub = tokio::spawn(stub::hub(house));
+        let hub = tokio::spawn(hub::run(house, Network { handle: net_handle, events: net_events }));
         tokio::spawn(signals.pass_on(stop_tx));
         ready();
         tracing::info!(socket = %places.socket.display(), "ready");
         let hub = hub.await;
+        net.shutdown().await;
         // What was answered is still written.
         end_clients.send_replace(true);
         let _ = clients.await;
@@ -171,6 +195,35 @@ fn lock_key(places: &Places, identity: &Identity) -> Result<Option<Lock>, LockEr
     };
     let path = dir.join(format!("{}.lock", identity.key()));
     Lock::take(&path, &format!("the key of {}", places.data_dir.display())).map(Some)
+}
+
+/// Where to listen is what the settings say; a port they leave open is the one of the last run, if it is free.
+fn net_config(
+    places: &Places,
+    state: &State,
+    identity: &Identity,
+    settings: &Settings,
+) -> Result<NetConfig, StartError> {
+    let port = state.last_port()?.unwrap_or(0);
+    let open = settings.listen.iter().any(|address| address.ends_with("/tcp/0"));
+    let addresses = settings.listen.iter().map(|address| match address.strip_suffix("/tcp/0") {
+        Some(host) => format!("{host}/tcp/{port}").parse::<Multiaddr>(),
+        None => address.parse(),
+    });
+    let listen = addresses.collect::<Result<_, _>>().map_err(|error| ConfigError::Value {
+        origin: "the settings".to_owned(),
+        key: "listen",
+        value: settings.listen.join(", "),
+        message: error.to_string(),
+    })?;
+    Ok(NetConfig {
+        seed: *identity.seed(),
+        listen,
+        taken_port: if open { TakenPort::TakeAnother } else { TakenPort::Refuse },
+        mdns: settings.mdns,
+        rendezvous_dir: Some(places.user_runtime_dir.join("rendezvous")),
+        book: state.address_book_file(),
+    })
 }
 
 #[expect(clippy::type_complexity, reason = "what it is, is said where it rests: House::rooms")]

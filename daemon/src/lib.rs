@@ -4,16 +4,17 @@ pub mod boot;
 pub mod command;
 pub mod config;
 pub mod durable;
+pub mod hub;
 pub mod identity;
 pub mod launch;
 pub mod lock;
 pub mod logging;
+pub mod net;
 pub mod number;
 pub mod resident;
 pub mod socket;
 pub mod state;
 pub mod store;
-pub mod stub;
 pub mod watch;
 
 pub use command::daemon_main;

@@ -51,7 +51,8 @@ impl Lock {
         for _ in 0..ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => {
-                    write_pid(&mut file).map_err(failed)?;
+                    // For the message only, so a full disk is no reason not to start.
+                    let _ = write_pid(&mut file);
                     return Ok(Self { file });
                 }
                 Err(TryLockError::WouldBlock) => thread::sleep(RETRY),

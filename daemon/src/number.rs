@@ -63,7 +63,8 @@ impl NumberRecord {
     }
 
     /// What was told last, if that is beyond doubt: a record of this boot, key and room, whole, on a verified
-    /// memory file system. It proves something only together with a store that holds that very number.
+    /// memory file system. It proves that nothing was lost only together with a store whose last number of that epoch
+    /// is this very one: no smaller, and no greater.
     pub fn proof(&self) -> Option<Told> {
         let mut bytes = [0; RECORD_BYTES];
         let file = &self.kept.as_ref()?.file;

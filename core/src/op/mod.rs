@@ -3,6 +3,7 @@
 pub mod array;
 mod boolean;
 mod color;
+pub mod edit;
 mod effect;
 mod euler;
 mod meta;

@@ -31,7 +31,7 @@ Environment:
 
 /// The rtc daemon: holds this user's rooms, and shares them with its peers.
 #[derive(Debug, Parser)]
-#[command(name = "rtcd", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "rtcd", bin_name = "rtcd", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,

@@ -39,8 +39,6 @@ CREATE TABLE fact (
 ";
 
 /// What holds for every connection: pragma, value to set, value it then has.
-///
-/// The order matters: exclusive locking before WAL keeps the shared-memory file away.
 const PRAGMAS: &[(&str, &str, Expected)] = &[
     ("locking_mode", "EXCLUSIVE", Expected::Text("exclusive")),
     ("journal_mode", "WAL", Expected::Text("wal")),
@@ -131,6 +129,8 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
+    // Before the first look: it keeps the shared-memory file away, for which a full disk has no room.
+    set(&connection, "locking_mode", "EXCLUSIVE").map_err(failed)?;
     refuse_what_is_not_ours(path, &connection, failed)?;
     for &(pragma, wanted, expected) in PRAGMAS {
         set(&connection, pragma, wanted).map_err(failed)?;

@@ -80,8 +80,20 @@ impl SqliteStore {
                 self.bring_the_log_home();
                 Ok(value)
             }
-            Err(refusal) => Err(self.judge_refusal(refusal)),
+            Err(refusal) => {
+                let error = self.judge_refusal(refusal);
+                if matches!(error, StoreError::Full) {
+                    self.make_room();
+                }
+                Err(error)
+            }
         }
+    }
+
+    /// The write-ahead log holds a page once for every commit that changed it, the file once: on a full disk that may
+    /// be the space a later try needs.
+    fn make_room(&mut self) {
+        self.checkpoint(CheckpointMode::TRUNCATE);
     }
 
     fn judge_refusal(&mut self, refusal: Refusal) -> StoreError {
@@ -121,7 +133,11 @@ impl SqliteStore {
         if self.wal_pages.load(Ordering::Relaxed) < WAL_PAGES_MAX {
             return;
         }
-        match self.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
+        self.checkpoint(CheckpointMode::PASSIVE);
+    }
+
+    fn checkpoint(&mut self, mode: CheckpointMode) {
+        match self.connection.wal_checkpoint_v2(None::<&str>, mode) {
             Ok(_) => self.wal_pages.store(0, Ordering::Relaxed),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {}
             Err(error) => self.poison(&error.to_string()),

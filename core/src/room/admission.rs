@@ -1,0 +1,154 @@
+//! Whether a run of messages may become part of the room: its chain, its signature, its past and its lamports.
+//!
+//! The verdict depends on the run and its past alone, so every replica gives the same, whenever it is asked.
+
+use crate::canonical::DecodeError;
+use crate::chain::{Keys, Link};
+use crate::id::Dot;
+use crate::message::Message;
+use crate::room::log::Log;
+use crate::sync::Run;
+
+/// A message that may be applied.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) message: Message,
+    pub(super) body: Vec<u8>,
+    pub(super) link: Link,
+}
+
+/// What is to be done with a run.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Everything in it is held already.
+    Known,
+    /// It waits for this message. `verified` runs have a good chain and signature.
+    Waits { missing: Dot, verified: bool },
+    /// What of it is new, to be applied in order.
+    Fits(Vec<Admitted>),
+}
+
+/// Why a run can never be part of the room.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Not a message of this format.
+    #[error("message {dot} is malformed: {error}")]
+    Malformed {
+        /// Which.
+        dot: Dot,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// Its actor did not sign it.
+    #[error("the signature over message {dot} is not its author's")]
+    Signature {
+        /// Which.
+        dot: Dot,
+    },
+    /// There are two messages with this number: its actor has forked.
+    #[error("message {dot} is another one than the one held")]
+    Fork {
+        /// Which.
+        dot: Dot,
+    },
+    /// It stands at another place of the chain than it says.
+    #[error("message {dot} calls itself number {found}")]
+    Sequence {
+        /// Which.
+        dot: Dot,
+        /// What it calls itself.
+        found: u64,
+    },
+    /// Its lamport does not follow from its past.
+    #[error("message {dot} has lamport {found} where its past gives {derived}")]
+    Lamport {
+        /// Which.
+        dot: Dot,
+        /// What it claims.
+        found: u64,
+        /// What its past gives.
+        derived: u64,
+    },
+    /// It claims to have seen less than its author's message before.
+    #[error("the clock of message {dot} goes back")]
+    Clock {
+        /// Which.
+        dot: Dot,
+    },
+    /// A later message of a run names heads of other actors.
+    #[error("message {dot} advances its clock inside a run")]
+    AdvanceInside {
+        /// Which.
+        dot: Dot,
+    },
+}
+
+/// Judges `run` against what is held. `verified` says that its chain and signature were found good before.
+pub(super) fn judge(run: &Run, verified: bool, log: &Log, keys: &dyn Keys) -> Result<Verdict, Refusal> {
+    let Some(mut link) = log.link(&run.actor, run.first - 1) else {
+        return Ok(Verdict::Waits { missing: Dot { actor: run.actor, seq: run.first - 1 }, verified: false });
+    };
+    let head = log.head(&run.actor);
+    let mut links = Vec::with_capacity(run.bodies.len());
+    for (seq, body) in (run.first..).zip(&run.bodies) {
+        link = link.next(body);
+        if seq <= head && log.link(&run.actor, seq) != Some(link) {
+            return Err(Refusal::Fork { dot: Dot { actor: run.actor, seq } });
+        }
+        links.push(link);
+    }
+    if run.last() <= head {
+        return Ok(Verdict::Known);
+    }
+    let last = Dot { actor: run.actor, seq: run.last() };
+    if !verified && !keys.verify(&run.actor.key(), &link, &run.signature) {
+        return Err(Refusal::Signature { dot: last });
+    }
+    let mut admitted: Vec<Admitted> = Vec::with_capacity(run.bodies.len());
+    for ((seq, body), link) in (run.first..).zip(&run.bodies).zip(links).filter(|((seq, _), _)| *seq > head) {
+        let dot = Dot { actor: run.actor, seq };
+        let message = Message::decode(run.actor, body).map_err(|error| Refusal::Malformed { dot, error })?;
+        if message.seq != seq {
+            return Err(Refusal::Sequence { dot, found: message.seq });
+        }
+        if seq > run.first && !message.clock.is_empty() {
+            return Err(Refusal::AdvanceInside { dot });
+        }
+        if let Some(missing) = first_missing(&message, log)? {
+            return Ok(Verdict::Waits { missing, verified: true });
+        }
+        let before = admitted.last().map(|before| before.message.lamport);
+        check_lamport(&message, before, log)?;
+        admitted.push(Admitted { message, body: body.clone(), link });
+    }
+    Ok(Verdict::Fits(admitted))
+}
+
+/// The first message that the clock of `message` names and that is not held.
+fn first_missing(message: &Message, log: &Log) -> Result<Option<Dot>, Refusal> {
+    for head in &message.clock {
+        if head.seq <= log.seen(&message.actor, &head.actor) {
+            return Err(Refusal::Clock { dot: message.dot() });
+        }
+        match log.link(&head.actor, head.seq) {
+            Some(link) if link.short() == head.link => {}
+            Some(_) => return Err(Refusal::Fork { dot: Dot { actor: head.actor, seq: head.seq } }),
+            None => return Ok(Some(Dot { actor: head.actor, seq: head.seq })),
+        }
+    }
+    Ok(None)
+}
+
+/// `before` is the lamport of the message before it in the run.
+fn check_lamport(message: &Message, before: Option<u64>, log: &Log) -> Result<(), Refusal> {
+    let heads = message.clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
+    let predecessor = Dot { actor: message.actor, seq: message.seq - 1 };
+    let before = before.or_else(|| log.lamport(&predecessor));
+    let past = heads.filter_map(|head| log.lamport(&head)).chain(before);
+    let derived = past.max().unwrap_or(0) + 1;
+    if message.lamport == derived {
+        Ok(())
+    } else {
+        Err(Refusal::Lamport { dot: message.dot(), found: message.lamport, derived })
+    }
+}

@@ -1,0 +1,363 @@
+//! Local edits on their way: made into messages, signed in runs, told, made durable and answered.
+
+use std::collections::BTreeSet;
+
+use crate::api::{self, ApiError, Code, Edited, Ineffective, Wait};
+use crate::chain::Link;
+use crate::id::{Actor, Dot, PeerKey};
+use crate::limits::{
+    CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX,
+};
+use crate::message::{Head, Message};
+use crate::op::{self, Kind, Op};
+use crate::replica::FindError;
+use crate::room::{Output, Room};
+use crate::store::{Record, StoreError};
+use crate::sync::{Now, Run};
+
+/// Bytes of bodies after which a run is signed even if it could take more messages.
+const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// How long an edit waits for peers where its client does not say.
+const PEER_WAIT_MS: u64 = 5_000;
+
+/// What this machine has committed.
+#[derive(Default)]
+pub(super) struct Commits {
+    /// Who numbers our messages; minted by the first edit.
+    actor: Option<Actor>,
+    /// Actors with messages that our newest one has not seen.
+    advanced: BTreeSet<Actor>,
+    /// Committed, but neither signed nor told.
+    outbox: Vec<Outgoing>,
+    outbox_bytes: usize,
+    /// Answered when they are where they were asked to be.
+    waits: Vec<Waiting>,
+    /// Messages made with this machine's key, oldest first: what undo without a target looks through.
+    own: Vec<Own>,
+}
+
+/// A message between its commit and its signature.
+struct Outgoing {
+    dot: Dot,
+    body: Vec<u8>,
+    link: Link,
+    event: Option<Output>,
+    answer: Pending,
+}
+
+/// An answer that is due later.
+struct Pending {
+    token: u64,
+    edited: Edited,
+    wait: Wait,
+    deadline_us: u64,
+}
+
+/// An answer, and the batch it waits for unless that is durable.
+struct Waiting {
+    pending: Pending,
+    batch: Option<u64>,
+}
+
+/// One message of our own.
+struct Own {
+    dot: Dot,
+    kind: OwnKind,
+}
+
+enum OwnKind {
+    /// It undid that message, perhaps among other things.
+    Undo(Dot),
+    /// Whether it can be undone, the replica knows.
+    Other,
+}
+
+/// An edit that is ready to become a message.
+struct Commit {
+    token: u64,
+    ops: Vec<api::EditOp>,
+    note: Option<String>,
+    request: Option<String>,
+    wait: Wait,
+    timeout_ms: Option<u64>,
+}
+
+impl Commits {
+    /// Who numbers our messages, if there are any in this epoch.
+    pub(super) fn actor(&self) -> Option<Actor> {
+        self.actor
+    }
+
+    /// Notes a message that has been applied, whoever made it.
+    pub(super) fn note(&mut self, message: &Message, key: &PeerKey) {
+        if Some(message.actor) != self.actor {
+            self.advanced.insert(message.actor);
+        }
+        if message.actor.key() == *key {
+            let kind = message.ops.iter().find_map(undone_by).map_or(OwnKind::Other, OwnKind::Undo);
+            self.own.push(Own { dot: message.dot(), kind });
+        }
+    }
+
+    /// When the next wait for peers ends.
+    pub(super) fn deadline_us(&self) -> Option<u64> {
+        self.waits.iter().filter(|wait| wait.batch.is_none()).map(|wait| wait.pending.deadline_us).min()
+    }
+
+    /// Ends the waits for peers whose time is over: the edits are kept.
+    pub(super) fn expire(&mut self, now: Now, out: &mut Vec<Output>) {
+        let over = |wait: &mut Waiting| wait.batch.is_none() && wait.pending.deadline_us <= now.monotonic_us;
+        for wait in self.waits.extract_if(.., over) {
+            let id = wait.pending.edited.id;
+            let error =
+                ApiError::new(Code::NoPeer, format!("message {id} is kept here, but too few peers have it"))
+                    .with_hint("it reaches them once they are connected; see `rtc peers`");
+            out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
+        }
+    }
+
+    /// Everything up to this batch is durable.
+    pub(super) fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
+        for wait in &mut self.waits {
+            if wait.batch.is_some_and(|batch| batch <= up_to) {
+                wait.batch = None;
+            }
+        }
+        let done = |wait: &mut Waiting| wait.batch.is_none() && !matches!(wait.pending.wait, Wait::Peers(_));
+        self.waits.extract_if(.., done).for_each(|wait| wait.pending.answer(out));
+        self.expire(now, out);
+    }
+
+    /// This batch and all after it are not durable.
+    pub(super) fn failed(&mut self, from: u64, error: &StoreError, out: &mut Vec<Output>) {
+        let lost = |wait: &mut Waiting| wait.batch.is_some_and(|batch| batch >= from);
+        for wait in self.waits.extract_if(.., lost) {
+            let id = wait.pending.edited.id;
+            let error = ApiError::new(Code::NotDurable, format!("message {id} is not on the disk: {error}"))
+                .with_hint(
+                    "retry with the same request id once the disk is well: it will not be applied twice",
+                );
+            out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
+        }
+    }
+}
+
+impl Pending {
+    fn answer(self, out: &mut Vec<Output>) {
+        out.push(Output::Reply { token: self.token, result: Ok(self.edited) });
+    }
+}
+
+impl Room {
+    pub(super) fn edit(&mut self, token: u64, edit: api::Edit, now: Now, out: &mut Vec<Output>) {
+        let api::Edit { room: _, ops, note, request, wait, timeout_ms } = edit;
+        let commit = Commit { token, ops, note, request, wait, timeout_ms };
+        if let Err(error) = self.commit(commit, now, out) {
+            out.push(Output::Reply { token, result: Err(error) });
+        }
+    }
+
+    pub(super) fn undo(&mut self, token: u64, undo: api::Undo, redo: bool, now: Now, out: &mut Vec<Output>) {
+        let result = self.undo_target(&undo, redo).and_then(|target| {
+            let op = api::EditOp {
+                otype: if redo { "meta.redo" } else { "meta.undo" }.to_owned(),
+                options: [("target".to_owned(), target.to_string().into())].into(),
+                ..api::EditOp::default()
+            };
+            let api::Undo { room: _, target: _, request, wait, timeout_ms } = undo;
+            self.commit(Commit { token, ops: vec![op], note: None, request, wait, timeout_ms }, now, out)
+        });
+        if let Err(error) = result {
+            out.push(Output::Reply { token, result: Err(error) });
+        }
+    }
+
+    /// The message an undo is about: the named one, or this user's last one that can be.
+    fn undo_target(&self, undo: &api::Undo, redo: bool) -> Result<Dot, ApiError> {
+        if let Some(name) = &undo.target {
+            return self.find(name);
+        }
+        // A retry must not look for another message to undo: any target will do, the first answer is repeated.
+        if let Some(dot) =
+            undo.request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id))
+        {
+            return Ok(dot);
+        }
+        let undone = |dot: &Dot| self.replica.is_undone(dot);
+        let target = self.commits.own.iter().rev().find_map(|own| match (redo, &own.kind) {
+            (false, _) => (self.replica.is_undoable(&own.dot) && !undone(&own.dot)).then_some(own.dot),
+            (true, OwnKind::Undo(target)) => undone(target).then_some(*target),
+            (true, OwnKind::Other) => None,
+        });
+        target.ok_or_else(|| {
+            let what = if redo { "redo" } else { "undo" };
+            ApiError::new(Code::NotFound, format!("there is nothing to {what}"))
+                .with_hint(format!("name a message: `rtc {what} MSG`; `rtc log` lists them"))
+        })
+    }
+
+    fn commit(&mut self, commit: Commit, now: Now, out: &mut Vec<Output>) -> Result<(), ApiError> {
+        let Commit { token, ops, note, request, wait, timeout_ms } = commit;
+        check_lengths(note.as_deref(), request.as_deref())?;
+        let deadline_us = now.after_ms(timeout_ms.unwrap_or(PEER_WAIT_MS));
+        if let Some(id) = request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
+            let edited = Edited { id, repeated: true, ineffective: Vec::new() };
+            self.flush(now, out);
+            let batch = self.batches.under_way.back().map(|batch| batch.number);
+            self.answer_when(Pending { token, edited, wait, deadline_us }, batch, out);
+            return Ok(());
+        }
+        self.refuse_if_read_only()?;
+        let actor = self.actor();
+        let seq = self.log.head(&actor) + 1;
+        let clock = self.clock();
+        if !clock.is_empty() {
+            // Only the first message of a run may advance its clock.
+            self.flush(now, out);
+        }
+        let past = clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
+        let past = past.chain([Dot { actor, seq: seq - 1 }]);
+        let lamport = past.filter_map(|dot| self.log.lamport(&dot)).max().unwrap_or(0) + 1;
+        let ops = op::edit::compile(&ops, &self.replica, (lamport, actor, seq))?;
+        let message = Message { actor, seq, lamport, clock, time_ms: Some(now.wall_ms), request, note, ops };
+        let body = message.encode();
+        if body.len() > MESSAGE_BYTES_MAX {
+            let text = format!("a commit of {} bytes exceeds {MESSAGE_BYTES_MAX}", body.len());
+            return Err(ApiError::new(Code::TooLarge, text).with_hint("split it into several commits"));
+        }
+        let (ineffective, event, link) = self.apply_own(&message, &body);
+        let edited = Edited { id: message.dot(), repeated: false, ineffective };
+        let answer = Pending { token, edited, wait, deadline_us };
+        self.commits.outbox_bytes += body.len();
+        self.commits.outbox.push(Outgoing { dot: message.dot(), body, link, event, answer });
+        if self.commits.outbox.len() == RUN_MESSAGES_MAX || self.commits.outbox_bytes >= OUTBOX_BYTES_MAX {
+            self.flush(now, out);
+        }
+        Ok(())
+    }
+
+    fn apply_own(&mut self, message: &Message, body: &[u8]) -> (Vec<Ineffective>, Option<Output>, Link) {
+        let dot = message.dot();
+        debug_assert!(message.clock.is_empty() || self.commits.outbox.is_empty(), "a run has one past");
+        let before = self.log.link(&dot.actor, dot.seq - 1).expect("our own messages have no gaps");
+        let link = before.next(body);
+        self.log.append(message, link, body.len(), false);
+        for head in &message.clock {
+            self.commits.advanced.remove(&head.actor);
+        }
+        self.replica.apply(message);
+        self.commits.note(message, &self.keys.public());
+        let mut events = Vec::new();
+        self.tell(&dot, &mut events);
+        (self.replica.ineffective(&dot), events.pop(), link)
+    }
+
+    /// Signs what was committed, tells it, and hands it to the store.
+    pub(super) fn flush(&mut self, _now: Now, out: &mut Vec<Output>) {
+        let Some(last) = self.commits.outbox.last() else { return };
+        let (last, link) = (last.dot, last.link);
+        let signature = self.keys.sign(&link);
+        self.log.sign(&last);
+        out.push(Output::Number { epoch: last.actor.epoch(), seq: last.seq });
+        let outbox = std::mem::take(&mut self.commits.outbox);
+        self.commits.outbox_bytes = 0;
+        let run = Run {
+            actor: last.actor,
+            first: outbox[0].dot.seq,
+            bodies: outbox.iter().map(|outgoing| outgoing.body.clone()).collect(),
+            signature,
+        };
+        self.send_live(&run, out);
+        let mut records = Vec::with_capacity(outbox.len());
+        let mut answers = Vec::with_capacity(outbox.len());
+        for Outgoing { dot, body, link, event, answer } in outbox {
+            out.extend(event);
+            let signature = (dot == last).then_some(signature);
+            records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
+            answers.push(answer);
+        }
+        self.store(None, 0, Vec::new(), records, out);
+        for answer in answers {
+            self.answer_when(answer, Some(self.batches.last), out);
+        }
+    }
+
+    /// Answers now or when the wish is fulfilled; `batch` is what has to become durable first.
+    fn answer_when(&mut self, pending: Pending, batch: Option<u64>, out: &mut Vec<Output>) {
+        match (pending.wait, batch) {
+            (Wait::Local, _) | (Wait::Durable, None) => pending.answer(out),
+            (Wait::Durable, Some(_)) | (Wait::Peers(_), _) => {
+                self.commits.waits.push(Waiting { pending, batch });
+                self.check_peer_waits(out);
+            }
+        }
+    }
+
+    /// Answers those that wait for peers and have enough of them.
+    pub(super) fn check_peer_waits(&mut self, out: &mut Vec<Output>) {
+        let mut waits = std::mem::take(&mut self.commits.waits);
+        let enough = |wait: &mut Waiting| match wait.pending.wait {
+            Wait::Peers(peers) => {
+                wait.batch.is_none() && self.peers_with(&wait.pending.edited.id) >= peers as usize
+            }
+            Wait::Local | Wait::Durable => false,
+        };
+        waits.extract_if(.., enough).for_each(|wait| wait.pending.answer(out));
+        self.commits.waits = waits;
+    }
+
+    /// Who numbers our messages: the epoch told of before if provably nothing of it was lost, else a new one.
+    fn actor(&mut self) -> Actor {
+        if let Some(actor) = self.commits.actor {
+            return actor;
+        }
+        let key = self.keys.public();
+        let proven =
+            self.epoch_proof.filter(|&(epoch, seq)| seq > 0 && self.log.head(&Actor::new(key, epoch)) == seq);
+        let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));
+        self.commits.actor = Some(actor);
+        let heads = self.log.vector();
+        let unseen =
+            heads.iter().filter(|(other, head)| *other != actor && *head > self.log.seen(&actor, other));
+        self.commits.advanced = unseen.map(|(other, _)| other).collect();
+        actor
+    }
+
+    /// The heads our next message is the first of ours to see.
+    fn clock(&self) -> Vec<Head> {
+        let heads = self.commits.advanced.iter().filter_map(|&actor| {
+            let seq = self.log.head(&actor);
+            Some(Head { actor, seq, link: self.log.link(&actor, seq)?.short() })
+        });
+        heads.take(CLOCK_ENTRIES_MAX).collect()
+    }
+}
+
+/// The message that an op undoes.
+fn undone_by(op: &Op) -> Option<Dot> {
+    let undo = matches!(op.code.row()?.kind, Kind::Undo);
+    op.options.get("target").filter(|_| undo)?.as_text()?.parse().ok()
+}
+
+/// A message that is not found, in the words of the API.
+pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
+    match error {
+        FindError::Missing => ApiError::new(Code::NotFound, format!("there is no message `{name}`"))
+            .with_hint("`rtc log` lists messages"),
+        FindError::Ambiguous { matches } => {
+            ApiError::new(Code::Ambiguous, format!("{matches} messages go by `{name}`"))
+                .with_hint("write more of its id")
+        }
+    }
+}
+
+fn check_lengths(note: Option<&str>, request: Option<&str>) -> Result<(), ApiError> {
+    let too_long = |what: &str, text: Option<&str>, limit: usize| match text {
+        Some(text) if text.len() > limit => {
+            Err(ApiError::new(Code::TooLarge, format!("{what} of {} bytes exceeds {limit}", text.len())))
+        }
+        _ => Ok(()),
+    };
+    too_long("a description", note, NOTE_BYTES_MAX)?;
+    too_long("a request id", request, REQUEST_BYTES_MAX)
+}

@@ -1,0 +1,177 @@
+//! What is held of each actor: links, lamports and where signatures are. Bodies rest in the store.
+
+use std::collections::BTreeMap;
+
+use crate::chain::Link;
+use crate::clock::VersionVector;
+use crate::id::{Actor, Dot, RoomId};
+use crate::limits::RUN_MESSAGES_MAX;
+use crate::message::Message;
+use crate::sync::frame::Digest;
+
+/// Bytes of bodies one backlog run is filled up to; it ends at the first signature past that.
+const RUN_BYTES: usize = 48 * 1024;
+
+/// The chains of a room's actors, without the messages' content.
+pub(super) struct Log {
+    room: RoomId,
+    actors: BTreeMap<Actor, ActorLog>,
+    messages: u64,
+    digest: Option<Digest>,
+}
+
+struct ActorLog {
+    entries: Vec<Entry>,
+    /// The author's clock at its newest message: which heads of others it had seen.
+    clock: VersionVector,
+}
+
+/// One message, as far as chains and plans go.
+struct Entry {
+    link: Link,
+    lamport: u64,
+    /// How many messages this replica had applied before: a causal order.
+    arrival: u64,
+    body_bytes: u32,
+    signed: bool,
+    /// Whether it names heads of others: then a run can begin, but not go on with it.
+    advances: bool,
+}
+
+impl Log {
+    pub(super) fn new(room: RoomId) -> Self {
+        Self { room, actors: BTreeMap::new(), messages: 0, digest: None }
+    }
+
+    /// Messages held.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// The number of the newest message held of `actor`, 0 where none is.
+    pub(super) fn head(&self, actor: &Actor) -> u64 {
+        self.actors.get(actor).map_or(0, |log| log.entries.len() as u64)
+    }
+
+    /// The link that the message after number `seq` hangs on.
+    pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
+        if seq == 0 {
+            Some(Link::origin(&self.room, actor))
+        } else {
+            Some(self.entry(&Dot { actor: *actor, seq })?.link)
+        }
+    }
+
+    /// The lamport of a message held.
+    pub(super) fn lamport(&self, dot: &Dot) -> Option<u64> {
+        self.entry(dot).map(|entry| entry.lamport)
+    }
+
+    /// What the author of `actor`'s newest message had seen of `other`.
+    pub(super) fn seen(&self, actor: &Actor, other: &Actor) -> u64 {
+        self.actors.get(actor).map_or(0, |log| log.clock.get(other))
+    }
+
+    /// Of each actor the number of the newest message.
+    pub(super) fn vector(&self) -> VersionVector {
+        self.actors.iter().map(|(&actor, log)| (actor, log.entries.len() as u64)).collect()
+    }
+
+    /// Whether everything `vector` covers is held.
+    pub(super) fn covers(&self, vector: &VersionVector) -> bool {
+        vector.iter().all(|(actor, seq)| self.head(&actor) >= seq)
+    }
+
+    /// Appends the next message of its actor.
+    pub(super) fn append(&mut self, message: &Message, link: Link, body_bytes: usize, signed: bool) {
+        let log = self.actors.entry(message.actor);
+        let log = log.or_insert_with(|| ActorLog { entries: Vec::new(), clock: VersionVector::default() });
+        debug_assert_eq!(log.entries.len() as u64 + 1, message.seq, "chains have no gaps");
+        log.entries.push(Entry {
+            link,
+            lamport: message.lamport,
+            arrival: self.messages,
+            body_bytes: u32::try_from(body_bytes).expect("a message is smaller than 64 KiB"),
+            signed,
+            advances: !message.clock.is_empty(),
+        });
+        for head in &message.clock {
+            log.clock.raise(head.actor, head.seq);
+        }
+        self.messages += 1;
+        self.digest = None;
+    }
+
+    /// Notes that a signature over the link of `dot` exists.
+    pub(super) fn sign(&mut self, dot: &Dot) {
+        let index = usize::try_from(dot.seq - 1).expect("held, so it was an index");
+        if let Some(entry) = self.actors.get_mut(&dot.actor).and_then(|log| log.entries.get_mut(index)) {
+            entry.signed = true;
+        }
+    }
+
+    /// The hash of what is held: equal where the same messages are.
+    pub(super) fn digest(&mut self) -> Digest {
+        *self.digest.get_or_insert_with(|| {
+            let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 digest v1");
+            for (actor, log) in &self.actors {
+                let Some(head) = log.entries.last() else { continue };
+                hasher
+                    .update(&actor.0)
+                    .update(&(log.entries.len() as u64).to_be_bytes())
+                    .update(&head.link.short());
+            }
+            let mut digest = [0; 16];
+            digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+            digest
+        })
+    }
+
+    /// The next run of what `goal` covers and `sent` does not, such that its past is in `sent` or before it in the plan:
+    /// the actor whose next message arrived here first. Gives the number of its last message and its size.
+    pub(super) fn next_run(&self, sent: &VersionVector, goal: &VersionVector) -> Option<PlannedRun> {
+        let behind = goal.iter().filter_map(|(actor, goal)| {
+            let first = sent.get(&actor) + 1;
+            let last = goal.min(self.head(&actor));
+            let arrival = self.entry(&Dot { actor, seq: first })?.arrival;
+            (first <= last).then_some((arrival, actor, first, last))
+        });
+        let mut behind: Vec<_> = behind.collect();
+        behind.sort_unstable();
+        // An actor without a signature ahead cannot be sent yet; the others must not wait for it.
+        behind.into_iter().find_map(|(_, actor, first, last)| self.run_from(actor, first, last))
+    }
+
+    fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
+        let entries = &self.actors.get(&actor)?.entries;
+        let begin = usize::try_from(first - 1).ok()?;
+        let end = usize::try_from(last).ok()?;
+        let mut body_bytes = 0;
+        let mut run = None;
+        for (index, entry) in entries[begin..end].iter().take(RUN_MESSAGES_MAX).enumerate() {
+            let full = body_bytes >= RUN_BYTES && run.is_some();
+            if index > 0 && (entry.advances || full) {
+                break;
+            }
+            body_bytes += entry.body_bytes as usize;
+            if entry.signed {
+                run = Some(PlannedRun { actor, first, last: first + index as u64, body_bytes });
+            }
+        }
+        run
+    }
+
+    fn entry(&self, dot: &Dot) -> Option<&Entry> {
+        let index = usize::try_from(dot.seq.checked_sub(1)?).ok()?;
+        self.actors.get(&dot.actor)?.entries.get(index)
+    }
+}
+
+/// A run that could be read from the store and sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PlannedRun {
+    pub(super) actor: Actor,
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) body_bytes: usize,
+}

@@ -1,0 +1,290 @@
+//! What one connected peer holds, what it has been sent, and how the rest reaches it.
+//!
+//! A peer's `sent` vector is a cursor: live runs move it where they continue it, backlog runs move it under credit,
+//! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
+
+use crate::clock::VersionVector;
+use crate::founding::Founding;
+use crate::id::{Actor, Dot};
+use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
+use crate::room::{Output, Room};
+use crate::store::Record;
+use crate::sync::frame::Digest;
+use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
+
+/// Backlog that is read from the store at once, in bytes of bodies.
+const READ_BYTES: usize = 128 * 1024;
+/// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
+const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
+
+/// One connected member.
+pub(super) struct Peer {
+    /// What it is known to hold, or was sent over this connection.
+    sent: VersionVector,
+    /// What it is to hold: moves on when it tells what it holds, and with our own messages.
+    goal: VersionVector,
+    /// What is on its disk.
+    pub(super) durable: VersionVector,
+    /// What it held when it first told; until then there is no saying what it has.
+    first: Option<VersionVector>,
+    pub(super) in_sync: bool,
+    synced: bool,
+    /// Bulk bytes it still takes. One run may overdraw it, so that no run is too large.
+    credit: i64,
+    credit_due: u64,
+    /// What is being read for it.
+    reading: Option<Vec<(Actor, u64, u64)>>,
+    runs_sent: u64,
+    runs_taken: u64,
+    /// How many runs it had taken in when it last told what it holds.
+    runs_taken_before: Option<u64>,
+}
+
+impl Peer {
+    fn new() -> Self {
+        Self {
+            sent: VersionVector::default(),
+            goal: VersionVector::default(),
+            durable: VersionVector::default(),
+            first: None,
+            in_sync: false,
+            synced: false,
+            credit: CREDIT_BYTES as i64,
+            credit_due: 0,
+            reading: None,
+            runs_sent: 0,
+            runs_taken: 0,
+            runs_taken_before: None,
+        }
+    }
+
+    /// The peer sent these, so it has them.
+    pub(super) fn has(&mut self, actor: Actor, seq: u64) {
+        self.sent.raise(actor, seq);
+    }
+}
+
+impl Room {
+    pub(super) fn peer_up(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        self.flush(now, out);
+        if self.peers.is_empty() {
+            self.settle_us = now.after_ms(HEARTBEAT_MS);
+        }
+        self.peers.insert(link, Peer::new());
+        if let Some(founding) = &self.founding {
+            let frame = RoomFrame::Founding { bytes: founding.encode() };
+            out.push(Output::Send { link, lane: Lane::Live, frame });
+        }
+        self.send_vector(link, true, out);
+    }
+
+    pub(super) fn frame(&mut self, link: LinkId, frame: RoomFrame, now: Now, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        match frame {
+            RoomFrame::Vector { held, runs_taken, exact } => {
+                self.flush(now, out);
+                self.hear_vector(link, held, runs_taken, exact, out);
+            }
+            RoomFrame::Run { bulk, run } => {
+                peer.runs_taken += 1;
+                let credit = if bulk { run.body_bytes() as u64 } else { 0 };
+                self.take_run(link, run, credit, now, out);
+            }
+            RoomFrame::Credit { bytes } => {
+                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                peer.credit = peer.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
+                self.pump(link, out);
+            }
+            RoomFrame::Ack { durable } => {
+                peer.durable.join(&durable);
+                peer.sent.join(&durable);
+                self.check_peer_waits(out);
+            }
+            RoomFrame::Founding { bytes } => self.hear_founding(&bytes, out),
+        }
+    }
+
+    fn hear_vector(
+        &mut self,
+        link: LinkId,
+        held: VersionVector,
+        runs_taken: u64,
+        exact: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let vector = self.log.vector();
+        let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive. What has
+        // not arrived by the second time it tells is lost, and credit with it.
+        let arrived =
+            runs_taken == peer.runs_sent || peer.runs_taken_before.replace(runs_taken) == Some(runs_taken);
+        let all = exact || (arrived && peer.reading.is_none());
+        if all {
+            peer.sent = held.clone();
+            peer.credit = CREDIT_BYTES as i64;
+        } else {
+            peer.sent.join(&held);
+        }
+        let goal = if peer.first.is_none() || exact { vector } else { self.settled.clone() };
+        peer.goal.join(&goal);
+        if let Some((actor, head)) = own {
+            peer.goal.raise(actor, head);
+        }
+        peer.first.get_or_insert(held);
+        self.check_synced(out);
+        self.pump(link, out);
+    }
+
+    /// Digests differ: both sides see it, and both tell what they hold.
+    pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
+        let equal = self.log.digest() == digest;
+        let vector = equal.then(|| self.log.vector());
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        peer.in_sync = equal;
+        match vector {
+            Some(vector) => peer.sent = vector,
+            None => {
+                let exact = std::mem::take(&mut self.dropped);
+                self.send_vector(link, exact, out);
+            }
+        }
+    }
+
+    fn hear_founding(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+        if self.founding.is_some() || Founding::room_of(bytes) != self.id {
+            return;
+        }
+        if let Ok(founding) = Founding::decode(bytes) {
+            self.founding = Some(founding.clone());
+            out.push(Output::Founded(founding));
+        }
+    }
+
+    fn send_vector(&mut self, link: LinkId, exact: bool, out: &mut Vec<Output>) {
+        let held = self.log.vector();
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if exact {
+            // Who hears this begins with full credit.
+            peer.credit_due = 0;
+        }
+        let frame = RoomFrame::Vector { held, runs_taken: peer.runs_taken, exact };
+        out.push(Output::Send { link, lane: Lane::Live, frame });
+    }
+
+    /// Sends a run of our own to every peer that has all before it; the others get it as backlog.
+    pub(super) fn send_live(&mut self, run: &Run, out: &mut Vec<Output>) {
+        let mut behind = Vec::new();
+        for (&link, peer) in &mut self.peers {
+            peer.goal.raise(run.actor, run.last());
+            peer.in_sync = false;
+            if peer.first.is_none() || peer.sent.get(&run.actor) + 1 != run.first {
+                behind.push(link);
+            } else {
+                peer.sent.raise(run.actor, run.last());
+                peer.runs_sent += 1;
+                let frame = RoomFrame::Run { bulk: false, run: run.clone() };
+                out.push(Output::Send { link, lane: Lane::Live, frame });
+            }
+        }
+        for link in behind {
+            self.pump(link, out);
+        }
+    }
+
+    /// A live run was dropped before it left: the cursor goes back to before it.
+    pub(super) fn unsent(&mut self, link: LinkId, first: Dot) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            let kept = peer.sent.iter().filter(|(actor, _)| *actor != first.actor);
+            let mut sent: VersionVector = kept.collect();
+            sent.raise(first.actor, first.seq - 1);
+            peer.sent = sent;
+            peer.runs_sent -= 1;
+        }
+    }
+
+    pub(super) fn settle(&mut self, now: Now) {
+        self.settle_us = now.after_ms(HEARTBEAT_MS);
+        self.settled = std::mem::replace(&mut self.recent, self.log.vector());
+    }
+
+    pub(super) fn pump_all(&mut self, out: &mut Vec<Output>) {
+        for link in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.pump(link, out);
+        }
+    }
+
+    /// Asks the store for what the peer lacks next, as far as its credit goes.
+    fn pump(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        if peer.first.is_none() || peer.reading.is_some() || peer.credit <= 0 {
+            return;
+        }
+        let budget = READ_BYTES.min(usize::try_from(peer.credit).unwrap_or(0));
+        let mut planned = peer.sent.clone();
+        let mut ranges = Vec::new();
+        let mut bytes = 0;
+        while bytes < budget
+            && let Some(run) = self.log.next_run(&planned, &peer.goal)
+        {
+            planned.raise(run.actor, run.last);
+            bytes += run.body_bytes;
+            ranges.push((run.actor, run.first, run.last));
+        }
+        if !ranges.is_empty() {
+            peer.reading = Some(ranges.clone());
+            out.push(Output::Read { link, ranges });
+        }
+    }
+
+    /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
+    pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let Some(ranges) = peer.reading.take() else { return };
+        let mut records = records.into_iter().peekable();
+        for (actor, first, last) in ranges {
+            let mut bodies = Vec::new();
+            let mut signature = None;
+            while let Some(record) =
+                records.next_if(|record| record.actor == actor && (first..=last).contains(&record.seq))
+            {
+                bodies.push(record.body);
+                signature = record.signature;
+            }
+            let complete = bodies.len() as u64 == last - first + 1;
+            if let Some(signature) = signature.filter(|_| complete) {
+                let run = Run { actor, first, bodies, signature };
+                peer.credit -= i64::try_from(run.body_bytes()).unwrap_or(i64::MAX);
+                peer.runs_sent += 1;
+                out.push(Output::Send { link, lane: Lane::Bulk, frame: RoomFrame::Run { bulk: true, run } });
+            }
+            peer.sent.raise(actor, last);
+        }
+        self.pump(link, out);
+    }
+
+    /// Gives back credit for bulk bytes that are dealt with.
+    pub(super) fn give_credit(&mut self, link: LinkId, bytes: u64, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        peer.credit_due += bytes;
+        if peer.credit_due >= CREDIT_PORTION_BYTES {
+            let frame = RoomFrame::Credit { bytes: std::mem::take(&mut peer.credit_due) };
+            out.push(Output::Send { link, lane: Lane::Live, frame });
+        }
+    }
+
+    /// Says once per connection that all the peer first had is here.
+    pub(super) fn check_synced(&mut self, out: &mut Vec<Output>) {
+        for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.synced) {
+            if peer.first.as_ref().is_some_and(|first| self.log.covers(first)) {
+                peer.synced = true;
+                out.push(Output::Synced { link });
+            }
+        }
+    }
+
+    /// On how many peers' disks the message is.
+    pub(super) fn peers_with(&self, dot: &Dot) -> usize {
+        self.peers.values().filter(|peer| peer.durable.covers(dot)).count()
+    }
+}

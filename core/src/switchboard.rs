@@ -1,0 +1,257 @@
+//! All rooms and all connections of one daemon: frames find their room, rooms find their peers.
+//!
+//! The daemon's hub and the simulator both run this; neither adds a rule of its own.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Dot, PeerKey, RoomId};
+use crate::room::{self, Room};
+use crate::sync::link::Heard;
+use crate::sync::{Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
+use crate::ticket::Secret;
+
+/// What happens to a daemon's rooms and connections.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection has come up.
+    LinkUp {
+        /// Its id.
+        link: LinkId,
+        /// Who is at the other end, as the transport has proven.
+        peer: PeerKey,
+        /// Random.
+        nonce: [u8; 32],
+    },
+    /// A connection is gone.
+    LinkDown {
+        /// Its id.
+        link: LinkId,
+    },
+    /// A frame has come.
+    Frame {
+        /// Over which connection.
+        link: LinkId,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Something happens to a room.
+    Room {
+        /// Which.
+        room: RoomId,
+        /// What.
+        input: room::Input,
+    },
+    /// Time has passed.
+    Wake,
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a frame.
+    Send {
+        /// Over which connection.
+        link: LinkId,
+        /// How urgent.
+        lane: Lane,
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// The first message of the live run it carries. If it cannot be queued, [`room::Input::Unsent`] says so, and no
+        /// harm is done; the connection of any other frame that cannot be queued has to end.
+        run: Option<(RoomId, Dot)>,
+    },
+    /// End a connection.
+    Disconnect {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: String,
+    },
+    /// Carry out what a room wants done.
+    Room {
+        /// Which.
+        room: RoomId,
+        /// What; never [`room::Output::Send`].
+        output: room::Output,
+    },
+}
+
+/// The rooms and the connections.
+pub struct Switchboard {
+    me: PeerKey,
+    rooms: BTreeMap<RoomId, Member>,
+    links: BTreeMap<LinkId, Link>,
+}
+
+/// A room, and what proves that we belong to it.
+struct Member {
+    room: Room,
+    secret: Secret,
+}
+
+impl Switchboard {
+    /// A daemon without rooms and connections.
+    pub fn new(me: PeerKey) -> Self {
+        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new() }
+    }
+
+    /// Adds a room, loaded, and opens it towards all peers.
+    pub fn add_room(&mut self, room: Room, secret: Secret, now: Now, out: &mut Vec<Output>) {
+        let id = room.id();
+        self.rooms.insert(id, Member { room, secret });
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            let mut frames = Vec::new();
+            let shared = self.links.get_mut(&link).is_some_and(|link| link.add_room(id, secret, &mut frames));
+            send(link, frames, out);
+            if shared {
+                self.room_input(id, room::Input::PeerUp { link }, now, out);
+            }
+        }
+    }
+
+    /// Removes a room, which the daemon has left or cannot keep.
+    pub fn remove_room(&mut self, id: &RoomId, out: &mut Vec<Output>) -> Option<Room> {
+        let member = self.rooms.remove(id)?;
+        for (&link, state) in &mut self.links {
+            let mut frames = Vec::new();
+            state.remove_room(id, &mut frames);
+            send(link, frames, out);
+        }
+        Some(member.room)
+    }
+
+    /// A room.
+    pub fn room(&mut self, id: &RoomId) -> Option<&mut Room> {
+        self.rooms.get_mut(id).map(|member| &mut member.room)
+    }
+
+    /// What proves membership in a room.
+    pub fn secret(&self, id: &RoomId) -> Option<Secret> {
+        self.rooms.get(id).map(|member| member.secret)
+    }
+
+    /// All rooms.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
+        self.rooms.keys().copied()
+    }
+
+    /// All connections.
+    pub fn links(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.links.iter().map(|(&id, link)| (id, link))
+    }
+
+    /// Takes in what happened and appends to `out` what is to be done, in order.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        match input {
+            Input::LinkUp { link, peer, nonce } => {
+                let mut frames = Vec::new();
+                let mut state = Link::new(self.me, peer, nonce, now, &mut frames);
+                for (&room, member) in &self.rooms {
+                    state.add_room(room, member.secret, &mut frames);
+                }
+                self.links.insert(link, state);
+                send(link, frames, out);
+            }
+            Input::LinkDown { link } => self.link_down(link, now, out),
+            Input::Frame { link, bytes } => self.frame(link, &bytes, now, out),
+            Input::Room { room, input } => self.room_input(room, input, now, out),
+            Input::Wake => self.wake(now, out),
+        }
+    }
+
+    /// When [`Input::Wake`] is due, on the monotonic clock.
+    pub fn wake_at(&self) -> Option<u64> {
+        let links = self.links.values().map(Link::wake_at);
+        links.chain(self.rooms.values().filter_map(|member| member.room.wake_at())).min()
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
+        let due = |member: &Member| member.room.wake_at().is_some_and(|at| at <= now.monotonic_us);
+        let due: Vec<_> =
+            self.rooms.iter().filter(|(_, member)| due(member)).map(|(&room, _)| room).collect();
+        for room in due {
+            self.room_input(room, room::Input::Wake, now, out);
+        }
+        let digests: BTreeMap<_, _> = if self.links.values().any(|link| link.wake_at() <= now.monotonic_us) {
+            self.rooms.iter_mut().map(|(&id, member)| (id, member.room.digest())).collect()
+        } else {
+            return;
+        };
+        let mut silent = Vec::new();
+        for (&id, link) in &mut self.links {
+            let mut frames = Vec::new();
+            if !link.wake(now, |room| digests.get(room).copied(), &mut frames) {
+                silent.push(id);
+            }
+            send(id, frames, out);
+        }
+        for link in silent {
+            self.disconnect(link, "silent for too long".to_owned(), now, out);
+        }
+    }
+
+    fn frame(&mut self, link: LinkId, bytes: &[u8], now: Now, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let mut frames = Vec::new();
+        let heard = state.hear(bytes, now, &mut frames);
+        send(link, frames, out);
+        match heard {
+            Ok(Heard::Opened(room)) => self.room_input(room, room::Input::PeerUp { link }, now, out),
+            Ok(Heard::Closed(room)) => self.room_input(room, room::Input::PeerDown { link }, now, out),
+            Ok(Heard::Digests(digests)) => {
+                for (room, digest) in digests {
+                    self.room_input(room, room::Input::Digest { link, digest }, now, out);
+                }
+            }
+            Ok(Heard::Room(room, frame)) => {
+                self.room_input(room, room::Input::Frame { link, frame }, now, out)
+            }
+            Ok(Heard::Nothing) => {}
+            Err(error) => self.disconnect(link, error.to_string(), now, out),
+        }
+    }
+
+    fn room_input(&mut self, id: RoomId, input: room::Input, now: Now, out: &mut Vec<Output>) {
+        let Some(member) = self.rooms.get_mut(&id) else { return };
+        let mut outputs = Vec::new();
+        member.room.handle(input, now, &mut outputs);
+        for output in outputs {
+            match output {
+                room::Output::Send { link, lane, frame } => {
+                    let run = match &frame {
+                        RoomFrame::Run { bulk: false, run } => {
+                            Some((id, Dot { actor: run.actor, seq: run.first }))
+                        }
+                        _ => None,
+                    };
+                    if let Some(frame) = self.links.get(&link).and_then(|link| link.wrap(&id, frame)) {
+                        out.push(Output::Send { link, lane, bytes: frame.encode(), run });
+                    }
+                }
+                output => out.push(Output::Room { room: id, output }),
+            }
+        }
+    }
+
+    fn disconnect(&mut self, link: LinkId, reason: String, now: Now, out: &mut Vec<Output>) {
+        self.link_down(link, now, out);
+        out.push(Output::Disconnect { link, reason });
+    }
+
+    fn link_down(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        let Some(state) = self.links.remove(&link) else { return };
+        for room in state.shared_rooms().collect::<Vec<_>>() {
+            self.room_input(room, room::Input::PeerDown { link }, now, out);
+        }
+    }
+}
+
+fn send(link: LinkId, frames: Vec<LinkFrame>, out: &mut Vec<Output>) {
+    let sends = frames.into_iter().map(|frame| Output::Send {
+        link,
+        lane: Lane::Live,
+        bytes: frame.encode(),
+        run: None,
+    });
+    out.extend(sends);
+}

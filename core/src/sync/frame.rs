@@ -1,0 +1,259 @@
+//! The frames two daemons exchange, and their bytes: CBOR arrays that begin with a number for their kind.
+//!
+//! A frame of an unknown kind is skipped: a later version may say more than we understand.
+
+use crate::canonical::{DecodeError, Reader, Writer};
+use crate::clock::VersionVector;
+use crate::founding::FOUNDING_BYTES_MAX;
+use crate::id::Actor;
+use crate::limits::{FRAME_BYTES_MAX, LINK_ROOMS_MAX};
+use crate::sync::Run;
+
+/// Actors a vector may list in one frame.
+const VECTOR_ENTRIES_MAX: usize = 65_536;
+
+/// The hash of a version vector: equal where the vectors are.
+pub type Digest = [u8; 16];
+
+/// What concerns the connection.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LinkFrame {
+    /// The first frame: a fresh nonce that proofs are bound to.
+    Hello {
+        /// Random.
+        nonce: [u8; 32],
+    },
+    /// Proves membership in a room that is named only to those who know its secret.
+    Open {
+        /// The sender's number for the room on this connection.
+        channel: u64,
+        /// Names the room to who knows its secret; other on every connection.
+        tag: [u8; 16],
+        /// Shows that the sender knows it.
+        proof: [u8; 32],
+    },
+    /// The sender has left the room.
+    Close {
+        /// The sender's number for it.
+        channel: u64,
+    },
+    /// A heartbeat: the sender's digest of each room both are in.
+    Beat {
+        /// Answered by [`LinkFrame::Pong`].
+        ping: u64,
+        /// By the sender's numbers.
+        digests: Vec<(u64, Digest)>,
+    },
+    /// The answer to a heartbeat.
+    Pong {
+        /// Its number.
+        ping: u64,
+    },
+    /// What concerns a room.
+    Room {
+        /// The sender's number for it.
+        channel: u64,
+        /// The frame.
+        frame: RoomFrame,
+    },
+}
+
+/// What concerns one room.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RoomFrame {
+    /// What the sender holds, applied.
+    Vector {
+        /// Of each actor the highest number.
+        held: VersionVector,
+        /// How many runs of this connection the sender had taken in by then.
+        runs_taken: u64,
+        /// Whether whatever is not in `held` must be sent again, also if it was sent before.
+        exact: bool,
+    },
+    /// Messages.
+    Run {
+        /// Whether they count against credit.
+        bulk: bool,
+        /// The messages.
+        run: Run,
+    },
+    /// The sender has taken in that many bytes of bulk runs, and so many more may come.
+    Credit {
+        /// Bytes of message bodies.
+        bytes: u64,
+    },
+    /// These are on the sender's disk.
+    Ack {
+        /// Of each actor mentioned the highest number.
+        durable: VersionVector,
+    },
+    /// The room's founding message.
+    Founding {
+        /// Its canonical bytes; their hash is the room's id.
+        bytes: Vec<u8>,
+    },
+}
+
+const HELLO: u64 = 0;
+const OPEN: u64 = 1;
+const CLOSE: u64 = 2;
+const BEAT: u64 = 3;
+const PONG: u64 = 4;
+const VECTOR: u64 = 16;
+const RUN: u64 = 17;
+const CREDIT: u64 = 18;
+const ACK: u64 = 19;
+const FOUNDING: u64 = 20;
+
+impl LinkFrame {
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        match self {
+            Self::Hello { nonce } => writer.array(2).uint(HELLO).bytes(nonce),
+            Self::Open { channel, tag, proof } => {
+                writer.array(4).uint(OPEN).uint(*channel).bytes(tag).bytes(proof)
+            }
+            Self::Close { channel } => writer.array(2).uint(CLOSE).uint(*channel),
+            Self::Beat { ping, digests } => {
+                writer.array(3).uint(BEAT).uint(*ping).array(digests.len());
+                for (channel, digest) in digests {
+                    writer.array(2).uint(*channel).bytes(digest);
+                }
+                &mut writer
+            }
+            Self::Pong { ping } => writer.array(2).uint(PONG).uint(*ping),
+            Self::Room { channel, frame } => frame.encode(*channel, &mut writer),
+        };
+        writer.finish()
+    }
+
+    /// Reads a frame; nothing where its kind is unknown.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        if bytes.len() > FRAME_BYTES_MAX {
+            return Err(DecodeError::TooLong { what: "frame", found: bytes.len(), limit: FRAME_BYTES_MAX });
+        }
+        let mut reader = Reader::new(bytes);
+        reader.array(8, "a frame")?;
+        let frame = match reader.uint()? {
+            HELLO => Self::Hello { nonce: reader.bytes_of()? },
+            OPEN => {
+                Self::Open { channel: reader.uint()?, tag: reader.bytes_of()?, proof: reader.bytes_of()? }
+            }
+            CLOSE => Self::Close { channel: reader.uint()? },
+            BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
+            PONG => Self::Pong { ping: reader.uint()? },
+            kind @ VECTOR..=FOUNDING => {
+                let channel = reader.uint()?;
+                Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
+            }
+            _ => return Ok(None),
+        };
+        reader.finish()?;
+        Ok(Some(frame))
+    }
+}
+
+impl RoomFrame {
+    fn encode<'w>(&self, channel: u64, writer: &'w mut Writer) -> &'w mut Writer {
+        match self {
+            Self::Vector { held, runs_taken, exact } => {
+                writer.array(5).uint(VECTOR).uint(channel).uint(*runs_taken).uint(u64::from(*exact));
+                encode_vector(held, writer);
+            }
+            Self::Run { bulk, run } => {
+                writer.array(7).uint(RUN).uint(channel).uint(u64::from(*bulk));
+                run.encode(writer);
+            }
+            Self::Credit { bytes } => {
+                writer.array(3).uint(CREDIT).uint(channel).uint(*bytes);
+            }
+            Self::Ack { durable } => {
+                writer.array(3).uint(ACK).uint(channel);
+                encode_vector(durable, writer);
+            }
+            Self::Founding { bytes } => {
+                writer.array(3).uint(FOUNDING).uint(channel).bytes(bytes);
+            }
+        }
+        writer
+    }
+
+    fn decode(kind: u64, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match kind {
+            VECTOR => Self::Vector {
+                runs_taken: reader.uint()?,
+                exact: reader.uint()? != 0,
+                held: decode_vector(reader)?,
+            },
+            RUN => Self::Run { bulk: reader.uint()? != 0, run: Run::decode(reader)? },
+            CREDIT => Self::Credit { bytes: reader.uint()? },
+            ACK => Self::Ack { durable: decode_vector(reader)? },
+            _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
+        })
+    }
+}
+
+fn encode_vector(vector: &VersionVector, writer: &mut Writer) {
+    writer.array(vector.len() * 2);
+    for (actor, seq) in vector.iter() {
+        writer.bytes(&actor.0).uint(seq);
+    }
+}
+
+fn decode_vector(reader: &mut Reader<'_>) -> Result<VersionVector, DecodeError> {
+    let len = reader.array(VECTOR_ENTRIES_MAX * 2, "a version vector")?;
+    (0..len / 2).map(|_| Ok((Actor(reader.bytes_of()?), reader.uint()?))).collect()
+}
+
+fn decode_digests(reader: &mut Reader<'_>) -> Result<Vec<(u64, Digest)>, DecodeError> {
+    let len = reader.array(LINK_ROOMS_MAX, "rooms of a connection")?;
+    (0..len)
+        .map(|_| {
+            reader.array_of(2, "a digest")?;
+            Ok((reader.uint()?, reader.bytes_of()?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Signature;
+
+    fn check(frame: LinkFrame) {
+        let bytes = frame.encode();
+        assert_eq!(LinkFrame::decode(&bytes), Ok(Some(frame)));
+        for cut in 0..bytes.len() {
+            assert!(LinkFrame::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn frames_round_trip_and_cut_ones_are_refused() {
+        let actor = Actor::from_name("a");
+        let held: VersionVector = [(actor, 3), (Actor::from_name("b"), 1)].into_iter().collect();
+        let run = Run { actor, first: 2, bodies: vec![vec![1, 2], vec![]], signature: Signature([7; 64]) };
+        check(LinkFrame::Hello { nonce: [1; 32] });
+        check(LinkFrame::Open { channel: 1, tag: [2; 16], proof: [3; 32] });
+        check(LinkFrame::Close { channel: 1 });
+        check(LinkFrame::Beat { ping: 9, digests: vec![(1, [4; 16])] });
+        check(LinkFrame::Pong { ping: 9 });
+        for frame in [
+            RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },
+            RoomFrame::Run { bulk: true, run },
+            RoomFrame::Credit { bytes: 1000 },
+            RoomFrame::Ack { durable: held },
+            RoomFrame::Founding { bytes: vec![1, 2, 3] },
+        ] {
+            check(LinkFrame::Room { channel: 300, frame });
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_are_skipped() {
+        let mut writer = Writer::new();
+        writer.array(2).uint(99).text("news");
+        assert_eq!(LinkFrame::decode(&writer.finish()), Ok(None));
+    }
+}

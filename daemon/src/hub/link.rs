@@ -1,0 +1,89 @@
+//! The network's side of the hub: connections come and go, frames come in and go out.
+
+use libp2p::multiaddr::Protocol;
+use rtc_core::id::{Dot, PeerKey, RoomId};
+use rtc_core::room;
+use rtc_core::switchboard::Input;
+use rtc_core::sync::{Lane, LinkId};
+
+use crate::hub::Hub;
+use crate::net::{self, NetEvent};
+
+impl Hub {
+    pub(super) fn hear_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Listening { addresses } => {
+                tracing::info!(?addresses, "listening");
+                let port = addresses.iter().flatten().find_map(|part| match part {
+                    Protocol::Tcp(port) => Some(port),
+                    _ => None,
+                });
+                if let Some(Err(error)) = port.map(|port| self.state.set_last_port(port)) {
+                    tracing::warn!("the port is not remembered: {error}");
+                }
+                self.listening = addresses;
+            }
+            NetEvent::Up { link, peer, address, sender, .. } => {
+                self.link_up(link, peer, &address.to_string(), sender)
+            }
+            NetEvent::Frame { link, bytes, .. } => self.input(Input::Frame { link, bytes }),
+            NetEvent::Down { link, reason } => {
+                tracing::info!(link = link.0, "disconnected: {reason}");
+                self.links.remove(&link);
+                self.input(Input::LinkDown { link });
+            }
+        }
+    }
+
+    fn link_up(&mut self, link: LinkId, peer: PeerKey, address: &str, sender: net::LinkSender) {
+        tracing::info!(link = link.0, %peer, address, "connected");
+        let mut nonce = [0; 32];
+        if let Err(error) = getrandom::fill(&mut nonce) {
+            // Without randomness proofs could be replayed: better no connection.
+            tracing::error!("no randomness: {error}");
+            return self.end_link(link, "no randomness");
+        }
+        self.links.insert(link, sender);
+        self.input(Input::LinkUp { link, peer, nonce });
+    }
+
+    /// Tries to queue a frame. A live run that finds no room becomes backlog; without any other frame the two sides
+    /// would misunderstand each other, so the connection ends and begins anew.
+    pub(super) fn send(
+        &mut self,
+        link: LinkId,
+        lane: Lane,
+        bytes: Vec<u8>,
+        run: Option<(RoomId, Dot)>,
+    ) -> Option<Input> {
+        let sender = self.links.get(&link)?;
+        match (sender.try_send(lane, bytes), run) {
+            (Ok(()), _) => None,
+            (Err(net::SendError::Full), Some((room, first))) => {
+                Some(Input::Room { room, input: room::Input::Unsent { link, first } })
+            }
+            (Err(net::SendError::Full), None) => {
+                self.disconnect(link, "the peer takes nothing in");
+                Some(Input::LinkDown { link })
+            }
+            (Err(net::SendError::Closed), _) => None,
+            (Err(error @ net::SendError::TooLarge { .. }), _) => {
+                tracing::error!(link = link.0, "a frame was left out: {error}");
+                None
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, link: LinkId, reason: &str) {
+        if self.links.remove(&link).is_some() {
+            self.end_link(link, reason);
+        }
+    }
+
+    fn end_link(&self, link: LinkId, reason: &str) {
+        if let Err(error) = self.net.disconnect(link, reason) {
+            // Nothing is sent over it any more, so the peer ends it for silence.
+            tracing::warn!(link = link.0, "the network does not hear: {error}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The one task that owns all rooms: what clients ask, what peers say and what the disk reports meet here, one at a time.
+//!
+//! It waits for nobody: outward it only tries to send, and what cannot be sent is repaired by sync or a fresh read.
+//! Inward it stops listening while the disk is far behind, so that senders wait instead of memory growing.
+
+mod answer;
+mod link;
+mod request;
+mod rooms;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rtc_client::Places;
+use rtc_core::api::{Answer, ApiError, Code, Reply};
+use rtc_core::chain::{Ed25519, Keys};
+use rtc_core::id::{PeerKey, RoomId};
+use rtc_core::room;
+use rtc_core::store::StoreError;
+use rtc_core::switchboard::{Input, Output, Switchboard};
+use rtc_core::sync::{LinkId, Now};
+use tokio::sync::{mpsc, watch};
+
+use crate::boot::House;
+use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
+use crate::number::NumberRecord;
+use crate::socket::{Caller, SocketEvent};
+use crate::state::State;
+use crate::store::{Done, Job, StoreThread};
+use crate::watch::Current;
+
+/// Bytes on their way to the disk past which nothing more is taken in.
+const UNSTORED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Events taken in before what they committed is signed and told.
+const DRAIN_MAX: usize = 256;
+/// How long a stopping daemon waits for its disk.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// The network, as the hub has it.
+pub struct Network {
+    /// What is asked of it.
+    pub handle: NetHandle,
+    /// What it reports.
+    pub events: mpsc::Receiver<NetEvent>,
+}
+
+/// The hub's state. Nobody else has any of it.
+pub(crate) struct Hub {
+    me: PeerKey,
+    keys: Arc<dyn Keys>,
+    clock: Clock,
+    places: Places,
+    state: State,
+    settings: watch::Receiver<Current>,
+    board: Switchboard,
+    numbers: BTreeMap<RoomId, NumberRecord>,
+    /// Rooms that could not be opened, and why.
+    closed: BTreeMap<RoomId, String>,
+    store: StoreThread,
+    unstored: BTreeMap<(RoomId, u64), usize>,
+    unstored_bytes: usize,
+    net: NetHandle,
+    listening: Vec<Multiaddr>,
+    links: BTreeMap<LinkId, LinkSender>,
+    /// Calls whose answer a room owes.
+    calls: BTreeMap<u64, Call>,
+    calls_made: u64,
+    /// Rooms with commits that are not signed yet.
+    edited: BTreeSet<RoomId>,
+    watches: Vec<Watch>,
+    joins: Vec<Join>,
+    stopping: bool,
+}
+
+/// Whom to answer.
+#[derive(Clone)]
+pub(crate) struct Call {
+    caller: Caller,
+    id: u64,
+}
+
+/// A subscription.
+struct Watch {
+    room: RoomId,
+    call: Call,
+}
+
+/// A client that waits for a room's first sync.
+struct Join {
+    room: RoomId,
+    call: Call,
+    deadline_us: u64,
+}
+
+/// Tells the time to the core, which never asks.
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            monotonic_us: u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX),
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn at(&self, monotonic_us: u64) -> Instant {
+        self.origin + Duration::from_micros(monotonic_us)
+    }
+}
+
+impl Call {
+    fn answer(&self, result: Result<Reply, ApiError>) {
+        self.caller.answer(vec![Answer { id: self.id, more: false, result }]);
+    }
+}
+
+/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back.
+pub async fn run(house: House, network: Network) -> StoreThread {
+    let House {
+        places,
+        state,
+        identity,
+        mut settings,
+        rooms,
+        store,
+        mut done,
+        mut clients,
+        mut stop,
+        started,
+    } = house;
+    let Network { handle: net, events: mut net_events } = network;
+    let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
+    let mut hub = Hub {
+        me: keys.public(),
+        board: Switchboard::new(keys.public()),
+        keys,
+        clock: Clock { origin: started },
+        places,
+        state,
+        settings: settings.clone(),
+        numbers: BTreeMap::new(),
+        closed: BTreeMap::new(),
+        store,
+        unstored: BTreeMap::new(),
+        unstored_bytes: 0,
+        net,
+        listening: Vec::new(),
+        links: BTreeMap::new(),
+        calls: BTreeMap::new(),
+        calls_made: 0,
+        edited: BTreeSet::new(),
+        watches: Vec::new(),
+        joins: Vec::new(),
+        stopping: false,
+    };
+    hub.open_rooms(rooms);
+    while !hub.stopping {
+        let open = hub.unstored_bytes < UNSTORED_BYTES_MAX;
+        let wake = hub.wake_at();
+        tokio::select! {
+            Some(report) = done.recv() => hub.hear_store(report),
+            Some(event) = net_events.recv(), if open => hub.hear_net(event),
+            Some(event) = clients.recv(), if open => hub.hear_client(event),
+            Ok(()) = settings.changed() => hub.follow_settings(),
+            () = tokio::time::sleep_until(wake.into()) => hub.wake(),
+            _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
+        }
+        hub.drain(&mut clients, &mut net_events);
+        hub.flush();
+    }
+    hub.finish(&mut done).await
+}
+
+impl Hub {
+    fn wake_at(&self) -> Instant {
+        let joins = self.joins.iter().map(|join| join.deadline_us).min();
+        match [self.board.wake_at(), joins].into_iter().flatten().min() {
+            Some(at_us) => self.clock.at(at_us),
+            None => Instant::now() + Duration::from_secs(3600),
+        }
+    }
+
+    fn wake(&mut self) {
+        self.input(Input::Wake);
+        self.expire_joins();
+    }
+
+    /// Takes in what is at hand, so that one signature and one write serve all of it.
+    fn drain(&mut self, clients: &mut mpsc::Receiver<SocketEvent>, net: &mut mpsc::Receiver<NetEvent>) {
+        for _ in 0..DRAIN_MAX {
+            if self.unstored_bytes >= UNSTORED_BYTES_MAX {
+                return;
+            }
+            match (clients.try_recv(), net.try_recv()) {
+                (Err(_), Err(_)) => return,
+                (client, peer) => {
+                    client.into_iter().for_each(|event| self.hear_client(event));
+                    peer.into_iter().for_each(|event| self.hear_net(event));
+                }
+            }
+        }
+    }
+
+    fn follow_settings(&mut self) {
+        let mdns = self.settings.borrow_and_update().settings.mdns;
+        if let Err(error) = self.net.set_mdns(mdns) {
+            tracing::warn!("mDNS stays as it was: {error}");
+        }
+    }
+
+    /// Signs and tells what was committed.
+    fn flush(&mut self) {
+        for room in std::mem::take(&mut self.edited) {
+            self.input(Input::Room { room, input: room::Input::Flush });
+        }
+    }
+
+    /// Gives the switchboard an input and carries out what comes of it, in order.
+    fn input(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        let mut outputs = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            self.board.handle(input, self.clock.now(), &mut outputs);
+            for output in outputs.drain(..) {
+                // Only sends can come back; everything else is reported later by whoever carries it out.
+                inputs.extend(self.carry_out(output));
+            }
+        }
+    }
+
+    fn outputs(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            if let Some(input) = self.carry_out(output) {
+                self.input(input);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Send { link, lane, bytes, run } => self.send(link, lane, bytes, run),
+            Output::Disconnect { link, reason } => {
+                self.disconnect(link, &reason);
+                None
+            }
+            Output::Room { room, output } => {
+                self.carry_out_of_room(room, output);
+                None
+            }
+        }
+    }
+
+    fn carry_out_of_room(&mut self, room: RoomId, output: room::Output) {
+        match output {
+            room::Output::Number { epoch, seq } => self.record_number(room, epoch, seq),
+            room::Output::Store { batch, records } => {
+                let bytes = records.iter().map(|record| record.body.len() + size_of_val(record)).sum();
+                self.unstored_bytes += bytes;
+                self.unstored.insert((room, batch), bytes);
+                self.store.send(Job::Append { room, batch, records });
+            }
+            room::Output::Read { link, ranges } => self.store.send(Job::Read { room, token: link.0, ranges }),
+            room::Output::Event(event) => {
+                for watch in self.watches.iter().filter(|watch| watch.room == room) {
+                    watch.call.caller.event(watch.call.id, (*event).clone());
+                }
+            }
+            room::Output::Reply { token, result } => {
+                if let Some(call) = self.calls.remove(&token) {
+                    call.answer(result.map(Reply::Edited));
+                }
+            }
+            room::Output::Founded(founding) => {
+                let value = founding.encode();
+                let name = rooms::FOUNDING.to_owned();
+                self.store.send(Job::SetFact { room, token: 0, name, value });
+            }
+            room::Output::Synced { .. } => self.finish_joins(room),
+            room::Output::Refused { link, refusal } => {
+                tracing::warn!(%room, link = link.0, "refused a peer's messages: {refusal}");
+            }
+            room::Output::Send { .. } => unreachable!("the switchboard wraps what rooms send"),
+        }
+    }
+
+    fn hear_store(&mut self, report: Done) {
+        match report {
+            Done::Committed { room, batch } => {
+                self.stored(room, batch);
+                self.input(Input::Room { room, input: room::Input::Committed { batch } });
+            }
+            Done::Failed { room, batch, error } => {
+                tracing::error!(%room, "the store failed: {error}");
+                if !matches!(error, StoreError::Full) {
+                    self.stored(room, batch);
+                }
+                self.input(Input::Room { room, input: room::Input::StoreFailed { batch, error } });
+            }
+            Done::Read { room, token, records } => {
+                let records = records.unwrap_or_else(|error| {
+                    tracing::error!(%room, "the store cannot be read: {error}");
+                    Vec::new()
+                });
+                let link = LinkId(token);
+                self.input(Input::Room { room, input: room::Input::Read { link, records } });
+            }
+            Done::FactSet { room, result: Err(error), .. } => {
+                tracing::error!(%room, "a fact of the room is not remembered: {error}");
+            }
+            Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
+        }
+    }
+
+    /// Batches up to this one are no longer on their way.
+    fn stored(&mut self, room: RoomId, batch: u64) {
+        let later = self.unstored.split_off(&(room, batch + 1));
+        let (gone, earlier_rooms): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.unstored).into_iter().partition(|((of, _), _)| *of == room);
+        self.unstored_bytes -= gone.values().sum::<usize>();
+        self.unstored = earlier_rooms;
+        self.unstored.extend(later);
+    }
+
+    /// Lets the disk catch up with what was accepted.
+    async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
+        self.flush();
+        for call in std::mem::take(&mut self.joins) {
+            call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
+        }
+        let caught_up = async {
+            while !self.unstored.is_empty() {
+                let Some(report) = done.recv().await else { return };
+                self.hear_store(report);
+            }
+        };
+        if tokio::time::timeout(STOP_WAIT, caught_up).await.is_err() {
+            tracing::error!(
+                "the disk did not catch up within {STOP_WAIT:?}; some accepted edits may not be durable"
+            );
+        }
+        self.store
+    }
+}

@@ -1,0 +1,202 @@
+//! One function per request of the local API.
+
+use rtc_core::api::{ApiError, Ask, Code, Edit, Peer, Reply, Request, RoomName, Status, Undo};
+use rtc_core::id::RoomId;
+use rtc_core::limits::SUBSCRIPTIONS_MAX;
+use rtc_core::replica::Replica;
+use rtc_core::room;
+use rtc_core::switchboard::Input;
+
+use crate::hub::{Call, Hub, Watch};
+use crate::net::{KnownPeer, Source};
+use crate::resident;
+use crate::socket::{AGENT, Caller, SocketEvent};
+use crate::watch::Current;
+
+impl Hub {
+    pub(super) fn hear_client(&mut self, event: SocketEvent) {
+        match event {
+            SocketEvent::Call { caller, request } => self.serve(caller, request),
+            SocketEvent::Gone { session } => {
+                self.watches.retain(|watch| watch.call.caller.session() != session);
+                self.joins.retain(|join| join.call.caller.session() != session);
+                self.calls.retain(|_, call| call.caller.session() != session);
+                self.tell_rooms_who_watches();
+            }
+        }
+    }
+
+    fn serve(&mut self, caller: Caller, request: Request) {
+        let call = Call { caller, id: request.id };
+        let answered = match request.ask {
+            Ask::Status {} => Ok(Reply::Status(Box::new(self.status()))),
+            Ask::Peers {} => Ok(Reply::Peers(self.peers())),
+            Ask::Rooms {} => Ok(Reply::Rooms(self.room_infos())),
+            Ask::Edit(edit) => return self.edit(call, edit),
+            Ask::Undo(undo) => return self.undo(call, undo, false),
+            Ask::Redo(undo) => return self.undo(call, undo, true),
+            Ask::Node { room, key } => self.node(&room, &key),
+            Ask::Value { room, key, path } => self.value(&room, &key, &path),
+            Ask::Scene { room } => match self.replica(&room) {
+                Ok(replica) => return call.answer_in_pages(replica.scene().collect()),
+                Err(error) => Err(error),
+            },
+            Ask::Log { room, limit } => match self.log(&room, limit) {
+                Ok(entries) => return call.answer_in_pages(entries),
+                Err(error) => Err(error),
+            },
+            Ask::Watch { room } => self.watch(&call, &room),
+            Ask::Unwatch { watch } => {
+                let session = call.caller.session();
+                self.watches.retain(|other| other.call.caller.session() != session || other.call.id != watch);
+                call.caller.unwatch(watch);
+                self.tell_rooms_who_watches();
+                Ok(Reply::Done {})
+            }
+            Ask::Invite { room, addresses } => {
+                self.room_named(room.as_deref()).and_then(|room| self.invite(room, addresses))
+            }
+            Ask::Join { ticket, timeout_ms } => return self.join(call, &ticket, timeout_ms),
+            Ask::AddPeer { address } => self.dial(&address, Source::Added).map(|()| Reply::Done {}),
+            Ask::Stop {} => {
+                tracing::info!("a client asked to stop");
+                self.stopping = true;
+                Ok(Reply::Done {})
+            }
+        };
+        call.answer(answered);
+    }
+
+    fn edit(&mut self, call: Call, edit: Edit) {
+        match self.room_named(edit.room.as_deref()) {
+            Ok(room) => {
+                let token = self.owe(call, room);
+                self.input(Input::Room { room, input: room::Input::Edit { token, edit } });
+            }
+            Err(error) => call.answer(Err(error)),
+        }
+    }
+
+    fn undo(&mut self, call: Call, undo: Undo, redo: bool) {
+        match self.room_named(undo.room.as_deref()) {
+            Ok(room) => {
+                let token = self.owe(call, room);
+                self.input(Input::Room { room, input: room::Input::Undo { token, undo, redo } });
+            }
+            Err(error) => call.answer(Err(error)),
+        }
+    }
+
+    /// Remembers whom to answer when the room does, and that it has something to sign by then.
+    fn owe(&mut self, call: Call, room: RoomId) -> u64 {
+        self.edited.insert(room);
+        self.calls_made += 1;
+        self.calls.insert(self.calls_made, call);
+        self.calls_made
+    }
+
+    fn replica(&mut self, room: &RoomName) -> Result<&mut Replica, ApiError> {
+        let id = self.room_named(room.as_deref())?;
+        let room =
+            self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        Ok(room.replica())
+    }
+
+    fn node(&mut self, room: &RoomName, key: &str) -> Result<Reply, ApiError> {
+        self.replica(room)?.node(key).map(Reply::Node).ok_or_else(|| no_node(key))
+    }
+
+    fn value(&mut self, room: &RoomName, key: &str, path: &str) -> Result<Reply, ApiError> {
+        let replica = self.replica(room)?;
+        match replica.value(key, path) {
+            Some(value) => Ok(Reply::Value(value)),
+            None if replica.node(key).is_none() => Err(no_node(key)),
+            None => Err(ApiError::new(Code::NotFound, format!("node `{key}` has no property `{path}`"))
+                .with_hint(format!("`rtc get {key}` shows those it has"))),
+        }
+    }
+
+    fn log(&mut self, room: &RoomName, limit: Option<u64>) -> Result<Vec<rtc_core::api::LogEntry>, ApiError> {
+        let me = self.me;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let replica = self.replica(room)?;
+        Ok(replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect())
+    }
+
+    fn watch(&mut self, call: &Call, room: &RoomName) -> Result<Reply, ApiError> {
+        let room = self.room_named(room.as_deref())?;
+        let session = call.caller.session();
+        let held = self.watches.iter().filter(|watch| watch.call.caller.session() == session).count();
+        if held >= SUBSCRIPTIONS_MAX {
+            let text = format!("more than {SUBSCRIPTIONS_MAX} subscriptions in one session");
+            return Err(ApiError::new(Code::TooLarge, text).with_hint("end one, or open another connection"));
+        }
+        self.watches.push(Watch { room, call: call.clone() });
+        self.tell_rooms_who_watches();
+        Ok(Reply::Watching {})
+    }
+
+    /// Rooms make events only while somebody wants them.
+    fn tell_rooms_who_watches(&mut self) {
+        for id in self.board.rooms().collect::<Vec<_>>() {
+            let watched = self.watches.iter().any(|watch| watch.room == id);
+            if let Some(room) = self.board.room(&id) {
+                room.set_watched(watched);
+            }
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        let Current { settings, error } = self.settings.borrow().clone();
+        Status {
+            pid: std::process::id(),
+            agent: AGENT.to_owned(),
+            peer: self.me,
+            uptime_ms: self.clock.now().monotonic_us / 1000,
+            listening: self.listening.iter().map(ToString::to_string).collect(),
+            mdns: settings.mdns,
+            data_dir: self.places.data_dir.display().to_string(),
+            config_file: self.places.config_file.display().to_string(),
+            config_error: error,
+            resident_bytes: resident::bytes(),
+            peers_connected: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
+            rooms: self.room_infos(),
+        }
+    }
+
+    fn peers(&mut self) -> Vec<Peer> {
+        let known = self.net.known_peers();
+        known.iter().map(|known| self.peer(known)).collect()
+    }
+
+    fn peer(&mut self, known: &KnownPeer) -> Peer {
+        let now = self.clock.now();
+        let link = self.board.links().find(|(_, link)| link.peer() == known.peer);
+        let link = link.map(|(id, link)| {
+            let rooms: Vec<RoomId> = link.shared_rooms().collect();
+            (id, rooms, link.round_trip_us(), link.silent_us(now) / 1000)
+        });
+        let (rooms, round_trip_us, silent_ms, in_sync) = match link {
+            Some((id, rooms, round_trip_us, silent_ms)) => {
+                let in_sync =
+                    rooms.iter().all(|room| self.board.room(room).is_some_and(|room| room.in_sync(id)));
+                (rooms, round_trip_us, Some(silent_ms), in_sync)
+            }
+            None => (Vec::new(), None, None, false),
+        };
+        Peer {
+            peer: known.peer,
+            connected: silent_ms.is_some(),
+            addresses: known.addresses.iter().map(ToString::to_string).collect(),
+            source: known.source.as_str().to_owned(),
+            rooms,
+            round_trip_us,
+            silent_ms,
+            in_sync,
+        }
+    }
+}
+
+fn no_node(key: &str) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no node `{key}`")).with_hint("`rtc tree` lists the nodes")
+}

@@ -1,0 +1,268 @@
+//! Rooms of the daemon: found, opened from the disk, joined by ticket.
+
+use std::ops::ControlFlow;
+
+use anyhow::Context;
+use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
+use rtc_core::founding::Founding;
+use rtc_core::id::{RoomId, StateHash};
+use rtc_core::room::{Opening, Room};
+use rtc_core::store::Store;
+use rtc_core::ticket::{Secret, Ticket};
+
+use crate::hub::{Call, Hub, Join};
+use crate::net::{Multiaddr, Source};
+use crate::number::{NumberRecord, Told};
+use crate::store::Job;
+use crate::store::SqliteStore;
+use crate::store::schema::OpenError;
+
+/// How the room is called that every daemon begins with.
+const FIRST_ROOM: &str = "home";
+/// The fact that holds a room's founding message.
+pub(super) const FOUNDING: &str = "founding";
+/// The fact that holds a room's secret.
+const SECRET: &str = "secret";
+
+impl Hub {
+    /// Takes over the rooms on the disk, and founds one where there is none.
+    pub(super) fn open_rooms(&mut self, rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>) {
+        for (room, store) in rooms {
+            let opened = store.map_err(anyhow::Error::from).and_then(|store| self.open_room(room, store));
+            if let Err(error) = opened {
+                tracing::error!(%room, "the room cannot be opened: {error:#}");
+                self.closed.insert(room, format!("{error:#}"));
+            }
+        }
+        if self.board.rooms().next().is_none()
+            && self.closed.is_empty()
+            && let Err(error) = self.found_room(FIRST_ROOM)
+        {
+            tracing::error!("no room can be founded: {error:#}");
+        }
+    }
+
+    /// Founds a room of this daemon's own, and makes it the default one.
+    fn found_room(&mut self, name: &str) -> anyhow::Result<()> {
+        let (mut nonce, mut secret) = ([0; 16], [0; 32]);
+        getrandom::fill(&mut nonce).context("no randomness")?;
+        getrandom::fill(&mut secret).context("no randomness")?;
+        let time_ms = self.clock.now().wall_ms;
+        let founding = Founding { owner: self.me, nonce, name: name.to_owned(), time_ms };
+        let room = founding.room();
+        self.add_room(room, Some(&founding), Secret(secret))?;
+        self.state.set_default_room(&room).context("cannot remember the default room")
+    }
+
+    /// Makes a room's file and opens it.
+    fn add_room(&mut self, room: RoomId, founding: Option<&Founding>, secret: Secret) -> anyhow::Result<()> {
+        let mut store = SqliteStore::open(&self.state.room_file(&room)?, room)?;
+        // The secret comes first: a room with a secret can be opened, whatever else a crash prevents.
+        store.set_fact(SECRET, &secret.0)?;
+        if let Some(founding) = founding {
+            store.set_fact(FOUNDING, &founding.encode())?;
+        }
+        self.open_room(room, store)
+    }
+
+    /// Reads a room from the disk and opens it towards the peers.
+    fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
+        let Some(secret) = store.fact(SECRET)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
+            // A crash came between making the file and writing the secret: nothing can be in it.
+            tracing::warn!(room = %id, "a room without a secret is left out");
+            return Ok(());
+        };
+        let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
+        let mut epoch = [0; 8];
+        getrandom::fill(&mut epoch).context("no randomness")?;
+        let number = NumberRecord::open(self.places.volatile_dir.as_deref(), self.me, id);
+        let mut room = Room::open(Opening {
+            room: id,
+            founding,
+            keys: self.keys.clone(),
+            epoch_fresh: u64::from_be_bytes(epoch),
+            epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
+        });
+        let mut damage = None;
+        store.scan(&mut |record| match room.load(&record) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                damage = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(error) = damage {
+            return Err(error.into());
+        }
+        self.store.send(Job::Adopt { room: id, store: Box::new(store) });
+        self.numbers.insert(id, number);
+        let mut outputs = Vec::new();
+        self.board.add_room(room, Secret(secret), self.clock.now(), &mut outputs);
+        self.outputs(outputs);
+        Ok(())
+    }
+
+    /// Records the number that is about to be told.
+    pub(super) fn record_number(&mut self, room: RoomId, epoch: u64, seq: u64) {
+        let Some(record) = self.numbers.get_mut(&room) else { return };
+        if let Err(error) = record.write(Told { epoch, seq }) {
+            // Told all the same, it might be given out again after a crash: better to end now than to fork later.
+            tracing::error!(%room, "an outdated number record can be neither replaced nor removed, so the daemon stops: {error}");
+            self.stopping = true;
+        }
+    }
+
+    /// The room a client means.
+    pub(super) fn room_named(&mut self, name: Option<&str>) -> Result<RoomId, ApiError> {
+        let Some(name) = name else {
+            return self
+                .default_room()
+                .ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"));
+        };
+        let rooms: Vec<_> = self.board.rooms().collect();
+        let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
+            board.room(id).and_then(|room| room.founding()).is_some_and(|founding| founding.name == name)
+        };
+        let named: Vec<_> = rooms.iter().copied().filter(|id| by_name(id, &mut self.board)).collect();
+        let begun: Vec<_> = rooms.into_iter().filter(|id| id.to_string().starts_with(name)).collect();
+        match (&named[..], &begun[..]) {
+            ([room], _) | ([], [room]) => Ok(*room),
+            ([], []) => Err(ApiError::new(Code::NotFound, format!("there is no room `{name}`"))
+                .with_hint("`rtc rooms` lists them")),
+            _ => Err(ApiError::new(Code::Ambiguous, format!("more than one room goes by `{name}`"))
+                .with_hint("use its id: `rtc rooms` lists them")),
+        }
+    }
+
+    fn default_room(&self) -> Option<RoomId> {
+        let default =
+            self.state.default_room().ok().flatten().filter(|room| self.board.secret(room).is_some());
+        default.or_else(|| self.board.rooms().next())
+    }
+
+    /// All rooms, the default one first.
+    pub(super) fn room_infos(&mut self) -> Vec<RoomInfo> {
+        let rooms: Vec<_> = self.board.rooms().collect();
+        let mut infos: Vec<_> = rooms.into_iter().filter_map(|room| self.room_info(room)).collect();
+        infos.extend(self.closed.iter().map(|(&room, why)| closed_info(room, why)));
+        infos.sort_by_key(|info| !info.default);
+        infos
+    }
+
+    fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
+        let default = self.default_room() == Some(id);
+        let room = self.board.room(&id)?;
+        Some(RoomInfo {
+            room: id,
+            name: room.founding().map(|founding| founding.name.clone()).unwrap_or_default(),
+            default,
+            messages: room.messages(),
+            waiting: room.waiting() as u64,
+            read_only: room.read_only().map(str::to_owned),
+            peers_connected: u32::try_from(room.peers_connected()).unwrap_or(u32::MAX),
+            nodes: room.replica().nodes_live() as u64,
+            state_hash: room.replica().state_hash(),
+            ineffective_ops: room.replica().ineffective_ops() as u64,
+        })
+    }
+
+    /// Joins a room; the answer comes when the first sync is done.
+    pub(super) fn join(&mut self, call: Call, ticket: &str, timeout_ms: u64) {
+        let ticket: Ticket = match ticket.parse() {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                let error = ApiError::new(Code::BadTicket, error.to_string())
+                    .with_hint("ask a member for a new one: `rtc invite`");
+                return call.answer(Err(error));
+            }
+        };
+        if let Err(error) = self.enter(&ticket) {
+            tracing::error!(room = %ticket.room, "cannot join: {error:#}");
+            return call
+                .answer(Err(ApiError::new(Code::Internal, format!("cannot join the room: {error:#}"))));
+        }
+        for address in &ticket.addresses {
+            self.dial(address, Source::Ticket).unwrap_or_else(|error| {
+                tracing::warn!(address, "an address of the ticket is of no use: {}", error.message);
+            });
+        }
+        let deadline_us = self.clock.now().after_ms(timeout_ms);
+        self.joins.push(Join { room: ticket.room, call, deadline_us });
+        if ticket.peer == self.me || self.is_in_sync(ticket.room) {
+            self.finish_joins(ticket.room);
+        }
+    }
+
+    /// Becomes a member of the ticket's room and makes it the default one.
+    fn enter(&mut self, ticket: &Ticket) -> anyhow::Result<()> {
+        if self.board.secret(&ticket.room).is_none() {
+            self.add_room(ticket.room, None, ticket.secret)?;
+        }
+        self.state.set_default_room(&ticket.room).context("cannot remember the default room")
+    }
+
+    fn is_in_sync(&mut self, room: RoomId) -> bool {
+        let links: Vec<_> = self.board.links().map(|(link, _)| link).collect();
+        self.board.room(&room).is_some_and(|room| links.iter().any(|link| room.in_sync(*link)))
+    }
+
+    /// Answers those who wait for the first sync of `room`.
+    pub(super) fn finish_joins(&mut self, room: RoomId) {
+        let done: Vec<_> = self.joins.extract_if(.., |join| join.room == room).collect();
+        let Some(info) = self.room_info(room).filter(|_| !done.is_empty()) else { return };
+        for join in done {
+            join.call.answer(Ok(Reply::Joined(info.clone())));
+        }
+    }
+
+    pub(super) fn expire_joins(&mut self) {
+        let now_us = self.clock.now().monotonic_us;
+        for join in self.joins.extract_if(.., |join| join.deadline_us <= now_us) {
+            let error = ApiError::new(Code::Timeout, "the room is joined, but no member was reached yet")
+                .with_hint("it syncs by itself once one is; `rtc peers add ADDRESS` helps where multicast is blocked");
+            join.call.answer(Err(error));
+        }
+    }
+
+    /// A ticket into a room.
+    pub(super) fn invite(&mut self, room: RoomId, addresses: bool) -> Result<Reply, ApiError> {
+        let secret =
+            self.board.secret(&room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        let addresses = if addresses { self.ticket_addresses() } else { Vec::new() };
+        Ok(Reply::Ticket { ticket: Ticket { room, secret, peer: self.me, addresses }.to_string() })
+    }
+
+    fn ticket_addresses(&self) -> Vec<String> {
+        let mut addresses: Vec<_> = self.listening.iter().map(ToString::to_string).collect();
+        // Somebody elsewhere tries the addresses that can work first.
+        addresses.sort_by_key(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
+        addresses.truncate(rtc_core::ticket::TICKET_ADDRESSES_MAX);
+        addresses
+    }
+
+    pub(super) fn dial(&mut self, address: &str, source: Source) -> Result<(), ApiError> {
+        let parsed = address.parse::<Multiaddr>().map_err(|error| error.to_string());
+        let dialled =
+            parsed.and_then(|address| self.net.dial(address, source).map_err(|error| error.to_string()));
+        dialled.map_err(|error| {
+            ApiError::new(Code::BadArgument, format!("`{address}` cannot be dialled: {error}"))
+                .with_hint("write it like /ip4/192.0.2.1/tcp/4001")
+        })
+    }
+}
+
+/// What is told of a room that could not be opened.
+fn closed_info(room: RoomId, why: &str) -> RoomInfo {
+    RoomInfo {
+        room,
+        name: String::new(),
+        default: false,
+        messages: 0,
+        waiting: 0,
+        nodes: 0,
+        state_hash: StateHash([0; 32]),
+        ineffective_ops: 0,
+        peers_connected: 0,
+        read_only: Some(why.to_owned()),
+    }
+}

@@ -1,0 +1,343 @@
+//! Keeps peers connected: what the book knows, what the schedule wants, and which dials are under way. No IO.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::time::{Duration, Instant};
+
+use libp2p::Multiaddr;
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
+use rtc_core::id::PeerKey;
+
+use super::address::{is_loopback, peer_id, split_peer};
+use super::book::{AddressError, Book, Place};
+use super::limits::{DIALS_MAX, FOREIGN_PAUSE, YIELD_TO_SMALLER};
+use super::redial::{Schedule, Target};
+use super::{KnownPeer, Source};
+
+/// A link that ended sooner than this was not wanted by one end: hurry would be a storm.
+const SHORT_LINK: Duration = Duration::from_secs(2);
+/// Redialling waits this long after such a link.
+const AFTER_SHORT_LINK: Duration = Duration::from_secs(1);
+
+/// Whom to dial, when and where.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    us: PeerKey,
+    book: Book,
+    schedule: Schedule,
+    /// Dials under way.
+    attempts: HashMap<ConnectionId, Target>,
+    /// Peers with a link, and since when.
+    linked: HashMap<PeerKey, Instant>,
+    /// Where we listen: dialling it would only find ourselves.
+    listening: BTreeSet<Multiaddr>,
+    /// Whether what a reader of the book can see has changed.
+    changed: bool,
+}
+
+impl Dialer {
+    /// Wants everybody the book knows.
+    pub(crate) fn new(us: PeerKey, book: Book, seed: u64, now: Instant) -> Self {
+        let mut schedule = Schedule::new(seed);
+        for (peer, _) in book.peers().filter(|(peer, _)| **peer != us) {
+            schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), false);
+        }
+        for stray in book.strays() {
+            schedule.want(Target::Stray(stray.address.clone()), now, now, false);
+        }
+        Self {
+            us,
+            book,
+            schedule,
+            attempts: HashMap::new(),
+            linked: HashMap::new(),
+            listening: BTreeSet::new(),
+            changed: true,
+        }
+    }
+
+    /// A person, or a ticket, names an address: it is tried at once and kept.
+    pub(crate) fn given(
+        &mut self,
+        address: &Multiaddr,
+        source: Source,
+        now: Instant,
+    ) -> Result<(), AddressError> {
+        let (address, peer) = split_peer(address);
+        let place = Place { address: address.clone(), source };
+        self.changed = true;
+        let Some(peer) = peer else {
+            self.book.learn_stray(place)?;
+            self.schedule.want(Target::Stray(address.clone()), now, now, false);
+            return Ok(());
+        };
+        if peer == self.us {
+            return Ok(());
+        }
+        if !super::address::is_dialable(&address) {
+            return Err(AddressError::NotDialable(address));
+        }
+        self.learn(peer, place);
+        if !self.linked.contains_key(&peer) {
+            // Whoever asks by name knows better than an earlier verdict.
+            self.schedule.unwant(&Target::Peer(peer));
+            self.schedule.want(Target::Peer(peer), now, now, false);
+        }
+        Ok(())
+    }
+
+    /// mDNS or a rendezvous file says where `peer` is now.
+    pub(crate) fn found(&mut self, peer: PeerKey, addresses: &[Multiaddr], source: Source, now: Instant) {
+        if peer == self.us {
+            return;
+        }
+        if source == Source::Rendezvous {
+            self.book.retain_rendezvous(&peer, addresses);
+        }
+        for address in addresses {
+            // Only what this host says of itself may be a loopback address.
+            if source == Source::Rendezvous || !is_loopback(address) {
+                self.learn(peer, Place { address: address.clone(), source });
+            }
+        }
+        if !self.linked.contains_key(&peer) && self.book.get(&peer).is_some() {
+            self.schedule.want(Target::Peer(peer), now, now + yield_time(&self.us, &peer), false);
+        }
+    }
+
+    /// `peer`, with whom there is a stream, says where it listens.
+    pub(crate) fn told(&mut self, peer: PeerKey, addresses: Vec<Multiaddr>) {
+        for address in addresses {
+            self.learn(peer, Place { address, source: Source::Inbound });
+        }
+    }
+
+    fn learn(&mut self, peer: PeerKey, place: Place) {
+        let linked = &self.linked;
+        self.changed |= self.book.learn(peer, place, &|peer| linked.contains_key(peer));
+    }
+
+    /// Dials that are due; each must be started, or its end reported.
+    pub(crate) fn due(&mut self, now: Instant, is_busy: impl Fn(&PeerKey) -> bool) -> Vec<DialOpts> {
+        let room = DIALS_MAX.saturating_sub(self.attempts.len());
+        let mut dials = Vec::new();
+        for target in self.schedule.due(now, room) {
+            let dial = match &target {
+                Target::Peer(peer) if is_busy(peer) => None,
+                Target::Peer(peer) => self.dial_peer(peer),
+                Target::Stray(address) => {
+                    Some(DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build())
+                }
+            };
+            match dial {
+                Some(dial) => {
+                    self.attempts.insert(dial.connection_id(), target);
+                    dials.push(dial);
+                }
+                None => self.schedule.attempt_ended(&target),
+            }
+        }
+        dials
+    }
+
+    /// A dial of all of the peer's addresses at once; `None` where there is none to dial.
+    fn dial_peer(&mut self, peer: &PeerKey) -> Option<DialOpts> {
+        let target = Target::Peer(*peer);
+        let (Some(id), Some(entry)) = (peer_id(peer), self.book.get(peer)) else {
+            self.schedule.unwant(&target);
+            return None;
+        };
+        let addresses: Vec<_> = entry
+            .places
+            .iter()
+            .map(|place| &place.address)
+            .filter(|address| !self.listening.contains(*address))
+            .collect();
+        if addresses.is_empty() {
+            return None;
+        }
+        let dial = DialOpts::peer_id(id)
+            .condition(PeerCondition::Always)
+            .addresses(addresses.into_iter().cloned().collect())
+            // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server.
+            .allocate_new_port();
+        Some(dial.build())
+    }
+
+    /// When [`Self::due`] has something new; `None` while a dial has to end first.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        if self.attempts.len() < DIALS_MAX { self.schedule.wake_at() } else { None }
+    }
+
+    /// A dial of ours reached `peer` at `address`: returns how it had been found.
+    pub(crate) fn reached(&mut self, attempt: ConnectionId, peer: PeerKey, address: &Multiaddr) -> Source {
+        let target = self.attempts.remove(&attempt);
+        if let Some(target) = &target {
+            self.schedule.attempt_ended(target);
+        }
+        if let Some(Target::Stray(stray)) = target {
+            let source =
+                self.book.strays().iter().find(|place| place.address == stray).map(|place| place.source);
+            self.schedule.unwant(&Target::Stray(stray.clone()));
+            self.book.drop_stray(&stray);
+            self.learn(peer, Place { address: stray, source: source.unwrap_or(Source::Added) });
+        }
+        let (address, _) = split_peer(address);
+        self.book.get(&peer).map_or(Source::Added, |entry| {
+            entry
+                .places
+                .iter()
+                .find(|place| place.address == address)
+                .map_or(entry.source, |place| place.source)
+        })
+    }
+
+    /// How `peer`, who dialled us, was found before.
+    pub(crate) fn source(&self, peer: &PeerKey) -> Source {
+        self.book.get(peer).map_or(Source::Inbound, |entry| entry.source)
+    }
+
+    /// A dial of ours failed. Returns the peer whose rendezvous file may be a dead daemon's.
+    pub(crate) fn failed(&mut self, attempt: ConnectionId, error: &DialError) -> Option<PeerKey> {
+        let target = self.attempts.remove(&attempt)?;
+        self.schedule.attempt_ended(&target);
+        let peer = match target {
+            Target::Peer(peer) => peer,
+            Target::Stray(address) => {
+                if matches!(error, DialError::LocalPeerId { .. }) {
+                    self.book.drop_stray(&address);
+                    self.schedule.unwant(&Target::Stray(address));
+                    self.changed = true;
+                }
+                return None;
+            }
+        };
+        if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
+            self.book.drop_address(&peer, &split_peer(address).0);
+        }
+        let failure = describe(error);
+        let entry = self.book.get(&peer)?;
+        if entry.failure.as_ref() != Some(&failure) {
+            self.book.failed(&peer, failure);
+            self.changed = true;
+        }
+        let refused = matches!(error, DialError::Transport(errors) if errors.iter().all(|(_, error)| is_refused(error)));
+        let rendezvous = |place: &Place| place.source == Source::Rendezvous;
+        (refused && self.book.get(&peer)?.places.iter().any(rendezvous)).then_some(peer)
+    }
+
+    /// There is a link to `peer`.
+    pub(crate) fn linked(&mut self, peer: PeerKey, found: Source, now: Instant, now_ms: u64) {
+        self.linked.insert(peer, now);
+        self.schedule.unwant(&Target::Peer(peer));
+        let linked = &self.linked;
+        self.book.met(peer, found, now_ms, &|peer| linked.contains_key(peer));
+        self.changed = true;
+    }
+
+    /// The link to `peer` is down.
+    pub(crate) fn lost(&mut self, peer: PeerKey, now: Instant) {
+        let since = self.linked.remove(&peer);
+        let short = since.is_some_and(|since| now.saturating_duration_since(since) < SHORT_LINK);
+        let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
+        self.schedule.want(Target::Peer(peer), now, now + wait, true);
+        self.changed = true;
+    }
+
+    /// `peer` does not speak our protocol.
+    pub(crate) fn foreign(&mut self, peer: PeerKey, now: Instant) {
+        self.schedule.pause(Target::Peer(peer), now, now + FOREIGN_PAUSE);
+        self.book.failed(&peer, "it does not speak our protocol".into());
+        self.changed = true;
+    }
+
+    /// We listen elsewhere now, so the network has changed, and who was out of reach may not be any more.
+    pub(crate) fn listens(&mut self, addresses: &[Multiaddr], now: Instant) {
+        self.listening = addresses.iter().cloned().collect();
+        self.schedule.hurry(now);
+    }
+
+    /// Whether the book has changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The book as a file.
+    pub(crate) fn book_json(&self) -> String {
+        self.book.to_json()
+    }
+
+    /// Everybody the book knows.
+    pub(crate) fn known_peers(&self) -> Vec<KnownPeer> {
+        let known = self.book.peers().map(|(peer, entry)| KnownPeer {
+            peer: *peer,
+            connected: self.linked.contains_key(peer),
+            addresses: entry.places.iter().map(|place| place.address.clone()).collect(),
+            source: entry.source,
+            failure: entry.failure.clone(),
+        });
+        known.collect()
+    }
+}
+
+/// How long to let `peer` dial first.
+fn yield_time(us: &PeerKey, peer: &PeerKey) -> Duration {
+    if us < peer { Duration::ZERO } else { YIELD_TO_SMALLER }
+}
+
+/// A failed dial in a few words, for `rtc peers`.
+fn describe(error: &DialError) -> String {
+    match error {
+        DialError::Transport(errors) => match errors.first() {
+            Some((address, error)) => format!("{}: {}", split_peer(address).0, innermost(error)),
+            None => "no address could be dialled".into(),
+        },
+        DialError::WrongPeerId { address, .. } => {
+            format!("{}: another peer answered", split_peer(address).0)
+        }
+        DialError::LocalPeerId { address } => format!("{}: that is ourselves", split_peer(address).0),
+        DialError::Denied { .. } => "too many connections".into(),
+        DialError::NoAddresses => "no address is known".into(),
+        DialError::Aborted | DialError::DialPeerConditionFalse(_) => "the dial was given up".into(),
+    }
+}
+
+/// The cause of a cause, where people can do something about it.
+fn innermost(error: &TransportError<io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => "no address of a kind we dial".into(),
+        TransportError::Other(error) => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(next) = next_cause(cause) {
+                cause = next;
+            }
+            cause.to_string()
+        }
+    }
+}
+
+fn next_cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    // An io::Error made of another error shows that one's text as its own and skips it in its chain.
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    inner.map(|inner| inner as _).or_else(|| error.source())
+}
+
+/// Whether nobody listens there.
+fn is_refused(error: &TransportError<io::Error>) -> bool {
+    let TransportError::Other(error) = error else { return false };
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            return true;
+        }
+        cause = next_cause(error);
+    }
+    false
+}

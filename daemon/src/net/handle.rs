@@ -1,0 +1,100 @@
+//! What the hub asks of the network. Asking never waits.
+
+use std::sync::Arc;
+
+use libp2p::Multiaddr;
+use rtc_core::id::PeerKey;
+use tokio::sync::{mpsc, watch};
+
+use super::address::{is_dialable, split_peer};
+use super::book::AddressError;
+use super::{LinkId, Source};
+
+/// Asks the network; clones are the same.
+#[derive(Clone, Debug)]
+pub struct NetHandle {
+    pub(crate) key: PeerKey,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
+    pub(crate) known: watch::Receiver<Arc<[KnownPeer]>>,
+}
+
+/// A peer of the address book.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownPeer {
+    /// Its key.
+    pub peer: PeerKey,
+    /// Whether there is a link now.
+    pub connected: bool,
+    /// Where it is or was, without `/p2p`.
+    pub addresses: Vec<Multiaddr>,
+    /// How it was found first.
+    pub source: Source,
+    /// Why the last dial failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// What the network was asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Dial { address: Multiaddr, source: Source },
+    Disconnect { link: LinkId, why: String },
+    SetMdns(bool),
+}
+
+/// Why the network does not do as asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NetError {
+    /// It cannot dial that.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// More was asked than it could do so far.
+    #[error("too many requests to the network wait")]
+    Busy,
+    /// It has been shut down.
+    #[error("the network is shut down")]
+    Stopped,
+}
+
+impl NetHandle {
+    /// Our own key.
+    pub fn key(&self) -> PeerKey {
+        self.key
+    }
+
+    /// Dials `address`, with or without `/p2p/…`, until somebody answers there, and remembers it.
+    pub fn dial(&self, address: Multiaddr, source: Source) -> Result<(), NetError> {
+        let (bare, _) = split_peer(&address);
+        if !is_dialable(&bare) {
+            return Err(AddressError::NotDialable(address).into());
+        }
+        self.ask(Command::Dial { address, source })
+    }
+
+    /// Ends `link`; `Down` with `why` follows, and then the peer is dialled again.
+    pub fn disconnect(&self, link: LinkId, why: impl Into<String>) -> Result<(), NetError> {
+        self.ask(Command::Disconnect { link, why: why.into() })
+    }
+
+    /// Switches discovery by mDNS.
+    pub fn set_mdns(&self, on: bool) -> Result<(), NetError> {
+        self.ask(Command::SetMdns(on))
+    }
+
+    /// Where we listen now.
+    pub fn listening(&self) -> Vec<Multiaddr> {
+        self.listening.borrow().clone()
+    }
+
+    /// Everybody the address book knows, connected or not, as of the last change.
+    pub fn known_peers(&self) -> Arc<[KnownPeer]> {
+        self.known.borrow().clone()
+    }
+
+    fn ask(&self, command: Command) -> Result<(), NetError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NetError::Busy,
+            mpsc::error::TrySendError::Closed(_) => NetError::Stopped,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Every limit and interval of the network, each with its reason.
+
+use std::time::Duration;
+
+/// Bytes of a greeting or any other control frame: sixteen addresses and room to grow.
+pub(crate) const CONTROL_BYTES_MAX: usize = 8 * 1024;
+/// Listen addresses one greeting may carry, and addresses kept per peer: a laptop with many interfaces has fewer.
+pub(crate) const PEER_ADDRESSES_MAX: usize = 16;
+/// Bytes of one address as text.
+pub(crate) const ADDRESS_BYTES_MAX: usize = 256;
+/// Bytes of a peer's self-description.
+pub(crate) const AGENT_BYTES_MAX: usize = 64;
+
+/// Live frames that wait for one slow peer; beyond, sync takes over.
+pub(crate) const LIVE_FRAMES_MAX: usize = 1024;
+/// Backlog frames that wait for one slow peer: its credit is spent long before.
+pub(crate) const BULK_FRAMES_MAX: usize = 256;
+/// Bytes that wait for one slow peer, per lane: one frame of the largest size and a margin.
+pub(crate) const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes gathered into one write: several pieces cost one encryption and one system call.
+pub(crate) const WRITE_BYTES: usize = 64 * 1024;
+/// Bytes asked of the stream at once.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// Connections altogether: a room of 16 with reconnections under way has plenty, and memory stays bounded.
+pub(crate) const CONNECTIONS_MAX: u32 = 64;
+/// Connections others made: our own dials always find a place.
+pub(crate) const CONNECTIONS_INBOUND_MAX: u32 = 56;
+/// Connections per peer: two that crossed, one dying, one to replace it.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Unfinished handshakes others began: they cost us a key agreement each.
+pub(crate) const HANDSHAKES_INBOUND_MAX: u32 = 32;
+/// Unfinished dials of ours.
+pub(crate) const DIALS_MAX: usize = 32;
+/// Unfinished dials to one peer: a dial into a black hole hangs, so a fresh one must not wait for it.
+pub(crate) const DIALS_PER_PEER_MAX: u8 = 3;
+/// Yamux streams per connection: we need one.
+pub(crate) const STREAMS_MAX: usize = 8;
+/// Inbound streams whose protocol is being negotiated, per connection.
+pub(crate) const STREAMS_NEGOTIATING_MAX: usize = 2;
+
+/// A TCP connect may take this long: below the kernel's first repetition of a lost SYN, which we beat by dialling anew.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(900);
+/// Connecting, encryption and multiplexing together.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Opening the stream and exchanging greetings.
+pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
+/// A greeted stream that is not chosen by then is not wanted.
+pub(crate) const CHOICE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection without our stream is closed after this: whoever made it does not speak our protocol.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes unacknowledged this long end the connection, so that closing one into a black hole does not hang.
+pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(10);
+/// Ending all links at shutdown.
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// A listener that failed is opened again after this.
+pub(crate) const RELISTEN_AFTER: Duration = Duration::from_secs(1);
+
+/// The peer with the greater key lets the other dial first.
+pub(crate) const YIELD_TO_SMALLER: Duration = Duration::from_millis(300);
+/// A peer that does not speak our protocol is left alone this long.
+pub(crate) const FOREIGN_PAUSE: Duration = Duration::from_secs(3600);
+
+/// How often mDNS asks; default (5 min) finds nothing when two halves of a LAN meet late.
+pub(crate) const MDNS_QUERY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long an mDNS answer holds.
+pub(crate) const MDNS_TTL: Duration = Duration::from_secs(60);
+
+/// Peers in the address book.
+pub(crate) const BOOK_PEERS_MAX: usize = 1024;
+/// Addresses without a known peer in the address book.
+pub(crate) const BOOK_STRAYS_MAX: usize = 64;
+/// Bytes of the address book's file: far above what a full book needs.
+pub(crate) const BOOK_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Changes of the book within this time are one write.
+pub(crate) const BOOK_WRITE_DELAY: Duration = Duration::from_millis(200);
+
+/// Files read from the rendezvous directory.
+pub(crate) const RENDEZVOUS_FILES_MAX: usize = 256;
+/// Bytes of one rendezvous file.
+pub(crate) const RENDEZVOUS_BYTES_MAX: u64 = 8 * 1024;
+/// A rendezvous file whose daemon refuses dials is removed once it is this old.
+pub(crate) const RENDEZVOUS_STALE: Duration = Duration::from_secs(60);
+/// How often the rendezvous directory is read where it cannot be watched.
+pub(crate) const RENDEZVOUS_POLL: Duration = Duration::from_secs(5);
+
+/// Commands that wait for the swarm's task.
+pub(crate) const COMMANDS_MAX: usize = 1024;
+/// Reports of links that wait for the swarm's task.
+pub(crate) const REPORTS_MAX: usize = 64;

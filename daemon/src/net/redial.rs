@@ -1,0 +1,225 @@
+//! When to dial whom again. Pure: the time is an argument, and jitter comes from a seed.
+//!
+//! A dial into a black hole hangs, so attempts overlap: the next one starts by the clock, not by the last one's end. A
+//! peer seen lately on this network is tried several times a second, one not seen for long twice a minute.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use libp2p::Multiaddr;
+use rtc_core::id::PeerKey;
+
+use super::limits::{BOOK_PEERS_MAX, DIALS_PER_PEER_MAX};
+
+/// The first attempts after a link went down come this fast: a restarted daemon is back within them.
+const FIRST: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(200)];
+/// The pace after that, by the time since the peer was wanted anew.
+const MET: [(Duration, Duration); 2] = [
+    (Duration::from_secs(300), Duration::from_millis(300)),
+    (Duration::from_secs(3600), Duration::from_secs(1)),
+];
+/// The same for a peer that never was on this network.
+const NOT_MET: [(Duration, Duration); 2] = [
+    (Duration::from_secs(10), Duration::from_millis(300)),
+    (Duration::from_secs(60), Duration::from_secs(1)),
+];
+/// Targets altogether; a pause beyond is forgotten, which costs an idle dial.
+const TARGETS_MAX: usize = 2 * BOOK_PEERS_MAX;
+/// The pace in the long run.
+const RARELY: Duration = Duration::from_secs(30);
+
+/// Whom to dial.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Target {
+    /// A peer, at all its addresses.
+    Peer(PeerKey),
+    /// An address, whoever is there.
+    Stray(Multiaddr),
+}
+
+/// Who is wanted and not there.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    wanted: BTreeMap<Target, Want>,
+    jitter: u64,
+}
+
+#[derive(Debug)]
+struct Want {
+    since: Instant,
+    next: Instant,
+    attempts: usize,
+    in_flight: u8,
+    met: bool,
+    /// Nothing but `unwant` ends a pause early.
+    paused: bool,
+}
+
+impl Schedule {
+    /// Nobody is wanted; `seed` scatters the attempts of several daemons.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { wanted: BTreeMap::new(), jitter: seed }
+    }
+
+    /// Wants `target` anew: the first attempt comes at `first`, at the latest. `met`: it was on this network before.
+    pub(crate) fn want(&mut self, target: Target, now: Instant, first: Instant, met: bool) {
+        let fresh = Want { since: now, next: first, attempts: 0, in_flight: 0, met, paused: false };
+        let want = self.wanted.entry(target).or_insert(fresh);
+        if want.paused {
+            return;
+        }
+        want.since = now;
+        want.next = want.next.min(first);
+        want.attempts = 0;
+        want.met |= met;
+    }
+
+    /// There is a link to `target`, or it is not to be dialled any more.
+    pub(crate) fn unwant(&mut self, target: &Target) {
+        self.wanted.remove(target);
+    }
+
+    /// Leaves `target` alone until `until`, whoever wants it.
+    pub(crate) fn pause(&mut self, target: Target, now: Instant, until: Instant) {
+        self.wanted.remove(&target);
+        if self.wanted.len() < TARGETS_MAX {
+            let attempts = FIRST.len();
+            let want = Want { since: now, next: until, attempts, in_flight: 0, met: false, paused: true };
+            self.wanted.insert(target, want);
+        }
+    }
+
+    /// Tries everybody again soon: the network has changed.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        for want in self.wanted.values_mut().filter(|want| !want.paused) {
+            want.since = now;
+            want.next = want.next.min(now + FIRST[0]);
+            want.attempts = 0;
+        }
+    }
+
+    /// An attempt to reach `target` has ended.
+    pub(crate) fn attempt_ended(&mut self, target: &Target) {
+        if let Some(want) = self.wanted.get_mut(target) {
+            want.in_flight = want.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Up to `limit` targets to dial now; their next attempts are planned.
+    pub(crate) fn due(&mut self, now: Instant, limit: usize) -> Vec<Target> {
+        let mut ready: Vec<_> = self.wanted.iter_mut().filter(|(_, want)| want.next <= now).collect();
+        // Who waits longest goes first, so that a few hanging peers do not keep the rest from their turn.
+        ready.sort_by_key(|(_, want)| want.next);
+        let mut due = Vec::new();
+        for (target, want) in ready {
+            if due.len() == limit {
+                break;
+            }
+            want.paused = false;
+            self.jitter = splitmix(self.jitter);
+            want.next = now + want.pace(now).mul_f64(0.8 + 0.4 * unit(self.jitter));
+            if want.in_flight < DIALS_PER_PEER_MAX {
+                want.in_flight += 1;
+                want.attempts += 1;
+                due.push(target.clone());
+            }
+        }
+        due
+    }
+
+    /// When the next attempt is due.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.wanted.values().map(|want| want.next).min()
+    }
+}
+
+impl Want {
+    fn pace(&self, now: Instant) -> Duration {
+        if let Some(first) = FIRST.get(self.attempts) {
+            return *first;
+        }
+        let elapsed = now.saturating_duration_since(self.since);
+        let steps = if self.met { MET } else { NOT_MET };
+        steps.iter().find(|(until, _)| elapsed < *until).map_or(RARELY, |(_, pace)| *pace)
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): enough to scatter attempts.
+fn splitmix(state: u64) -> u64 {
+    let mut mixed = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// A number in 0..1 of the upper bits.
+fn unit(bits: u64) -> f64 {
+    f64::from(u32::try_from(bits >> 32).expect("half of 64 bits")) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: Target = Target::Peer(PeerKey([1; 32]));
+
+    /// Times of all attempts within `length`, each of which hangs for `hang`.
+    fn attempts(met: bool, hang: Duration, length: Duration) -> Vec<Duration> {
+        let start = Instant::now();
+        let (mut schedule, mut times, mut hanging) = (Schedule::new(7), Vec::new(), Vec::new());
+        schedule.want(PEER, start, start, met);
+        let mut now = start;
+        while now < start + length {
+            hanging.retain(|since: &Instant| {
+                let hangs = now < *since + hang;
+                if !hangs {
+                    schedule.attempt_ended(&PEER);
+                }
+                hangs
+            });
+            for _ in schedule.due(now, 10) {
+                times.push(now - start);
+                hanging.push(now);
+            }
+            now += Duration::from_millis(10);
+        }
+        times
+    }
+
+    #[test]
+    fn a_fresh_attempt_is_under_way_often_enough_even_when_attempts_hang() {
+        let times = attempts(true, Duration::from_millis(900), Duration::from_secs(60));
+        let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(gap <= Duration::from_millis(500), "{gap:?} between two attempts");
+    }
+
+    #[test]
+    fn a_peer_not_met_for_long_is_tried_twice_a_minute() {
+        let times = attempts(false, Duration::ZERO, Duration::from_secs(600));
+        let late = times.iter().filter(|time| **time > Duration::from_secs(120)).count();
+        assert!((12..=24).contains(&late), "{late} attempts in 480 s");
+    }
+
+    #[test]
+    fn a_paused_peer_is_left_alone_whoever_wants_it() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(7);
+        schedule.pause(PEER, now, now + RARELY);
+        schedule.want(PEER, now, now, true);
+        schedule.hurry(now);
+        assert_eq!(schedule.due(now + RARELY / 2, 10), []);
+        assert_eq!(schedule.due(now + RARELY, 10), [PEER]);
+    }
+
+    #[test]
+    fn wanting_anew_starts_over_and_a_link_ends_it() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(7);
+        schedule.want(PEER, now, now, true);
+        assert_eq!(schedule.due(now, 0), []);
+        assert_eq!(schedule.due(now, 10), [PEER]);
+        assert!(schedule.wake_at().unwrap() <= now + FIRST[0] * 2);
+        schedule.unwant(&PEER);
+        assert_eq!(schedule.wake_at(), None);
+    }
+}

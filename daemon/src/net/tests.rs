@@ -1,0 +1,368 @@
+//! Several networks in one process, over real sockets on loopback.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, Swarm, SwarmEvent, dummy};
+use rtc_core::id::PeerKey;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::address::{multiaddr, peer_id, socket_addr};
+use super::limits::LIVE_FRAMES_MAX;
+use super::*;
+
+/// Nothing here takes this long, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One network with a hub that only listens.
+struct Node {
+    config: NetConfig,
+    handle: NetHandle,
+    net: Option<Net>,
+    events: mpsc::Receiver<NetEvent>,
+    _home: TempDir,
+}
+
+/// What the hub keeps of a link.
+#[derive(Debug, Clone)]
+struct UpLink {
+    link: LinkId,
+    peer: PeerKey,
+    source: Source,
+    sender: LinkSender,
+}
+
+impl Node {
+    async fn start(seed: u8, rendezvous_dir: Option<&Path>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let config = NetConfig {
+            seed: [seed; 32],
+            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+            taken_port: TakenPort::Refuse,
+            mdns: false,
+            rendezvous_dir: rendezvous_dir.map(Path::to_owned),
+            book: home.path().join("peers.json"),
+        };
+        Self::start_with(config, home).await
+    }
+
+    async fn start_with(config: NetConfig, home: TempDir) -> Self {
+        let (events_tx, events) = mpsc::channel(64);
+        let (handle, net) = start(config.clone(), events_tx).await.unwrap();
+        let mut node = Self { config, handle, net: Some(net), events, _home: home };
+        node.until("listening", |event| matches!(event, NetEvent::Listening { .. }).then_some(())).await;
+        node
+    }
+
+    /// Stops and starts again with the same key, home and port.
+    async fn restart(mut self) -> Self {
+        self.config.listen = vec![self.address()];
+        self.net.take().unwrap().shutdown().await;
+        Self::start_with(self.config, self._home).await
+    }
+
+    fn key(&self) -> PeerKey {
+        self.handle.key()
+    }
+
+    fn address(&self) -> Multiaddr {
+        self.handle.listening().remove(0)
+    }
+
+    fn dial(&self, other: &Node) {
+        self.handle.dial(other.address(), Source::Added).unwrap();
+    }
+
+    /// Takes events until `wanted` finds its own.
+    async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(NetEvent) -> Option<T>) -> T {
+        let found = async {
+            loop {
+                let event = self.events.recv().await.expect("the network runs");
+                if let Some(found) = wanted(event) {
+                    return found;
+                }
+            }
+        };
+        timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no {what} in time"))
+    }
+
+    async fn up(&mut self) -> UpLink {
+        self.until("link up", |event| match event {
+            NetEvent::Up { link, peer, source, sender, .. } => Some(UpLink { link, peer, source, sender }),
+            NetEvent::Listening { .. } => None,
+            other => panic!("{other:?} before any link"),
+        })
+        .await
+    }
+
+    async fn down(&mut self) -> (LinkId, String) {
+        self.until("link down", |event| match event {
+            NetEvent::Down { link, reason } => Some((link, reason)),
+            NetEvent::Listening { .. } | NetEvent::Up { .. } | NetEvent::Frame { .. } => None,
+        })
+        .await
+    }
+
+    async fn frame(&mut self) -> (Lane, Vec<u8>) {
+        self.until("frame", |event| match event {
+            NetEvent::Frame { lane, bytes, .. } => Some((lane, bytes)),
+            other => panic!("{other:?} instead of a frame"),
+        })
+        .await
+    }
+}
+
+/// Queues `frame`, waiting for room as a hub never would.
+async fn send(sender: &LinkSender, lane: Lane, frame: Vec<u8>) {
+    while let Err(error) = sender.try_send(lane, frame.clone()) {
+        assert_eq!(error, SendError::Full);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn linked_pair() -> (Node, UpLink, Node, UpLink) {
+    let (mut a, mut b) = (Node::start(1, None).await, Node::start(2, None).await);
+    a.dial(&b);
+    let (from_a, from_b) = (a.up().await, b.up().await);
+    assert_eq!((from_a.peer, from_b.peer), (b.key(), a.key()));
+    (a, from_a, b, from_b)
+}
+
+fn numbered(number: u32, bytes: usize) -> Vec<u8> {
+    let mut frame = number.to_be_bytes().to_vec();
+    frame.resize(bytes.max(4), u8::try_from(number % 251).unwrap());
+    frame
+}
+
+/// Receives `count` numbered frames per lane and checks that each lane is whole and in order.
+async fn check_stream(node: &mut Node, count: u32, bytes: impl Fn(Lane, u32) -> usize) {
+    let mut next = [(Lane::Live, 0), (Lane::Bulk, 0)];
+    while next.iter().any(|(_, next)| *next < count) {
+        let (lane, frame) = node.frame().await;
+        let (_, number) = next.iter_mut().find(|(known, _)| *known == lane).unwrap();
+        assert_eq!(frame, numbered(*number, bytes(lane, *number)), "frame {number} of {lane:?}");
+        *number += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_frames_each_way_arrive_whole_and_in_order_per_lane() {
+    const COUNT: u32 = 10_000;
+    let bytes = |lane: Lane, number: u32| match lane {
+        Lane::Live => 40 + number as usize % 300,
+        // Some of several pieces.
+        Lane::Bulk => {
+            if number % 100 == 0 {
+                50_000
+            } else {
+                100
+            }
+        }
+    };
+    let (mut a, from_a, mut b, from_b) = linked_pair().await;
+    let write = |sender: LinkSender| async move {
+        for number in 0..COUNT {
+            send(&sender, Lane::Live, numbered(number, bytes(Lane::Live, number))).await;
+            send(&sender, Lane::Bulk, numbered(number, bytes(Lane::Bulk, number))).await;
+        }
+    };
+    let writers = [tokio::spawn(write(from_a.sender)), tokio::spawn(write(from_b.sender))];
+    tokio::join!(check_stream(&mut a, COUNT, bytes), check_stream(&mut b, COUNT, bytes));
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_live_frame_overtakes_a_backlog() {
+    let (_a, from_a, mut b, _) = linked_pair().await;
+    let large = rtc_core::limits::FRAME_BYTES_MAX;
+    from_a.sender.try_send(Lane::Bulk, numbered(1, large)).unwrap();
+    from_a.sender.try_send(Lane::Live, b"now".to_vec()).unwrap();
+    assert_eq!(b.frame().await, (Lane::Live, b"now".to_vec()));
+    assert_eq!(b.frame().await, (Lane::Bulk, numbered(1, large)));
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_and_a_closed_link_too() {
+    let (a, from_a, mut b, _) = linked_pair().await;
+    // On this one thread nothing is written while we do not wait.
+    for number in 0..LIVE_FRAMES_MAX {
+        from_a.sender.try_send(Lane::Live, numbered(number as u32, 8)).unwrap();
+    }
+    assert_eq!(from_a.sender.try_send(Lane::Live, Vec::new()), Err(SendError::Full));
+    b.frame().await;
+    a.handle.disconnect(from_a.link, "enough").unwrap();
+    b.down().await;
+    assert_eq!(from_a.sender.try_send(Lane::Live, Vec::new()), Err(SendError::Closed));
+}
+
+#[tokio::test]
+async fn a_slow_hub_slows_its_peers_down_and_loses_nothing() {
+    let (_a, from_a, mut b, _) = linked_pair().await;
+    let mut sent = 0;
+    // Far more than all buffers on the way hold: sending must stop by itself.
+    let stuck = async {
+        loop {
+            send(&from_a.sender, Lane::Live, numbered(sent, 64 * 1024)).await;
+            sent += 1;
+        }
+    };
+    timeout(Duration::from_secs(2), stuck).await.unwrap_err();
+    assert!(sent < 16_384, "a gigabyte went nowhere");
+    for number in 0..sent {
+        assert_eq!(b.frame().await, (Lane::Live, numbered(number, 64 * 1024)));
+    }
+}
+
+#[tokio::test]
+async fn dials_that_cross_leave_one_link() {
+    for round in 0..10 {
+        let (mut a, mut b) = (Node::start(1, None).await, Node::start(2, None).await);
+        a.dial(&b);
+        b.dial(&a);
+        let (from_a, from_b) = (a.up().await, b.up().await);
+        // Both ends mean the same stream, and it stays: what is sent on it arrives, and nothing else happens.
+        from_a.sender.try_send(Lane::Live, b"from a".to_vec()).unwrap();
+        from_b.sender.try_send(Lane::Live, b"from b".to_vec()).unwrap();
+        assert_eq!(b.frame().await, (Lane::Live, b"from a".to_vec()), "round {round}");
+        assert_eq!(a.frame().await, (Lane::Live, b"from b".to_vec()), "round {round}");
+        let quiet = tokio::time::Duration::from_millis(100);
+        assert!(timeout(quiet, a.events.recv()).await.is_err(), "round {round}");
+        assert!(timeout(quiet, b.events.recv()).await.is_err(), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn daemons_of_one_host_find_each_other_by_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("rendezvous");
+    let mut a = Node::start(1, Some(&place)).await;
+    let mut b = Node::start(2, Some(&place)).await;
+    let started = Instant::now();
+    let (from_a, from_b) = (a.up().await, b.up().await);
+    println!("found each other in {:?}", started.elapsed());
+    assert_eq!((from_a.peer, from_b.peer), (b.key(), a.key()));
+    assert!([from_a.source, from_b.source].contains(&Source::Rendezvous));
+    let mut c = Node::start(3, Some(&place)).await;
+    let mut met = [c.up().await.peer, c.up().await.peer];
+    met.sort_unstable();
+    let mut both = [a.key(), b.key()];
+    both.sort_unstable();
+    assert_eq!(met, both);
+    let key = c.key();
+    c.net.take().unwrap().shutdown().await;
+    assert!(!place.join(format!("{key}.addr")).exists(), "a stopped daemon leaves no file");
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_is_down_and_one_that_returns_is_up_again() {
+    let (mut a, first, b, _) = linked_pair().await;
+    let mut b = b.restart().await;
+    assert_eq!(a.down().await.0, first.link);
+    let returned = Instant::now();
+    let again = a.up().await;
+    println!("up again after {:?}", returned.elapsed());
+    assert_eq!(again.peer, b.key());
+    assert!(again.link > first.link);
+    b.up().await;
+    again.sender.try_send(Lane::Live, b"welcome".to_vec()).unwrap();
+    assert_eq!(b.frame().await, (Lane::Live, b"welcome".to_vec()));
+}
+
+#[tokio::test]
+async fn a_killed_network_is_down_at_its_peer() {
+    let (mut a, first, mut b, _) = linked_pair().await;
+    drop(b.net.take());
+    assert_eq!(a.down().await.0, first.link);
+}
+
+#[tokio::test]
+async fn the_book_brings_peers_together_after_both_restarted() {
+    let (a, _, b, _) = linked_pair().await;
+    let (mut a, mut b) = (a.restart().await, b.restart().await);
+    assert_eq!(a.up().await.peer, b.key());
+    assert_eq!(b.up().await.peer, a.key());
+}
+
+#[tokio::test]
+async fn the_dialled_learns_where_the_dialler_listens() {
+    let (a, _, mut b, _) = linked_pair().await;
+    let address = a.address();
+    let known = b.handle.known.clone();
+    let knows = |peers: &std::sync::Arc<[KnownPeer]>| {
+        peers.iter().any(|peer| peer.connected && peer.addresses.contains(&address))
+    };
+    let mut waits = known.clone();
+    timeout(PATIENCE, waits.wait_for(knows)).await.expect("in time").unwrap();
+    drop(a);
+    b.down().await;
+    let gone = |peers: &std::sync::Arc<[KnownPeer]>| peers.iter().all(|peer| !peer.connected);
+    timeout(PATIENCE, waits.wait_for(gone)).await.expect("in time").unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_port_is_refused_or_replaced_as_configured() {
+    let a = Node::start(1, None).await;
+    let home = tempfile::tempdir().unwrap();
+    let book = home.path().join("peers.json");
+    let config = NetConfig { seed: [2; 32], listen: vec![a.address()], book, ..a.config.clone() };
+    let (events, _kept) = mpsc::channel(8);
+    let error = start(config.clone(), events).await.expect_err("the port is taken");
+    assert!(matches!(error, StartError::Listen { .. }), "{error}");
+    let b = Node::start_with(NetConfig { taken_port: TakenPort::TakeAnother, ..config }, home).await;
+    assert_ne!(a.address(), b.address());
+}
+
+#[tokio::test]
+async fn a_foreign_program_is_dropped_and_left_alone() {
+    let mut a = Node::start(1, None).await;
+    let keys = Keypair::ed25519_from_bytes([9; 32]).unwrap();
+    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE * 10);
+    let transport = super::swarm::transport(&keys).unwrap();
+    let mut foreign = Swarm::new(transport, dummy::Behaviour, keys.public().to_peer_id(), config);
+    foreign.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    let a_id = peer_id(&a.key()).unwrap();
+    let mut handle = Some(a.handle.clone());
+    let dropped = async {
+        loop {
+            match foreign.select_next_some().await {
+                SwarmEvent::NewListenAddr { address, .. } => {
+                    handle.take().unwrap().dial(address, Source::Added).unwrap();
+                }
+                SwarmEvent::ConnectionClosed { peer_id, .. } if peer_id == a_id => return,
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, dropped).await.expect("dropped in time");
+    // Nothing was told, and nothing is tried again.
+    let again =
+        async { while !matches!(foreign.select_next_some().await, SwarmEvent::IncomingConnection { .. }) {} };
+    assert!(timeout(Duration::from_millis(1500), again).await.is_err(), "dialled again");
+    assert!(a.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn garbage_on_the_port_changes_nothing() {
+    let (a, from_a, mut b, _) = linked_pair().await;
+    let port = socket_addr(&b.address()).unwrap();
+    assert_eq!(multiaddr(port), b.address());
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 70_000], b"\x13/multistream/1.0.0\n", b""] {
+        let mut stream = tokio::net::TcpStream::connect(port).await.unwrap();
+        // The other end may close before it has read all of this.
+        let _ = stream.write_all(garbage).await;
+        let _ = stream.shutdown().await;
+        let closed = stream.read_to_end(&mut Vec::new());
+        let _ = timeout(PATIENCE, closed).await.expect("closed in time");
+    }
+    from_a.sender.try_send(Lane::Live, b"still here".to_vec()).unwrap();
+    assert_eq!(b.frame().await, (Lane::Live, b"still here".to_vec()));
+    drop(a);
+}

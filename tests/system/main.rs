@@ -1,0 +1,10 @@
+//! Tests over real processes: daemons in temporary homes, driven as a user would drive them.
+
+mod cli;
+mod convergence;
+mod crash;
+mod home;
+mod hostile;
+mod hosts;
+mod lifecycle;
+mod tidy;
