@@ -6,6 +6,7 @@ mod color;
 pub mod edit;
 mod effect;
 mod euler;
+mod flat;
 mod meta;
 pub mod node;
 mod number;
@@ -19,9 +20,12 @@ mod table;
 mod vector3;
 
 pub use effect::NoEffect;
+pub use flat::FlatError;
 pub use row::{Kind, ListStep, OptionRow, Options, Row, Seen, Step};
 pub use shape::{Shape, ShapeError};
 pub use table::{nearest_name, table};
+
+pub(crate) use edit::Standing;
 
 use std::collections::BTreeMap;
 

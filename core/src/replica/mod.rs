@@ -13,6 +13,7 @@ mod life;
 mod mask;
 mod node;
 mod read;
+mod siblings;
 mod tree;
 mod verdicts;
 

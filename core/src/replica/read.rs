@@ -218,7 +218,7 @@ impl Replica {
         self.keys.text(node.at())
     }
 
-    fn live(&self, key: &str) -> Option<NodeIx> {
+    pub(super) fn live(&self, key: &str) -> Option<NodeIx> {
         self.keys.find(key).map(NodeIx::of).filter(|node| self.nodes[node.at()].life.is_alive())
     }
 

@@ -218,7 +218,7 @@ impl Room {
         let past = clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
         let past = past.chain([Dot { actor, seq: seq - 1 }]);
         let lamport = past.filter_map(|dot| self.log.lamport(&dot)).max().unwrap_or(0) + 1;
-        let ops = op::edit::compile(&ops, &self.replica, (lamport, actor, seq))?;
+        let ops = op::edit::compile(&ops, &self.replica, op::edit::Commit { lamport, actor, seq })?;
         let message = Message { actor, seq, lamport, clock, time_ms: Some(now.wall_ms), request, note, ops };
         let body = message.encode();
         if body.len() > MESSAGE_BYTES_MAX {

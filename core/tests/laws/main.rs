@@ -6,6 +6,7 @@ mod recipe;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use rtc_core::api::{Change, Node};
 use rtc_core::message::Message;
 use rtc_core::naive;
@@ -92,7 +93,7 @@ fn scene(replica: &Replica) -> BTreeMap<String, Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws/regressions.txt"))), ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_and_duplication_gives_the_naive_fold(steps in recipe::steps(24), order in prop::collection::vec(any::<u32>(), 1..32)) {

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) places: Vec<Place>,
     /// When there was a link last, in milliseconds since 1970.
     pub(crate) met_ms: Option<u64>,
+    /// Whether it is worth more than any stranger.
+    pub(crate) preferred: bool,
     /// Why the last dial failed, if it did.
     pub(crate) failure: Option<String>,
 }
@@ -122,6 +124,11 @@ impl Book {
         }
     }
 
+    /// Prefers `peer` to strangers; true when that is news.
+    pub(crate) fn prefer(&mut self, peer: &PeerKey) -> bool {
+        self.peers.get_mut(peer).is_some_and(|entry| !std::mem::replace(&mut entry.preferred, true))
+    }
+
     /// The last dial of `peer` failed.
     pub(crate) fn failed(&mut self, peer: &PeerKey, failure: String) {
         if let Some(entry) = self.peers.get_mut(peer) {
@@ -154,7 +161,7 @@ impl Book {
             .peers
             .iter()
             .filter(|(peer, entry)| !in_use(peer) && !entry.was_given())
-            .min_by_key(|(_, entry)| entry.met_ms)
+            .min_by_key(|(_, entry)| (entry.preferred, entry.met_ms))
             .map(|(peer, _)| *peer);
         least.is_some_and(|peer| self.peers.remove(&peer).is_some())
     }
@@ -162,7 +169,7 @@ impl Book {
 
 impl Entry {
     fn new(source: Source) -> Self {
-        Self { source, places: Vec::new(), met_ms: None, failure: None }
+        Self { source, places: Vec::new(), met_ms: None, preferred: false, failure: None }
     }
 
     /// Whether somebody asked for this peer by name.
@@ -172,13 +179,13 @@ impl Entry {
 
     /// Whether the peer outlives the daemon.
     fn is_lasting(&self) -> bool {
-        self.met_ms.is_some() || self.was_given()
+        self.met_ms.is_some() || self.preferred || self.was_given()
     }
 
     fn learn(&mut self, place: Place) -> bool {
         if let Some(known) = self.places.iter_mut().find(|known| known.address == place.address) {
-            // What a person said outlives what the network says.
-            if !known.source.was_given() {
+            // What a person said outlives what the network says, and what was found, what the peer itself repeats.
+            if !known.source.was_given() && place.source != Source::Inbound {
                 known.source = place.source;
             }
             return false;
@@ -208,6 +215,8 @@ struct PeerLine {
     peer: PeerKey,
     source: Source,
     met_ms: Option<u64>,
+    #[serde(default)]
+    preferred: bool,
     addresses: Vec<PlaceLine>,
 }
 
@@ -236,6 +245,7 @@ impl Book {
             peer: *peer,
             source: entry.source,
             met_ms: entry.met_ms,
+            preferred: entry.preferred,
             addresses: lines(&entry.places),
         });
         let file = BookFile { version: VERSION, peers: peers.collect(), addresses: lines(&self.strays) };
@@ -255,7 +265,9 @@ impl Book {
             }
             if book.peers.contains_key(&line.peer) || book.make_room(&|_| false) {
                 let entry = book.peers.entry(line.peer).or_insert_with(|| Entry::new(line.source));
-                (entry.source, entry.met_ms) = (line.source, line.met_ms);
+                entry.source = line.source;
+                entry.met_ms = line.met_ms;
+                entry.preferred = line.preferred;
             }
         }
         for place in file.addresses.iter().filter_map(PlaceLine::parse) {
@@ -315,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_book_pushes_out_the_least_met_and_never_the_given_or_used() {
+    fn a_full_book_pushes_out_strangers_first_and_never_the_given_or_used() {
         let mut book = Book::default();
         book.learn(key(0), place(1, Source::Added), &idle);
         for number in 1..BOOK_PEERS_MAX {
@@ -324,9 +336,11 @@ mod tests {
                 book.met(key(number), Source::Mdns, number as u64, &idle);
             }
         }
+        assert!(book.prefer(&key(2)) && !book.prefer(&key(2)), "news once");
         let uses_1 = |peer: &PeerKey| *peer == key(1);
         assert!(book.learn(key(5000), place(1, Source::Mdns), &uses_1));
-        assert!(book.get(&key(0)).is_some() && book.get(&key(1)).is_some() && book.get(&key(2)).is_none());
+        assert!(book.get(&key(0)).is_some() && book.get(&key(1)).is_some() && book.get(&key(2)).is_some());
+        assert!(book.get(&key(3)).is_none(), "the one met longest ago goes");
         assert_eq!(book.peers().count(), BOOK_PEERS_MAX);
     }
 

@@ -217,6 +217,10 @@ impl Dialer {
         if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
             self.book.drop_address(&peer, &split_peer(address).0);
         }
+        if self.linked.contains_key(&peer) {
+            // Another dial, or the peer's own, was quicker.
+            return None;
+        }
         let failure = describe(error);
         let entry = self.book.get(&peer)?;
         if entry.failure.as_ref() != Some(&failure) {
@@ -226,6 +230,11 @@ impl Dialer {
         let refused = matches!(error, DialError::Transport(errors) if errors.iter().all(|(_, error)| is_refused(error)));
         let rendezvous = |place: &Place| place.source == Source::Rendezvous;
         (refused && self.book.get(&peer)?.places.iter().any(rendezvous)).then_some(peer)
+    }
+
+    /// Prefers `peer` to strangers.
+    pub(crate) fn prefer(&mut self, peer: &PeerKey) {
+        self.changed |= self.book.prefer(peer);
     }
 
     /// There is a link to `peer`.
@@ -276,6 +285,7 @@ impl Dialer {
             connected: self.linked.contains_key(peer),
             addresses: entry.places.iter().map(|place| place.address.clone()).collect(),
             source: entry.source,
+            preferred: entry.preferred,
             failure: entry.failure.clone(),
         });
         known.collect()

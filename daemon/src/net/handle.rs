@@ -30,6 +30,8 @@ pub struct KnownPeer {
     pub addresses: Vec<Multiaddr>,
     /// How it was found first.
     pub source: Source,
+    /// Whether strangers cannot crowd it out, see [`NetHandle::prefer`].
+    pub preferred: bool,
     /// Why the last dial failed, if it did.
     pub failure: Option<String>,
 }
@@ -39,6 +41,7 @@ pub struct KnownPeer {
 pub(crate) enum Command {
     Dial { address: Multiaddr, source: Source },
     Disconnect { link: LinkId, why: String },
+    Prefer(PeerKey),
     SetMdns(bool),
 }
 
@@ -74,6 +77,12 @@ impl NetHandle {
     /// Ends `link`; `Down` with `why` follows, and then the peer is dialled again.
     pub fn disconnect(&self, link: LinkId, why: impl Into<String>) -> Result<(), NetError> {
         self.ask(Command::Disconnect { link, why: why.into() })
+    }
+
+    /// Keeps a place for `peer` from now on, after restarts too, however many strangers connect or are found: the hub
+    /// says this of who proved to belong to a room of ours.
+    pub fn prefer(&self, peer: PeerKey) -> Result<(), NetError> {
+        self.ask(Command::Prefer(peer))
     }
 
     /// Switches discovery by mDNS.

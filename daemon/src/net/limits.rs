@@ -26,14 +26,14 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 pub(crate) const CONNECTIONS_MAX: u32 = 64;
 /// Connections others made: our own dials always find a place.
 pub(crate) const CONNECTIONS_INBOUND_MAX: u32 = 56;
-/// Connections per peer: two that crossed, one dying, one to replace it.
-pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+/// Connections per peer, a preferred one too: two that crossed, one dying, one to replace it.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: usize = 4;
 /// Unfinished handshakes others began: they cost us a key agreement each.
 pub(crate) const HANDSHAKES_INBOUND_MAX: u32 = 32;
 /// Unfinished dials of ours.
-pub(crate) const DIALS_MAX: usize = 32;
+pub(crate) const DIALS_MAX: usize = 48;
 /// Unfinished dials to one peer: a dial into a black hole hangs, so a fresh one must not wait for it.
-pub(crate) const DIALS_PER_PEER_MAX: u8 = 3;
+pub(crate) const DIALS_PER_PEER_MAX: u8 = 4;
 /// Yamux streams per connection: we need one.
 pub(crate) const STREAMS_MAX: usize = 8;
 /// Inbound streams whose protocol is being negotiated, per connection.

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::greeting::{Control, Greeting, Token};
 use super::limits::{CHOICE_TIMEOUT, GREETING_TIMEOUT, READ_BYTES, WRITE_BYTES};
 use super::piece::{Assembler, Cutter, PieceError, Track};
-use super::queue::{Lane, LinkQueues, Queued, link_queues};
-use super::{LinkId, NetEvent, Source};
+use super::queue::{LinkQueues, Queued, link_queues};
+use super::{Lane, LinkId, NetEvent, Source};
 
 /// Greetings heard per link after the first; a peer whose addresses change more often is not followed.
 const GREETINGS_MAX: usize = 256;
@@ -358,7 +358,7 @@ struct Cutting {
 
 impl Outbox {
     fn begin(&mut self, lane: Lane, Queued { frame, budget }: Queued) {
-        let cutting = Cutting { cutter: Cutter::new(lane.track(), frame), _budget: budget };
+        let cutting = Cutting { cutter: Cutter::new(lane.into(), frame), _budget: budget };
         match lane {
             Lane::Live => self.live = Some(cutting),
             Lane::Bulk => self.bulk = Some(cutting),

@@ -12,6 +12,7 @@ mod greeting;
 mod handle;
 mod limits;
 mod link;
+mod listeners;
 mod piece;
 mod queue;
 mod redial;

@@ -5,6 +5,7 @@
 
 use rtc_core::limits::{FRAME_BYTES_MAX, PIECE_BYTES_MAX};
 
+use super::Lane;
 use super::limits::CONTROL_BYTES_MAX;
 
 /// Bytes before each piece's payload.
@@ -21,6 +22,15 @@ pub(crate) enum Track {
     Live = 1,
     /// The hub's backlog frames.
     Bulk = 2,
+}
+
+impl From<Lane> for Track {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Live => Self::Live,
+            Lane::Bulk => Self::Bulk,
+        }
+    }
 }
 
 /// Bytes that are no pieces of ours.
@@ -162,7 +172,7 @@ mod tests {
 
     #[test]
     fn frames_survive_any_portions() {
-        let long: Vec<u8> = (0..PIECE_BYTES_MAX * 2 + 7).map(|i| (i % 251) as u8).collect();
+        let long: Vec<u8> = (0..=250).cycle().take(PIECE_BYTES_MAX * 2 + 7).collect();
         let exact = vec![9; PIECE_BYTES_MAX];
         let mut bytes = pieces(Track::Live, b"");
         bytes.extend(pieces(Track::Bulk, &long));

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use rtc_core::limits::FRAME_BYTES_MAX;
-use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Lane;
 use super::limits::{BULK_FRAMES_MAX, LANE_BYTES_MAX, LIVE_FRAMES_MAX};
-use super::piece::Track;
 
 /// Why a frame was not queued.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -107,10 +106,7 @@ impl LinkQueues {
             Lane::Live => &mut self.live,
             Lane::Bulk => &mut self.bulk,
         };
-        match queue.try_recv() {
-            Ok(queued) => Some(queued),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        queue.try_recv().ok()
     }
 
     /// Waits for a frame of either lane, live first; for ever where no sender is left, since the link may still

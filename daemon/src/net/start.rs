@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use super::address::{multiaddr, peer_key, socket_addr};
+use super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
 use super::limits::{COMMANDS_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
+use super::listeners::Listeners;
 use super::rendezvous::{Lines, Rendezvous};
 use super::switchboard::{Inputs, Outputs, Switchboard};
 use super::{NetConfig, NetEvent, NetHandle, TakenPort, swarm};
@@ -76,13 +77,18 @@ pub async fn start(
     let key = peer_key(&keys.public().to_peer_id()).ok_or_else(|| StartError::Key("not Ed25519".into()))?;
     let book = book_file::read(&config.book)?;
     let mut swarm = swarm::build(&keys).map_err(|error| StartError::Key(error.to_string()))?;
-    let mut listeners = Vec::new();
+    for (peer, _) in book.peers().filter(|(_, entry)| entry.preferred) {
+        if let Some(id) = peer_id(peer) {
+            swarm::prefer(&mut swarm, &id);
+        }
+    }
+    let mut listeners = Listeners::default();
     for address in free_addresses(&config)? {
         let listener = swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
             address: address.clone(),
             source: io::Error::other(error),
         })?;
-        listeners.push((listener, address));
+        listeners.opened(listener, address);
     }
     if let Err(error) = swarm::set_mdns(&mut swarm, config.mdns, &[]) {
         // Peers can still be added, and those of this host found.

@@ -24,8 +24,6 @@ pub(crate) const SYNC_PROTOCOL: StreamProtocol = StreamProtocol::new("/rtc/sync/
 /// What became of the stream of one connection.
 #[derive(Debug)]
 pub(crate) struct StreamEvent {
-    /// The other end.
-    pub(crate) peer: PeerId,
     /// The connection it belongs to.
     pub(crate) connection: ConnectionId,
     /// What became of it.
@@ -88,13 +86,8 @@ impl NetworkBehaviour for Streams {
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        outcome: StreamOutcome,
-    ) {
-        self.pending.push_back(ToSwarm::GenerateEvent(StreamEvent { peer, connection, outcome }));
+    fn on_connection_handler_event(&mut self, _: PeerId, connection: ConnectionId, outcome: StreamOutcome) {
+        self.pending.push_back(ToSwarm::GenerateEvent(StreamEvent { connection, outcome }));
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<StreamEvent, OpenStream>> {
@@ -146,11 +139,11 @@ impl ConnectionHandler for StreamHandler {
         event: ConnectionEvent<'_, ReadyUpgrade<StreamProtocol>, ReadyUpgrade<StreamProtocol>>,
     ) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                // A second stream would be a second voice of one peer: it is dropped, which resets it.
-                if std::mem::take(&mut self.accepts) {
-                    self.outcome = Some(StreamOutcome::Open(stream));
-                }
+            // A second stream would be a second voice of one peer: it is dropped, which resets it.
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. })
+                if std::mem::take(&mut self.accepts) =>
+            {
+                self.outcome = Some(StreamOutcome::Open(stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream, ..

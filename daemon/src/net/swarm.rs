@@ -62,7 +62,6 @@ pub(crate) fn build(keys: &Keypair) -> Result<Swarm<Behaviour>, noise::Error> {
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established(Some(limits::CONNECTIONS_MAX))
         .with_max_established_incoming(Some(limits::CONNECTIONS_INBOUND_MAX))
-        .with_max_established_per_peer(Some(limits::CONNECTIONS_PER_PEER_MAX))
         .with_max_pending_incoming(Some(limits::HANDSHAKES_INBOUND_MAX));
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
@@ -73,6 +72,11 @@ pub(crate) fn build(keys: &Keypair) -> Result<Swarm<Behaviour>, noise::Error> {
         .with_idle_connection_timeout(limits::IDLE_TIMEOUT)
         .with_max_negotiating_inbound_streams(limits::STREAMS_NEGOTIATING_MAX);
     Ok(Swarm::new(transport(keys)?, behaviour, keys.public().to_peer_id(), config))
+}
+
+/// Lets `peer` in even where strangers have taken every place.
+pub(crate) fn prefer(swarm: &mut Swarm<Behaviour>, peer: &PeerId) {
+    swarm.behaviour_mut().limits.bypass_peer_id(peer);
 }
 
 /// Switches mDNS on or off; `listening` is where the swarm listens now.

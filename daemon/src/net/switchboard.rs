@@ -10,7 +10,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns};
 use rtc_core::id::PeerKey;
@@ -19,16 +18,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use super::address::{peer_key, socket_addr};
+use super::address::{peer_id, peer_key, split_peer};
 use super::choice::{Choices, Verdict};
 use super::dialer::Dialer;
 use super::greeting::{Greeting, Token, useful_from};
 use super::handle::Command;
-use super::limits::{BOOK_WRITE_DELAY, PEER_ADDRESSES_MAX, RELISTEN_AFTER, SHUTDOWN_TIMEOUT};
+use super::limits::{BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX, SHUTDOWN_TIMEOUT};
 use super::link::{Keep, Link, LinkEnd, Report};
+use super::listeners::Listeners;
 use super::rendezvous::Found;
 use super::stream::{StreamEvent, StreamOutcome};
-use super::swarm::{Behaviour, BehaviourEvent, set_mdns};
+use super::swarm::{Behaviour, BehaviourEvent, prefer, set_mdns};
 use super::{KnownPeer, LinkId, NetEvent, Source, start};
 
 /// What we say of ourselves to peers.
@@ -67,9 +67,7 @@ pub(crate) struct Switchboard {
     links: HashMap<LinkId, LinkState>,
     tasks: JoinSet<LinkEnd>,
     links_made: u64,
-    listeners: HashMap<ListenerId, Multiaddr>,
-    /// Listeners that failed, to be opened again.
-    unheard: Vec<(Instant, Multiaddr)>,
+    listeners: Listeners,
     write_book_at: Option<Instant>,
     outputs: Outputs,
 }
@@ -100,7 +98,7 @@ impl Switchboard {
         us: PeerKey,
         incarnation: Token,
         swarm: Swarm<Behaviour>,
-        listeners: Vec<(ListenerId, Multiaddr)>,
+        listeners: Listeners,
         dialer: Dialer,
         outputs: Outputs,
     ) -> Self {
@@ -114,8 +112,7 @@ impl Switchboard {
             links: HashMap::new(),
             tasks: JoinSet::new(),
             links_made: 0,
-            listeners: listeners.into_iter().collect(),
-            unheard: Vec::new(),
+            listeners,
             write_book_at: None,
             outputs,
         }
@@ -185,20 +182,19 @@ impl Switchboard {
                 differs
             });
         }
-        while let Some((_, address)) = self.unheard.pop_if(|(at, _)| *at <= now) {
+        for address in self.listeners.due(now) {
             match self.swarm.listen_on(address.clone()) {
-                Ok(listener) => drop(self.listeners.insert(listener, address)),
+                Ok(listener) => self.listeners.opened(listener, address),
                 Err(error) => {
                     debug!(%error, %address, "cannot listen again yet");
-                    self.unheard.insert(0, (now + RELISTEN_AFTER, address));
+                    self.listeners.refused(address, now);
                 }
             }
         }
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let relisten = self.unheard.iter().map(|(at, _)| *at).min();
-        [self.dialer.wake_at(), self.write_book_at, relisten].into_iter().flatten().min()
+        [self.dialer.wake_at(), self.write_book_at, self.listeners.wake_at()].into_iter().flatten().min()
     }
 
     fn on_command(&mut self, command: Command) {
@@ -211,6 +207,12 @@ impl Switchboard {
             Command::Disconnect { link, why } => {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.end(&why);
+                }
+            }
+            Command::Prefer(peer) => {
+                self.dialer.prefer(&peer);
+                if let Some(id) = peer_id(&peer) {
+                    prefer(&mut self.swarm, &id);
                 }
             }
             Command::SetMdns(on) => {
@@ -251,8 +253,7 @@ impl Switchboard {
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
                 warn!(?reason, "a listener closed, opening it again");
                 self.set_listening(|listening| listening.retain(|known| !addresses.contains(known)));
-                let again = self.listeners.remove(&listener_id);
-                self.unheard.extend(again.map(|address| (Instant::now() + RELISTEN_AFTER, address)));
+                self.listeners.closed(listener_id, Instant::now());
             }
             SwarmEvent::ListenerError { error, .. } => warn!(%error, "a connection could not be accepted"),
             // Behaviours without events, and what later versions of libp2p may add.
@@ -264,7 +265,7 @@ impl Switchboard {
         let now = Instant::now();
         for (peer, address) in found {
             if let Some(peer) = peer_key(&peer) {
-                let (address, _) = super::address::split_peer(&address);
+                let (address, _) = split_peer(&address);
                 self.dialer.found(peer, &[address], Source::Mdns, now);
             }
         }
@@ -272,12 +273,7 @@ impl Switchboard {
 
     fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
         info!(%address, "listening");
-        // Should it fail, it is opened again on the port it got.
-        let port = socket_addr(&address).map(|socket| socket.port());
-        if let (Some(port), Some(wanted)) = (port, self.listeners.get_mut(&listener)) {
-            wanted.pop();
-            wanted.push(Protocol::Tcp(port));
-        }
+        self.listeners.heard(listener, &address);
         self.set_listening(|listening| {
             listening.push(address);
             listening.sort_unstable();
@@ -310,9 +306,13 @@ impl Switchboard {
         } else {
             self.dialer.source(&peer)
         };
-        let (address, _) = super::address::split_peer(&address);
-        let mut others = self.connections.values();
-        let another = others.any(|other| other.outbound && other.peer == peer);
+        let (address, _) = split_peer(&address);
+        let others = || self.connections.values().filter(|other| other.peer == peer);
+        if others().count() >= CONNECTIONS_PER_PEER_MAX {
+            self.swarm.close_connection(connection);
+            return;
+        }
+        let another = others().any(|other| other.outbound);
         self.connections.insert(connection, Connection { peer, outbound, address, source });
         if !outbound {
             return;
@@ -344,6 +344,11 @@ impl Switchboard {
     fn begin_link(&mut self, id: ConnectionId, stream: libp2p::Stream) {
         let Some(connection) = self.connections.get(&id) else { return };
         let (peer, outbound) = (connection.peer, connection.outbound);
+        if outbound && self.choices.current(&peer).is_some() {
+            // The peer's own dial won while we opened ours. Greeting now would say that we had lost that link.
+            self.swarm.close_connection(id);
+            return;
+        }
         self.links_made += 1;
         let link = LinkId(self.links_made);
         let (keep_tx, keep) = oneshot::channel();

@@ -1,0 +1,263 @@
+//! From what clients write to what travels: names become codes, positions among siblings become places, and what cannot have
+//! an effect is refused with what to do instead.
+
+mod draft;
+mod error;
+
+pub use error::{EditError, EditFault};
+
+use super::row::{Kind, Row};
+use super::{Op, OpCode, Options, nearest_name};
+use crate::api::EditOp;
+use crate::clock::Stamp;
+use crate::id::Actor;
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::replica::Replica;
+use crate::value::Value;
+pub(crate) use draft::Standing;
+use draft::{Draft, Position};
+
+/// The message that edits are to become.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Commit {
+    /// Its lamport time.
+    pub lamport: u64,
+    /// Who makes it.
+    pub actor: Actor,
+    /// Its number.
+    pub seq: u64,
+}
+
+/// Other names of options, from `vuer.rtc`.
+const ALIASES: [(&str, &str); 2] = [("parentKey", "parent"), ("targetMsgId", "target")];
+/// What `vuer.rtc` and `vuer-rtc` write as the path of operations that have none.
+const NO_PATHS: [&str; 3] = ["", "_meta", "children"];
+/// Options that become a place.
+const POSITIONS: [&str; 3] = ["before", "after", "index"];
+
+/// Turns a client's edits into the ops of one message. Each edit sees what those before it did.
+///
+/// What comes back has an effect on the scene as it stands, as far as its shape, its options and the nodes it names go.
+/// Whether the message fits [`crate::limits::MESSAGE_BYTES_MAX`] is for the caller to see, who encodes it.
+pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Vec<Op>, EditError> {
+    if edits.is_empty() {
+        return Err(EditError::Empty);
+    }
+    if edits.len() > MESSAGE_OPS_MAX {
+        return Err(EditError::TooMany { ops: edits.len() });
+    }
+    let mut draft = Draft::new(replica);
+    let mut ops = Vec::with_capacity(edits.len());
+    for (index, edit) in (0..).zip(edits) {
+        let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
+        let op = compile_one(edit, &mut draft, stamp).map_err(|fault| EditError::Op {
+            index,
+            of: edits.len(),
+            fault,
+        })?;
+        debug_assert_eq!(op.resolve().err(), None);
+        ops.push(op);
+    }
+    Ok(ops)
+}
+
+fn compile_one(edit: &EditOp, draft: &mut Draft<'_>, stamp: Stamp) -> Result<Op, EditFault> {
+    let unknown =
+        || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
+    let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
+    let mut op = Op {
+        code: row.code,
+        key: key(edit, row)?,
+        path: path(edit, row)?,
+        value: edit.value.clone().unwrap_or_default(),
+        options: edit
+            .options
+            .iter()
+            .map(|(name, value)| (unaliased(name).to_owned(), value.clone()))
+            .collect(),
+    };
+    split_separator(row, &mut op);
+    let position = take_position(row, &mut op.options)?;
+    check_shapes(row, &op)?;
+    match row.kind {
+        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) => draft.expect_live(&op.key)?,
+        Kind::Insert => insert(&mut op, position, draft, stamp)?,
+        Kind::Remove => draft.remove(&op.key)?,
+        Kind::Move => move_node(&mut op, position, draft, stamp)?,
+        Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
+    }
+    Ok(op)
+}
+
+fn unaliased(name: &str) -> &str {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name)
+}
+
+fn key(edit: &EditOp, row: &'static Row) -> Result<String, EditFault> {
+    if row.kind.is_meta() {
+        return Ok(String::new());
+    }
+    match edit.key.len() {
+        0 => Err(EditFault::KeyMissing),
+        1..=KEY_BYTES_MAX => Ok(edit.key.clone()),
+        bytes => Err(EditFault::KeyTooLong { bytes }),
+    }
+}
+
+fn path(edit: &EditOp, row: &'static Row) -> Result<Option<String>, EditFault> {
+    let path = edit.path.as_deref();
+    if !row.kind.is_property() {
+        return match path {
+            None => Ok(None),
+            Some(path) if NO_PATHS.contains(&path) => Ok(None),
+            Some(_) => Err(EditFault::PathUnexpected { row }),
+        };
+    }
+    match path {
+        None | Some("") => Err(EditFault::PathMissing { row }),
+        Some(path) => check_path(path).map(|()| Some(path.to_owned())),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), EditFault> {
+    match path.len() {
+        ..=PATH_BYTES_MAX => Ok(()),
+        bytes => Err(EditFault::PathTooLong { bytes }),
+    }
+}
+
+/// `string.concat` also comes as `{value, separator}`.
+fn split_separator(row: &Row, op: &mut Op) {
+    if row.option("separator").is_none() {
+        return;
+    }
+    if let Value::Map(map) = &mut op.value {
+        if let Some(separator) = map.remove("separator") {
+            op.options.entry("separator".to_owned()).or_insert(separator);
+        }
+        if let Some(value) = map.remove("value").filter(|_| map.is_empty()) {
+            op.value = value;
+        }
+    }
+}
+
+/// Takes `before`, `after` and `index` out of the options: they become a place.
+fn take_position(row: &'static Row, options: &mut Options) -> Result<Option<Position>, EditFault> {
+    if row.option("place").is_none() {
+        return Ok(None);
+    }
+    let given: Vec<(&str, Value)> =
+        POSITIONS.iter().filter_map(|&name| Some((name, options.remove(name)?))).collect();
+    let [(name, value)] = &given[..] else {
+        let clash = given.len() > 1;
+        return if clash { Err(EditFault::PositionTwice) } else { Ok(None) };
+    };
+    if options.contains_key("place") {
+        return Err(EditFault::PositionTwice);
+    }
+    let index = || match value {
+        Value::Number(number) => number.as_integer().and_then(|index| usize::try_from(index).ok()),
+        _ => None,
+    };
+    let position = match *name {
+        "before" => value.as_text().map(|key| Position::Before(key.to_owned())),
+        "after" => value.as_text().map(|key| Position::After(key.to_owned())),
+        _ => index().map(Position::Index),
+    };
+    position.map(Some).ok_or(EditFault::BadPosition)
+}
+
+fn check_shapes(row: &'static Row, op: &Op) -> Result<(), EditFault> {
+    row.argument
+        .check(&op.value)
+        .map_err(|error| EditFault::BadArgument { row, expected: error.expected })?;
+    for (name, value) in &op.options {
+        let option = row.option(name).ok_or_else(|| EditFault::UnknownOption { row, name: name.clone() })?;
+        // A target may be shorter than a whole id; it is looked up.
+        let shape = if option.name == "target" { super::Shape::Text } else { option.shape };
+        shape.check(value).map_err(|_| EditFault::BadOption { name: option.name, expected: shape })?;
+    }
+    if matches!(row.kind, Kind::Insert) {
+        let mut paths = op.value.as_map().into_iter().flat_map(|map| map.keys());
+        paths.try_for_each(|path| check_path(path))?;
+    }
+    Ok(())
+}
+
+fn text(options: &Options, name: &str) -> Option<String> {
+    options.get(name).and_then(Value::as_text).map(str::to_owned)
+}
+
+fn insert(
+    op: &mut Op,
+    position: Option<Position>,
+    draft: &mut Draft<'_>,
+    stamp: Stamp,
+) -> Result<(), EditFault> {
+    let named = text(&op.options, "parent");
+    if let Some(parent) = &named {
+        draft.expect_parent(parent)?;
+    }
+    if draft.is_live(&op.key) {
+        // Tag, parent and place stay; only the properties count.
+        return Ok(());
+    }
+    let parent = named.or_else(|| draft.parent_of_sibling(position.as_ref()));
+    let parent = parent.unwrap_or_else(|| draft.replica.root().key.clone());
+    if parent != draft.replica.root().key {
+        op.options.insert("parent".to_owned(), parent.as_str().into());
+    }
+    let place = match position {
+        Some(position) => Some(draft.place(&op.key, &parent, &position, stamp)?),
+        None => op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp)),
+    };
+    if let Some(place) = &place {
+        op.options.insert("place".to_owned(), place.write());
+    }
+    draft.put(&op.key, parent, place, stamp);
+    Ok(())
+}
+
+fn move_node(
+    op: &mut Op,
+    position: Option<Position>,
+    draft: &mut Draft<'_>,
+    stamp: Stamp,
+) -> Result<(), EditFault> {
+    let current = draft.expect_movable(&op.key)?;
+    let mut named = text(&op.options, "parent");
+    if named.is_none() {
+        // Beside a node under another parent: that parent is meant.
+        named = draft.parent_of_sibling(position.as_ref()).filter(|parent| *parent != current);
+    }
+    if let Some(parent) = &named {
+        draft.expect_parent(parent)?;
+        if draft.is_under(parent, &op.key) {
+            return Err(EditFault::Cycle { key: op.key.clone(), parent: parent.clone() });
+        }
+        op.options.insert("parent".to_owned(), parent.as_str().into());
+    }
+    if let Some(position) = position {
+        let place = draft.place(&op.key, named.as_ref().unwrap_or(&current), &position, stamp)?;
+        op.options.insert("place".to_owned(), place.write());
+    }
+    if op.options.is_empty() {
+        return Err(EditFault::Nowhere);
+    }
+    let place = op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp));
+    draft.relocate(&op.key, named.unwrap_or(current), place);
+    Ok(())
+}
+
+fn target(row: &'static Row, op: &mut Op, replica: &Replica) -> Result<(), EditFault> {
+    let text = text(&op.options, "target").ok_or(EditFault::TargetMissing { row })?;
+    let dot = replica.find(&text).map_err(|error| EditFault::Target { text: text.clone(), error })?;
+    if !replica.is_undoable(&dot) {
+        return Err(EditFault::NotUndoable { dot });
+    }
+    op.options.insert("target".to_owned(), dot.to_string().into());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

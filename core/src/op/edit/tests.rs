@@ -1,0 +1,180 @@
+//! Edits against a small scene: `scene > {a, b > c}`, with a number at `a.x`.
+
+use super::*;
+use crate::api::{ApiError, Code};
+use crate::message::Message;
+use crate::scene::Root;
+
+/// A replica that commits what it compiles, as one author.
+struct Author {
+    replica: Replica,
+    seq: u64,
+}
+
+impl Author {
+    fn new() -> Self {
+        let mut author = Self { replica: Replica::new(Root::default()), seq: 0 };
+        author.commit(&[
+            r#"{"otype":"node.insert","key":"a","value":{"x":1}}"#,
+            r#"{"otype":"node.insert","key":"b"}"#,
+            r#"{"otype":"node.insert","key":"c","parentKey":"b"}"#,
+        ]);
+        author
+    }
+
+    fn compile(&self, edits: &[&str]) -> Result<Vec<Op>, ApiError> {
+        let edits: Vec<EditOp> = edits
+            .iter()
+            .map(|json| EditOp::from_flat(&serde_json::from_str(json).unwrap()).unwrap())
+            .collect();
+        let commit = Commit { lamport: self.seq + 1, actor: Actor::from_name("me"), seq: self.seq + 1 };
+        compile(&edits, &self.replica, commit).map_err(ApiError::from)
+    }
+
+    fn commit(&mut self, edits: &[&str]) {
+        let ops = self.compile(edits).unwrap_or_else(|error| panic!("{edits:?}: {error}"));
+        self.seq += 1;
+        let actor = Actor::from_name("me");
+        let (seq, lamport) = (self.seq, self.seq);
+        let message =
+            Message { actor, seq, lamport, clock: Vec::new(), time_ms: None, request: None, note: None, ops };
+        assert_eq!(Message::decode(actor, &message.encode()).as_ref(), Ok(&message));
+        assert!(self.replica.apply(&message));
+        assert_eq!(self.replica.ineffective(&message.dot()), [], "{edits:?}");
+    }
+
+    fn children(&self, key: &str) -> String {
+        self.replica.node(key).unwrap().children.join(" ")
+    }
+}
+
+fn refused(edits: &[&str], code: Code, message: &str) {
+    let error = Author::new().compile(edits).unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (code, message), "{edits:?}");
+}
+
+#[test]
+fn positions_put_nodes_where_they_say() {
+    let mut author = Author::new();
+    author.commit(&[r#"{"otype":"node.insert","key":"d","before":"b"}"#]);
+    assert_eq!(author.children("scene"), "a d b");
+    author.commit(&[r#"{"otype":"node.insert","key":"e","index":0}"#]);
+    author.commit(&[r#"{"otype":"node.insert","key":"f","index":99}"#]);
+    assert_eq!(author.children("scene"), "e a d b f");
+    author.commit(&[r#"{"otype":"node.move","key":"e","after":"d"}"#]);
+    assert_eq!(author.children("scene"), "a d e b f");
+    author.commit(&[r#"{"otype":"node.move","key":"e","index":1}"#]);
+    assert_eq!(author.children("scene"), "a e d b f");
+    author.commit(&[r#"{"otype":"node.move","key":"a","index":2}"#]);
+    assert_eq!(author.children("scene"), "e d a b f");
+    // Beside a node under another parent: that parent is meant.
+    author.commit(&[r#"{"otype":"node.move","key":"a","before":"c"}"#]);
+    assert_eq!((author.children("scene"), author.children("b")), ("e d b f".into(), "a c".into()));
+    author.commit(&[r#"{"otype":"node.insert","key":"g","after":"a"}"#]);
+    assert_eq!(author.children("b"), "a g c");
+    author.commit(&[r#"{"otype":"node.move","key":"c","parent":"scene"}"#]);
+    assert_eq!(author.children("scene"), "e d b c f", "a move without a position keeps the place");
+}
+
+#[test]
+fn edits_see_what_those_before_them_in_the_commit_did() {
+    let mut author = Author::new();
+    author.commit(&[
+        r#"{"otype":"node.insert","key":"d","index":1}"#,
+        r#"{"otype":"node.insert","key":"e","before":"d"}"#,
+        r#"{"otype":"number.add","key":"d","path":"n","value":1}"#,
+        r#"{"otype":"node.move","key":"a","after":"d"}"#,
+        r#"{"otype":"node.insert","key":"f","parentKey":"e"}"#,
+        r#"{"otype":"node.move","key":"f","index":0,"parent":"scene"}"#,
+    ]);
+    assert_eq!(author.children("scene"), "f e d a b");
+    assert_eq!(author.replica.value("d", "n"), Value::number(1.0));
+    refused(
+        &[r#"{"otype":"node.remove","key":"a"}"#, r#"{"otype":"number.add","key":"a","path":"x","value":1}"#],
+        Code::NotFound,
+        "op 2: there is no node a",
+    );
+    refused(
+        &[
+            r#"{"otype":"node.move","key":"a","parent":"c"}"#,
+            r#"{"otype":"node.move","key":"b","parent":"a"}"#,
+        ],
+        Code::BadArgument,
+        "op 2: a lies below b, or is it",
+    );
+}
+
+#[test]
+fn a_separator_may_come_inside_the_value() {
+    let mut author = Author::new();
+    author.commit(&[r#"{"otype":"string.set","key":"a","path":"s","value":"x"}"#]);
+    author
+        .commit(&[r#"{"otype":"string.concat","key":"a","path":"s","value":{"value":"y","separator":"-"}}"#]);
+    assert_eq!(author.replica.value("a", "s"), Some("x-y".into()));
+}
+
+#[test]
+fn undo_and_redo_name_messages_by_their_first_letters() {
+    let mut author = Author::new();
+    author.commit(&[r#"{"otype":"number.add","key":"a","path":"x","value":4}"#]);
+    let name: String = Actor::from_name("me").to_string().chars().take(4).collect();
+    author.commit(&[&format!(r#"{{"otype":"meta.undo","targetMsgId":"{name}:2"}}"#)]);
+    assert_eq!(author.replica.value("a", "x"), Value::number(1.0));
+    author.commit(&[&format!(r#"{{"otype":"meta.redo","key":"_meta","path":"_meta","target":"{name}:2"}}"#)]);
+    assert_eq!(author.replica.value("a", "x"), Value::number(5.0));
+    let undo = format!(r#"{{"otype":"meta.undo","target":"{name}"}}"#);
+    assert_eq!(author.compile(&[&undo]).unwrap_err().code, Code::Ambiguous);
+    let undo = format!(r#"{{"otype":"meta.undo","target":"{name}:3"}}"#);
+    assert_eq!(author.compile(&[&undo]).unwrap_err().code, Code::BadArgument);
+}
+
+#[test]
+fn what_cannot_have_an_effect_is_refused_with_its_reason() {
+    use Code::{BadArgument, BadRequest, NotFound, TooLarge, UnknownOperation};
+    refused(&[], BadRequest, "a commit needs at least one op");
+    refused(&[r#"{"otype":"number.ad","key":"a"}"#], UnknownOperation, "there is no operation number.ad");
+    refused(&[r#"{"otype":"number.add","path":"x","value":1}"#], BadArgument, "the node's key is missing");
+    refused(
+        &[r#"{"otype":"number.add","key":"a","value":1}"#],
+        BadArgument,
+        "number.add needs the property's path",
+    );
+    refused(&[r#"{"otype":"node.remove","key":"a","path":"x"}"#], BadArgument, "node.remove takes no path");
+    refused(
+        &[r#"{"otype":"number.add","key":"a","path":"x","value":"1"}"#],
+        BadArgument,
+        "number.add expects a number",
+    );
+    refused(&[r#"{"otype":"number.add","key":"z","path":"x","value":1}"#], NotFound, "there is no node z");
+    refused(
+        &[r#"{"otype":"node.remove","key":"scene"}"#],
+        BadArgument,
+        "the root can be neither removed nor moved",
+    );
+    refused(
+        &[r#"{"otype":"node.move","key":"a"}"#],
+        BadArgument,
+        "the move says neither under which parent nor where",
+    );
+    refused(&[r#"{"otype":"node.move","key":"b","parent":"c"}"#], BadArgument, "c lies below b, or is it");
+    refused(
+        &[r#"{"otype":"node.insert","key":"d","parent":"z"}"#],
+        NotFound,
+        "there is no node z to be the parent",
+    );
+    refused(&[r#"{"otype":"node.insert","key":"d","parent":"b","after":"a"}"#], NotFound, "a is not below b");
+    refused(
+        &[r#"{"otype":"node.insert","key":"d","index":0,"after":"a"}"#],
+        BadArgument,
+        "before, after, index and place exclude each other",
+    );
+    refused(
+        &[r#"{"otype":"node.insert","key":"d","colour":1}"#],
+        BadArgument,
+        "node.insert has no option colour",
+    );
+    let long = format!(r#"{{"otype":"node.insert","key":"{}"}}"#, "k".repeat(257));
+    refused(&[&long], TooLarge, "key of 257 bytes exceeds 256");
+    let error = Author::new().compile(&[r#"{"otype":"number.ad","key":"a"}"#]).unwrap_err();
+    assert_eq!(error.hint.as_deref(), Some("did you mean number.add?"));
+}
