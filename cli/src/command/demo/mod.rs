@@ -115,7 +115,7 @@ impl Show {
         }
         let took = age::precise(begun.elapsed());
         session.out.line(format!(
-            "\nBoth moves of the cube count, the later colour won, and nobody's edit was lost. All of it took {took}."
+            "\nThe cube was moved by both, one colour won everywhere, and nothing was lost. All of it took {took}."
         ))?;
         Ok(())
     }
