@@ -1,4 +1,4 @@
-//! The daemon as a program of its own, for service managers; `rtc` starts the same code.
+//! The `rtcd` program: the daemon alone, for service managers and machines where nobody types.
 
 use std::process::ExitCode;
 

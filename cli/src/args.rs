@@ -23,9 +23,6 @@ Examples:
 Data goes to stdout, everything else to stderr.
 ";
 
-/// What the daemon is started with; see [`crate::launch::Launcher`].
-pub const DAEMON_WORD: &str = "__daemon";
-
 /// Edit a shared scene: offline at once, merged with everybody else's edits later, without a server.
 #[derive(Parser, Debug)]
 #[command(

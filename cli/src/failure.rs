@@ -72,7 +72,7 @@ impl Failure {
         }
         anstream::eprintln!("\x1b[1;31merror:\x1b[0m {}", self.message);
         if let Some(hint) = &self.hint {
-            anstream::eprintln!(" \x1b[1;36mhint:\x1b[0m {hint}");
+            anstream::eprintln!("\x1b[1;36mhint:\x1b[0m {hint}");
         }
     }
 }

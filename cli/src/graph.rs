@@ -72,7 +72,7 @@ pub fn entry(node: &Node) -> String {
 pub struct Import {
     /// Its commits, to be made in this order: parents come first.
     pub commits: Vec<Vec<EditOp>>,
-    /// Nodes it adds or changes.
+    /// Nodes below the root that it adds or changes.
     pub nodes: usize,
     /// Nodes it leaves out, since no path leads to them from the root.
     pub unreachable: usize,
@@ -105,7 +105,7 @@ pub fn import(json: &str, root: &str) -> Result<Import, GraphError> {
         // The graph's root is the scene's, whatever it is called there.
         let new_key = if is_top { root.to_owned() } else { key.clone() };
         let children = read_node(&key, &new_key, parent, fields, &mut batches)?;
-        import.nodes += 1;
+        import.nodes += usize::from(!is_top);
         ahead.extend(children.into_iter().rev().map(|child| (child, Some(new_key.clone()))));
     }
     import.unreachable = nodes.len();

@@ -26,20 +26,22 @@ impl Launcher {
         command
     }
 
-    /// Starts the daemon of this environment and returns when it answers. Who loses a race against another start
-    /// finds the winner's daemon, so what went wrong is told only where nobody answers afterwards.
+    /// Starts the daemon of this environment where none runs, and returns when one answers: this one, or that of
+    /// whoever was faster.
     pub async fn autostart(&self) -> Result<(), Failure> {
-        let output = self.command("start").stdin(Stdio::null()).stdout(Stdio::null()).output().await;
-        let output = output.map_err(|error| {
+        let mut command = self.command("start");
+        command.arg("--if-needed").stdin(Stdio::null()).stdout(Stdio::null());
+        let output = command.output().await.map_err(|error| {
             Failure::new(Exit::NoDaemon, format!("{} cannot be started: {error}", self.program.display()))
         })?;
         if output.status.success() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it gave no reason");
-        let said = said.strip_prefix("error: ").unwrap_or(said);
-        Err(Failure::new(Exit::NoDaemon, format!("the daemon could not be started: {said}"))
-            .with_hint("`rtc start --foreground` shows what it does"))
+        let after = |word: &str| said.lines().find_map(|line| line.trim().strip_prefix(word));
+        let message = after("error: ").unwrap_or("it gave no reason");
+        let hint = after("hint: ").unwrap_or("`rtc start --foreground` shows what it does");
+        Err(Failure::new(Exit::NoDaemon, format!("the daemon could not be started: {message}"))
+            .with_hint(hint))
     }
 }

@@ -30,7 +30,6 @@ use crate::globals::{Color, Globals};
 use crate::output::Output;
 use crate::session::Session;
 
-pub use crate::args::DAEMON_WORD;
 pub use crate::launch::Launcher;
 
 /// Runs the command line `args`, the program's name first.

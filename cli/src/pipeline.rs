@@ -4,6 +4,7 @@
 //! request ids: what was done already is then answered, not done a second time.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use rtc_client::{ClientError, Replies, retry};
 use rtc_core::api::{Ask, Edit, Edited, Reply};
@@ -54,26 +55,43 @@ impl<Mark: Copy> Pipeline<Mark> {
         Ok(())
     }
 
-    /// The answer to the oldest commit, with its mark; only of a pipeline that is not empty. Dropped before it is done,
-    /// it loses nothing.
+    /// What came back for the oldest commit, for [`Pipeline::settle`]; for ever nothing where there is none. Dropped
+    /// before it is done, it loses nothing.
+    pub async fn answer(&mut self, limit: Duration) -> Result<Edited, ClientError> {
+        match self.window.front_mut() {
+            Some(oldest) => session::within(limit, answer_from(oldest.replies.as_mut())).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of what came back for the oldest commit, and gives it out with its mark; or nothing where it was lost
+    /// with its connection: then everything is sent again. That must not be dropped half-way: a later commit could
+    /// overtake an earlier one.
+    pub async fn settle(
+        &mut self,
+        answer: Result<Edited, ClientError>,
+        session: &mut Session,
+    ) -> Result<Option<(Mark, Result<Edited, ClientError>)>, Failure> {
+        match &answer {
+            Err(error) if error.is_lost() && self.breaks < BREAKS_MAX => {
+                self.breaks += 1;
+                self.send_again(session).await?;
+                return Ok(None);
+            }
+            Ok(_) | Err(_) => self.breaks = 0,
+        }
+        Ok(self.window.pop_front().map(|oldest| (oldest.mark, answer)))
+    }
+
+    /// The answer to the oldest commit, with its mark; only of a pipeline that is not empty.
     pub async fn next(
         &mut self,
         session: &mut Session,
     ) -> Result<(Mark, Result<Edited, ClientError>), Failure> {
         loop {
-            let oldest = self.window.front_mut().expect("the caller has looked whether there is one");
-            let mark = oldest.mark;
-            let limit = session.globals.edit_timeout();
-            match session::within(limit, answer(oldest.replies.as_mut())).await {
-                Err(error) if error.is_lost() && self.breaks < BREAKS_MAX => {
-                    self.breaks += 1;
-                    self.send_again(session).await?;
-                }
-                answered => {
-                    self.breaks = 0;
-                    self.window.pop_front();
-                    return Ok((mark, answered));
-                }
+            let answer = self.answer(session.globals.edit_timeout()).await;
+            if let Some(settled) = self.settle(answer, session).await? {
+                return Ok(settled);
             }
         }
     }
@@ -95,7 +113,7 @@ fn unless_lost(sent: Result<Replies, ClientError>) -> Result<Option<Replies>, Fa
     }
 }
 
-async fn answer(replies: Option<&mut Replies>) -> Result<Edited, ClientError> {
+async fn answer_from(replies: Option<&mut Replies>) -> Result<Edited, ClientError> {
     let broken = || ClientError::Broken("it ended before the answer".to_owned());
     match replies.ok_or_else(broken)?.next().await {
         Some(Ok(Reply::Edited(edited))) => Ok(edited),

@@ -1,5 +1,6 @@
 //! One run of the program: its options, its output, and its connection to the daemon, made when first needed.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use rtc_client::{Client, ClientError, Places, Replies, retry};
@@ -19,13 +20,34 @@ pub struct Session {
     pub out: Output,
     /// How a daemon is started.
     pub launcher: Launcher,
+    input: Option<Box<dyn BufRead + Send>>,
+    places: Option<Places>,
     client: Option<Client>,
 }
 
 impl Session {
     /// A run with these options.
     pub fn new(globals: Globals, out: Output, launcher: Launcher) -> Self {
-        Self { globals, out, launcher, client: None }
+        Self { globals, out, launcher, input: None, places: None, client: None }
+    }
+
+    /// The same run with the daemon of these places instead of the environment's.
+    #[must_use]
+    pub fn at(mut self, places: Places) -> Self {
+        self.places = Some(places);
+        self
+    }
+
+    /// The same run with other input than the process's stdin.
+    #[must_use]
+    pub fn reading(mut self, input: impl BufRead + Send + 'static) -> Self {
+        self.input = Some(Box::new(input));
+        self
+    }
+
+    /// What is piped in.
+    pub fn input(&mut self) -> Box<dyn BufRead + Send> {
+        self.input.take().unwrap_or_else(|| Box::new(BufReader::new(std::io::stdin())))
     }
 
     /// The room the command is about.
@@ -35,7 +57,8 @@ impl Session {
 
     /// Where the daemon's things are.
     pub fn places(&self) -> Result<Places, Failure> {
-        Places::from_env().map_err(|error| {
+        let places = self.places.clone().map_or_else(Places::from_env, Ok);
+        places.map_err(|error| {
             Failure::new(Exit::NoDaemon, error.to_string())
                 .with_hint("set RTC_HOME to a directory of your own")
         })

@@ -38,19 +38,17 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         let Reply::Node(node) = session.ask(Ask::Node { room, key: args.node }).await? else {
             return Err(Failure::unexpected());
         };
-        return Ok(match session.out.json {
-            true => session.out.object("rtc.node/1", &node)?,
-            false => {
-                session.out.line(serde_json::to_string(&node).expect("nodes are texts and finite values"))?
-            }
-        });
+        if session.out.json {
+            return Ok(session.out.object("rtc.node/1", &node)?);
+        }
+        let json = serde_json::to_string(&node).expect("nodes are texts and finite values");
+        return Ok(session.out.line(json)?);
     };
     let ask = Ask::Value { room, key: args.node.clone(), path: path.clone() };
     let Reply::Value(value) = session.ask(ask).await? else { return Err(Failure::unexpected()) };
-    Ok(match session.out.json {
-        true => {
-            session.out.object("rtc.value/1", &Property { key: &args.node, path: &path, value: &value })?
-        }
-        false => session.out.line(draw::json(&value))?,
-    })
+    if session.out.json {
+        let property = Property { key: &args.node, path: &path, value: &value };
+        return Ok(session.out.object("rtc.value/1", &property)?);
+    }
+    Ok(session.out.line(draw::json(&value))?)
 }

@@ -41,7 +41,7 @@ struct Printed {
 
 /// Reads the file, and makes the commits.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
-    let import = graph::import(&read(&args.file)?, ROOT).map_err(|error| {
+    let import = graph::import(&read(&args.file, session)?, ROOT).map_err(|error| {
         Failure::usage(format!("{}: {error}", args.file)).with_hint("`rtc export` shows the format")
     })?;
     let printed =
@@ -58,11 +58,11 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &str) -> Result<String, Failure> {
+fn read(file: &str, session: &mut Session) -> Result<String, Failure> {
     let read = match file {
         "-" => {
             let mut text = String::new();
-            std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
+            session.input().read_to_string(&mut text).map(|_| text)
         }
         file => std::fs::read_to_string(file),
     };

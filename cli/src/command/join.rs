@@ -28,7 +28,7 @@ pub struct Args {
 
 /// Joins, and prints the room.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
-    let text = if args.ticket == "-" { read_ticket()? } else { args.ticket };
+    let text = if args.ticket == "-" { read_ticket(session)? } else { args.ticket };
     // Checked here too, so that a ticket cut in copying is named before a daemon is started for it.
     let ticket: Ticket = text.parse().map_err(|error: rtc_core::ticket::TicketError| {
         Failure::new(Exit::Refused, error.to_string())
@@ -46,9 +46,9 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     Ok(session.out.line(super::rooms::line(&room))?)
 }
 
-fn read_ticket() -> Result<String, Failure> {
+fn read_ticket(session: &mut Session) -> Result<String, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(TICKET_BYTES_MAX).read_to_string(&mut text);
+    let read = session.input().take(TICKET_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|error| Failure::file("stdin", &error))?;
     // `rtc invite` may print other lines before.
     Ok(text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned())

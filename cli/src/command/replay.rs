@@ -162,10 +162,8 @@ fn parts(vector: &Value) -> Option<(Option<String>, Vec<Value>)> {
 
 fn fold(history: &History) -> Value {
     let mut replica = Replica::new(history.root.clone());
-    for message in &history.messages {
-        replica.apply(message);
-    }
-    describe(&replica.scene())
+    replica.apply_all(&history.messages);
+    describe(&replica.image())
 }
 
 fn check(file: &str, content: Content, tally: &mut Tally, session: &mut Session) -> Result<(), Failure> {

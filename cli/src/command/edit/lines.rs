@@ -26,15 +26,26 @@ struct EditedLine<'a> {
     edited: &'a Edited,
 }
 
+/// What happens next.
+enum Event {
+    Line(Option<std::io::Result<String>>),
+    Answer(Result<Edited, ClientError>),
+}
+
 /// Reads, sends and prints until stdin ends.
 pub(super) async fn run(note: Option<String>, session: &mut Session) -> Result<(), Failure> {
-    let mut lines = read_stdin();
+    let mut lines = read_ahead(session.input());
     let mut pipeline = Pipeline::new(IN_FLIGHT_MAX);
     let (mut number, mut ended) = (0, false);
     let mut first_failure = None;
     while !ended || !pipeline.is_empty() {
-        let failed = tokio::select! {
-            line = lines.recv(), if !ended && !pipeline.is_full() => {
+        let limit = session.globals.edit_timeout();
+        let event = tokio::select! {
+            line = lines.recv(), if !ended && !pipeline.is_full() => Event::Line(line),
+            answer = pipeline.answer(limit) => Event::Answer(answer),
+        };
+        let failed = match event {
+            Event::Line(line) => {
                 number += 1;
                 let sent = match line {
                     Some(line) => send(number, line, &note, &mut pipeline, session).await,
@@ -43,10 +54,10 @@ pub(super) async fn run(note: Option<String>, session: &mut Session) -> Result<(
                 ended = !matches!(sent, Ok(true));
                 sent.err().map(|failure| (number, failure))
             }
-            answer = pipeline.next(session), if !pipeline.is_empty() => {
-                let (line, answer) = answer?;
-                settle(line, answer, session)?.map(|failure| (line, failure))
-            }
+            Event::Answer(answer) => match pipeline.settle(answer, session).await? {
+                Some((line, answer)) => settle(line, answer, session)?.map(|failure| (line, failure)),
+                None => None,
+            },
         };
         if let Some((line, mut failure)) = failed {
             failure.message = format!("line {line}: {}", failure.message);
@@ -99,11 +110,10 @@ fn settle(
 }
 
 /// Reads lines on a thread of their own: a terminal or a pipe may keep it waiting for ever.
-fn read_stdin() -> mpsc::Receiver<std::io::Result<String>> {
+fn read_ahead(mut input: Box<dyn BufRead + Send>) -> mpsc::Receiver<std::io::Result<String>> {
     let (lines, lines_rx) = mpsc::channel(LINES_AHEAD_MAX);
     std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        while let Some(line) = read_line(&mut stdin).transpose() {
+        while let Some(line) = read_line(&mut input).transpose() {
             let failed = line.is_err();
             if lines.blocking_send(line).is_err() || failed {
                 return;
