@@ -116,6 +116,11 @@ impl Call {
     fn answer(&self, result: Result<Reply, ApiError>) {
         self.caller.answer(vec![Answer { id: self.id, more: false, result }]);
     }
+
+    /// Answers, and more answers follow.
+    fn answer_more(&self, reply: Reply) {
+        self.caller.answer(vec![Answer { id: self.id, more: true, result: Ok(reply) }]);
+    }
 }
 
 /// Runs the hub until it is told to stop and what it accepted is durable; gives the store back.
