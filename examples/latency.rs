@@ -25,7 +25,8 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> anyhow::Result<()> {
-    let edits: usize = std::env::args().nth(1).map_or(Ok(2000), |text| text.parse()).context("EDITS is a number")?;
+    let edits: usize =
+        std::env::args().nth(1).map_or(Ok(2000), |text| text.parse()).context("EDITS is a number")?;
     let host = sandbox::Host::new()?;
     let (a, b) = (host.start().await?, host.start().await?);
     b.join(&a).await?;

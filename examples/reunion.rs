@@ -23,7 +23,8 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> anyhow::Result<()> {
-    let count: u64 = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse()).context("MESSAGES is a number")?;
+    let count: u64 =
+        std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse()).context("MESSAGES is a number")?;
     let host = sandbox::Host::new()?;
     let (a, mut b) = (host.start().await?, host.start().await?);
     b.join(&a).await?;
@@ -36,7 +37,11 @@ async fn measure() -> anyhow::Result<()> {
     let begun = Instant::now();
     make(&a, count).await?;
     let made = begun.elapsed();
-    println!("{count} messages made in {:.2} s ({:.0}/s)", made.as_secs_f64(), count as f64 / made.as_secs_f64());
+    println!(
+        "{count} messages made in {:.2} s ({:.0}/s)",
+        made.as_secs_f64(),
+        count as f64 / made.as_secs_f64()
+    );
 
     let begun = Instant::now();
     b.start_again().await?;
@@ -46,7 +51,11 @@ async fn measure() -> anyhow::Result<()> {
     let took = begun.elapsed();
     println!("reunion: {:.2} s after a start of {:.0} ms", took.as_secs_f64(), started.as_secs_f64() * 1e3);
     let (peak_kib, rest_kib) = at_rest(&b).await?;
-    println!("receiver: {:.1} MiB peak, {:.1} MiB at rest", peak_kib as f64 / 1024.0, rest_kib as f64 / 1024.0);
+    println!(
+        "receiver: {:.1} MiB peak, {:.1} MiB at rest",
+        peak_kib as f64 / 1024.0,
+        rest_kib as f64 / 1024.0
+    );
     Ok(())
 }
 

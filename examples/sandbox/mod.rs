@@ -72,7 +72,8 @@ impl Machine {
 
     /// Joins the other's default room.
     pub(crate) async fn join(&self, other: &Self) -> anyhow::Result<()> {
-        let Reply::Ticket { ticket } = other.client.ask(Ask::Invite { room: None, addresses: true }).await? else {
+        let Reply::Ticket { ticket } = other.client.ask(Ask::Invite { room: None, addresses: true }).await?
+        else {
             bail!("no ticket");
         };
         self.client.ask(Ask::Join { ticket, timeout_ms: 30_000 }).await?;
@@ -96,7 +97,13 @@ impl Drop for Machine {
 
 /// One edit of one node.
 pub(crate) fn edit(otype: &str, key: &str, path: Option<&str>, value: Option<Value>, wait: Wait) -> Ask {
-    let op = EditOp { otype: otype.into(), key: key.into(), path: path.map(str::to_owned), value, ..EditOp::default() };
+    let op = EditOp {
+        otype: otype.into(),
+        key: key.into(),
+        path: path.map(str::to_owned),
+        value,
+        ..EditOp::default()
+    };
     Ask::Edit(Edit { ops: vec![op], wait, ..Edit::default() })
 }
 

@@ -23,7 +23,9 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
     while let Some(reply) = replies.next().await {
         match reply? {
             // Programs wait for this line: from here on nothing is missed.
-            Reply::Watching {} if session.out.json => session.out.object("rtc.watching/1", &BTreeMap::<(), ()>::new())?,
+            Reply::Watching {} if session.out.json => {
+                session.out.object("rtc.watching/1", &BTreeMap::<(), ()>::new())?
+            }
             Reply::Watching {} => session.say("watching; end with Ctrl-C"),
             Reply::Event(event) if session.out.json => session.out.object("rtc.event/1", &event)?,
             Reply::Event(event) => print(&event, session)?,
