@@ -46,11 +46,14 @@ async fn measure() -> anyhow::Result<()> {
             rtc.push(took);
         }
     }
-    let tcp = raw_tcp(edits).await?;
+    if a.room().await?.state_hash != b.room().await?.state_hash {
+        bail!("the two daemons show different scenes");
+    }
+    let mut tcp = raw_tcp(edits).await?;
     println!("{edits} edits, one at a time, from a client of one daemon to a subscriber of another");
     println!("{:<28} {:>9} {:>9}", "one way", "p50", "p99");
     print("rtc edit to subscriber", &mut rtc);
-    print(&format!("raw TCP, {WIRE_BYTES} bytes"), &mut tcp.clone());
+    print(&format!("raw TCP, {WIRE_BYTES} bytes"), &mut tcp);
     Ok(())
 }
 

@@ -32,7 +32,7 @@ async fn measure() -> anyhow::Result<()> {
         a.client.ask(sandbox::edit("node.insert", &format!("node-{n}"), None, None, Wait::Local)).await?;
     }
     agree(&a, &b).await?;
-    b.stop()?;
+    b.daemon("stop")?;
 
     let begun = Instant::now();
     make(&a, count).await?;
@@ -44,7 +44,8 @@ async fn measure() -> anyhow::Result<()> {
     );
 
     let begun = Instant::now();
-    b.start_again().await?;
+    b.daemon("start")?;
+    b.client = sandbox::connect(b.home()).await?;
     let started = begun.elapsed();
     let begun = Instant::now();
     agree(&a, &b).await?;

@@ -50,24 +50,20 @@ impl Host {
     pub(crate) async fn start(&self) -> anyhow::Result<Machine> {
         let home = TempDir::with_prefix("rtc-example-")?;
         daemon(home.path(), self.runtime_dir.path(), "start")?;
-        let client = Client::connect(&Places::of_home(home.path())?).await?;
+        let client = connect(home.path()).await?;
         Ok(Machine { home, runtime_dir: self.runtime_dir.path().to_owned(), client })
     }
 }
 
 impl Machine {
-    /// Stops the daemon, and keeps its home.
-    #[expect(dead_code, reason = "not every example stops one")]
-    pub(crate) fn stop(&self) -> anyhow::Result<()> {
-        daemon(self.home.path(), &self.runtime_dir, "stop")
+    /// Runs a subcommand of `rtcd` in this home: `stop` keeps what is there, `start` goes on with it.
+    pub(crate) fn daemon(&self, subcommand: &str) -> anyhow::Result<()> {
+        daemon(self.home(), &self.runtime_dir, subcommand)
     }
 
-    /// Starts the daemon again.
-    #[expect(dead_code, reason = "not every example starts one again")]
-    pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
-        daemon(self.home.path(), &self.runtime_dir, "start")?;
-        self.client = Client::connect(&Places::of_home(self.home.path())?).await?;
-        Ok(())
+    /// Where its files are.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Joins the other's default room.
@@ -89,10 +85,15 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if let Err(error) = daemon(self.home.path(), &self.runtime_dir, "stop") {
+        if let Err(error) = self.daemon("stop") {
             eprintln!("warning: {error:#}");
         }
     }
+}
+
+/// Connects to the daemon of a home.
+pub(crate) async fn connect(home: &Path) -> anyhow::Result<Client> {
+    Ok(Client::connect(&Places::of_home(home)?).await?)
 }
 
 /// One edit of one node.
