@@ -1,6 +1,6 @@
 //! `rtc watch`: changes as they happen.
 
-use rtc_core::api::{Ask, Event, Reply};
+use rtc_core::api::{Ask, Change, Event, Reply};
 
 use crate::draw;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
     while let Some(reply) = replies.next().await {
         match reply? {
             Reply::Watching {} => session.say("watching; end with Ctrl-C"),
-            Reply::Event(event) if session.out.json => session.out.object("rtc.event/1", &event)?,
+            Reply::Event(event) if session.out.json => print_json(&event, session)?,
             Reply::Event(event) => print(&event, session)?,
             _ => return Err(Failure::unexpected()),
         }
@@ -29,6 +29,23 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
         session.out.flush()?;
     }
     Ok(())
+}
+
+/// What `--json` prints of a message.
+#[derive(serde::Serialize)]
+struct Printed<'a> {
+    message: super::log::Printed<'a>,
+    changes: &'a [Change],
+}
+
+fn print_json(event: &Event, session: &mut Session) -> Result<(), Failure> {
+    Ok(match event {
+        Event::Message { message, changes } => {
+            let message = super::log::Printed::of(message);
+            session.out.object("rtc.event/1", &Printed { message, changes })
+        }
+        Event::Lagged { .. } => session.out.object("rtc.event/1", event),
+    }?)
 }
 
 fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {

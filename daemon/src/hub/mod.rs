@@ -114,7 +114,9 @@ impl Clock {
 
 impl Call {
     fn answer(&self, result: Result<Reply, ApiError>) {
-        self.caller.answer(vec![Answer { id: self.id, more: false, result }]);
+        // Events follow.
+        let more = matches!(result, Ok(Reply::Watching {}));
+        self.caller.answer(vec![Answer { id: self.id, more, result }]);
     }
 }
 
