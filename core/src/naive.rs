@@ -80,6 +80,9 @@ fn clocks(sorted: &[&Message]) -> BTreeMap<Dot, VersionVector> {
 /// An op: the index of its message in order, and its own in it.
 type At = (usize, u32);
 
+/// Place, birth and key: siblings sort by these.
+type Sibling<'a> = (&'a Place, Option<At>, &'a str);
+
 struct Fold<'a> {
     messages: Vec<&'a Message>,
     clocks: BTreeMap<Dot, VersionVector>,
@@ -299,7 +302,7 @@ impl<'a> Fold<'a> {
     fn scene(&mut self) -> Scene {
         let live: Vec<String> =
             self.nodes.iter().filter(|(_, life)| life.alive).map(|(key, _)| key.clone()).collect();
-        let mut children: BTreeMap<&str, Vec<(&Place, Option<At>, &str)>> = BTreeMap::new();
+        let mut children: BTreeMap<&str, Vec<Sibling<'_>>> = BTreeMap::new();
         for key in &live {
             if let Some(parent) = self.parents.get(key) {
                 let life = &self.nodes[key];

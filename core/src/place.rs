@@ -89,7 +89,7 @@ impl Place {
 
 /// A path strictly between `low` and `high`, which differ, or open ends; it ends in `stamp`.
 fn between(low: &[Component], high: Option<&[Component]>, stamp: Stamp) -> Vec<Component> {
-    match (low.split_first(), high.and_then(|high| high.split_first().map(|(first, rest)| (first, rest)))) {
+    match (low.split_first(), high.and_then(|high| high.split_first())) {
         (None, None) => vec![Component { fraction: Fraction::half(), stamp }],
         (None, Some((first, _))) => vec![Component { fraction: first.fraction.below(), stamp }],
         (Some((lowest, low_rest)), Some((first, high_rest))) if lowest == first => {

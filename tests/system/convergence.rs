@@ -167,7 +167,7 @@ fn hosts_without_a_common_directory_meet_by_address() {
     a.start();
     b.start();
     let ticket = a.ok(&["invite", "--no-addresses"]).lines().last().unwrap().to_owned();
-    assert_eq!(b.rtc(&["join", &ticket, "--timeout", "300ms"]).code, 1, "nobody is in reach");
+    assert_eq!(b.rtc(&["join", &ticket, "--timeout", "300ms"]).code, 7, "nobody is in reach");
     let address = a.json(&["status"])["listening"][0].as_str().unwrap().to_owned();
     b.ok(&["peers", "add", &address]);
     a.ok(&["edit", "cube", "node.insert"]);

@@ -13,7 +13,7 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
     let mut acknowledged = 0;
     for round in 1..=3 {
         let mut edit = home.command(&["edit", "-", "--json"]);
-        let mut edit = edit.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let edit = edit.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut edit = edit.spawn().expect("rtc edit runs");
         let mut stdin = edit.stdin.take().expect("piped");
         let writer = std::thread::spawn(move || {

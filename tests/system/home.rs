@@ -9,45 +9,45 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take here. Generous: a loaded machine is no failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// One host: daemons on it share a runtime directory, and so find each other without multicast.
 #[derive(Clone)]
-pub struct Host {
+pub(crate) struct Host {
     runtime: Rc<TempDir>,
 }
 
 /// One user's home on a host.
-pub struct Home {
+pub(crate) struct Home {
     dir: TempDir,
     host: Host,
 }
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Host {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Number records are believed only in a memory file system.
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() { TempDir::with_prefix_in("rtc-test-", shm) } else { TempDir::new() };
         Self { runtime: Rc::new(dir.expect("a directory for the test")) }
     }
 
-    pub fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         let dir = TempDir::with_prefix("rtc-test-").expect("a directory for the test");
         Home { dir, host: self.clone() }
     }
 
     /// Forgets what memory forgets when a machine reboots.
-    pub fn reboot(&self) {
+    pub(crate) fn reboot(&self) {
         for entry in std::fs::read_dir(self.runtime.path()).expect("the runtime directory") {
             let path = entry.expect("an entry").path();
             let removed =
@@ -59,23 +59,23 @@ impl Host {
 
 impl Home {
     /// A home on a host of its own.
-    pub fn alone() -> Self {
+    pub(crate) fn alone() -> Self {
         Host::new().home()
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// `rtc` in this home; it never starts a daemon by itself.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.bare_command(env!("CARGO_BIN_EXE_rtc"), args);
         command.arg("--no-autostart");
         command
     }
 
     /// A program in this home, as it is.
-    pub fn bare_command(&self, program: &str, args: &[&str]) -> Command {
+    pub(crate) fn bare_command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(args).env_clear().stdin(Stdio::null());
         command.env("RTC_HOME", self.dir.path()).env("XDG_RUNTIME_DIR", self.host.runtime.path());
@@ -84,72 +84,72 @@ impl Home {
     }
 
     /// Runs `rtc` to its end.
-    pub fn rtc(&self, args: &[&str]) -> Said {
+    pub(crate) fn rtc(&self, args: &[&str]) -> Said {
         said(self.command(args).output().expect("rtc can be run"))
     }
 
     /// Runs `rtc`, which must succeed, and gives what it printed.
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let said = self.rtc(args);
         assert_eq!(said.code, 0, "rtc {args:?}: {said:?}");
         said.out.trim_end().to_owned()
     }
 
     /// Runs `rtc --json`, which must succeed.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         let out = self.ok(&[args, &["--json"]].concat());
         serde_json::from_str(&out)
             .unwrap_or_else(|error| panic!("rtc {args:?} printed no JSON ({error}): {out}"))
     }
 
     /// Runs `rtcd` to its end.
-    pub fn rtcd(&self, args: &[&str]) -> Said {
+    pub(crate) fn rtcd(&self, args: &[&str]) -> Said {
         said(self.bare_command(env!("CARGO_BIN_EXE_rtcd"), args).output().expect("rtcd can be run"))
     }
 
     /// Starts the daemon on loopback, without multicast.
-    pub fn start(&self) -> &Self {
+    pub(crate) fn start(&self) -> &Self {
         let said = self.rtcd(&["start", "--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"]);
         assert_eq!(said.code, 0, "{said:?}\n{}", self.log());
         self
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         let pid = self.json(&["status"])["pid"].as_u64().expect("a numeric pid");
         u32::try_from(pid).expect("a pid")
     }
 
     /// Ends the daemon as a power cut would, and returns when it is gone.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let pid = self.pid();
         signal(pid, "KILL");
         eventually("the killed daemon is gone", || !is_running(pid));
     }
 
-    pub fn state_hash(&self) -> String {
+    pub(crate) fn state_hash(&self) -> String {
         self.room()["state_hash"].as_str().expect("a state hash").to_owned()
     }
 
-    pub fn messages(&self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         self.room()["messages"].as_u64().expect("a number of messages")
     }
 
     /// The default room, as status tells it.
-    pub fn room(&self) -> Value {
+    pub(crate) fn room(&self) -> Value {
         self.json(&["status"])["rooms"][0].clone()
     }
 
     /// Joins this home's daemon to the other's default room.
-    pub fn join(&self, other: &Self) {
+    pub(crate) fn join(&self, other: &Self) {
         let ticket = other.ok(&["invite"]).lines().last().expect("a ticket").to_owned();
         self.ok(&["join", &ticket]);
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         rtc_client::Places::of_home(self.path()).expect("places").socket
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let places = rtc_client::Places::of_home(self.path()).expect("places");
         std::fs::read_to_string(places.log_file).unwrap_or_default()
     }
@@ -176,19 +176,19 @@ fn said(output: Output) -> Said {
 }
 
 /// Sends a signal by process id.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
     assert!(status.expect("kill can be run").success(), "kill -{name} {pid}");
 }
 
 /// Whether the process exists and is no zombie.
-pub fn is_running(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).is_some_and(|state| state != 'Z')
 }
 
 /// Waits until something holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
@@ -197,7 +197,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until all show the same scene and hold the same number of messages, and gives the hash.
-pub fn converged(homes: &[&Home]) -> String {
+pub(crate) fn converged(homes: &[&Home]) -> String {
     let facts = |home: &&Home| {
         let room = home.room();
         (room["state_hash"].clone(), room["messages"].clone())

@@ -1,5 +1,7 @@
 //! `rtc watch`: changes as they happen.
 
+use std::collections::BTreeMap;
+
 use rtc_core::api::{Ask, Change, Event, Reply};
 
 use crate::draw;
@@ -11,7 +13,8 @@ use crate::short;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints a line for each message, and below it what the scene shows differently.
-With --json, each event is one object on a line. A reader that is too slow is told how much it missed.")]
+With --json, each event is one object on a line, after one that says that the subscription stands.
+A reader that is too slow is told how much it missed.")]
 pub struct Args {}
 
 /// Prints events until the daemon or the reader ends.
@@ -20,6 +23,10 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
     let mut replies = session.stream(Ask::Watch { room }).await?;
     while let Some(reply) = replies.next().await {
         match reply? {
+            // Programs wait for this line: from here on nothing is missed.
+            Reply::Watching {} if session.out.json => {
+                session.out.object("rtc.watching/1", &BTreeMap::<(), ()>::new())?;
+            }
             Reply::Watching {} => session.say("watching; end with Ctrl-C"),
             Reply::Event(event) if session.out.json => print_json(&event, session)?,
             Reply::Event(event) => print(&event, session)?,

@@ -8,13 +8,14 @@ mod ot;
 mod otype;
 mod vector;
 
-pub use vector::{Difference, Order, Vector, VectorError, describe};
+pub use vector::{Difference, Order, Vector, VectorError, describe, unsupported};
 
 use std::collections::BTreeMap;
 
 use crate::id::Dot;
 use crate::message::Message;
 use crate::op::{Op, OpCode};
+use crate::replica::Replica;
 use crate::scene::Root;
 use crate::value::Value;
 use envelope::Envelope;
@@ -111,6 +112,14 @@ impl History {
         }
         Ok(history)
     }
+}
+
+/// Folds messages of either dialect and gives their scene in the vectors' shape ([`describe`]).
+pub fn replay(messages: &[Value]) -> Result<Value, DialectError> {
+    let history = History::read(messages)?;
+    let mut replica = Replica::new(history.root);
+    replica.apply_all(&history.messages);
+    Ok(describe(&replica.image()))
 }
 
 /// The op of that name; one of no known operation where there is none.

@@ -163,8 +163,8 @@ impl Vector {
     }
 }
 
-/// The first operation type that the table has no row for.
-fn unsupported(messages: &[Value]) -> Option<String> {
+/// The first operation type among messages of either dialect that the table has no row for.
+pub fn unsupported(messages: &[Value]) -> Option<String> {
     let ops = messages.iter().filter_map(|message| message.as_map()?.get("ops")?.as_list()).flatten();
     let mut names =
         ops.filter_map(|op| op.as_map().and_then(|op| op.get("otype").or(op.get("ot")))?.as_text());

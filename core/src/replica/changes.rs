@@ -69,21 +69,23 @@ impl Replica {
         nodes
     }
 
+    /// Tells nodes, each after its parent if that is told too.
     fn tell_nodes(&self, nodes: &BTreeSet<NodeIx>) -> Vec<Change> {
-        let depth = |node: NodeIx| ancestors(node, &self.nodes).count();
-        let mut sorted: Vec<_> = nodes.iter().map(|&node| (depth(node), node)).collect();
-        sorted.sort();
-        let tell = |(_, node): (usize, NodeIx)| {
-            let (tag, name) = self.tag_and_name(node);
-            let parent = self.nodes[node.at()].shown.map(|shown| self.key(shown.parent).to_owned());
-            Change::Node {
-                key: self.key(node).to_owned(),
-                tag: tag.to_owned(),
-                name: name.to_owned(),
-                parent,
-            }
-        };
-        sorted.into_iter().map(tell).collect()
+        let mut untold = nodes.clone();
+        let mut list = Vec::with_capacity(nodes.len());
+        for &node in nodes {
+            let parent = |&node: &NodeIx| self.nodes[node.at()].shown.map(|shown| shown.parent);
+            let way_up = std::iter::successors(Some(node), parent).take_while(|node| untold.remove(node));
+            let way_up: Vec<NodeIx> = way_up.collect();
+            list.extend(way_up.into_iter().rev().map(|node| self.tell_node(node)));
+        }
+        list
+    }
+
+    fn tell_node(&self, node: NodeIx) -> Change {
+        let (tag, name) = self.tag_and_name(node);
+        let parent = self.nodes[node.at()].shown.map(|shown| self.key(shown.parent).to_owned());
+        Change::Node { key: self.key(node).to_owned(), tag: tag.to_owned(), name: name.to_owned(), parent }
     }
 
     /// Tells the properties that changed, and all of the nodes that came into the scene.

@@ -262,7 +262,7 @@ impl History {
     /// How many messages of `other` the message `seq` of `actor` has seen.
     pub(super) fn cover(&self, actor: ActorIx, seq: u64, other: ActorIx) -> u64 {
         if actor == other {
-            return seq - 1;
+            return seq.saturating_sub(1);
         }
         let Some(advances) = self.actors[actor.at()].clock.get(&other) else { return 0 };
         match advances.partition_point(|&(from, _)| from <= seq) {
@@ -286,7 +286,7 @@ impl History {
         let message = self.message_of(by);
         match message.actor == actor {
             true => (message.seq, self.op(by).index),
-            false => (self.cover(message.actor, message.seq, actor) + 1, 0),
+            false => (self.cover(message.actor, message.seq, actor).saturating_add(1), 0),
         }
     }
 

@@ -297,9 +297,7 @@ impl Replica {
         let held = self.history.op(op);
         let node = held.node;
         if held.parent.is_some() {
-            if self.history.is_masked(op) {
-                self.verdicts.clear(op);
-            }
+            // The tree judges it when it settles: undone and redone in between, it stays as it was.
             self.tree.touch(op);
         } else {
             self.judge_reorder(op);
@@ -338,11 +336,10 @@ impl Replica {
     fn follow_register(&mut self, target: (index::ActorIx, u64)) {
         self.registers.judge(target, &self.history, &mut self.verdicts);
         let undone = self.registers.is_undone(target, &self.history);
-        if let Some(message) = self.history.find_by(target.0, target.1) {
-            if self.history.message(message).undone != undone {
-                self.history.message_mut(message).undone = undone;
-                self.follow_mask(message);
-            }
+        let changed = |&message: &MessageIx| self.history.message(message).undone != undone;
+        if let Some(message) = self.history.find_by(target.0, target.1).filter(changed) {
+            self.history.message_mut(message).undone = undone;
+            self.follow_mask(message);
         }
     }
 

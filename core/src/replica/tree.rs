@@ -78,6 +78,10 @@ impl Tree {
                 if !replays(entry.op) && entry.applied {
                     nodes[entry.node.at()].parent = entry.before;
                 }
+                if is_move(entry.op, history) {
+                    // Of a former birth the node's life has judged already.
+                    verdicts.clear(entry.op);
+                }
                 touched.push(entry.node);
             } else if replays(entry.op) {
                 self.apply(entry.op, nodes, history, verdicts, &mut touched);
@@ -125,14 +129,18 @@ impl Tree {
         let applied = parent.is_ok();
         match parent {
             Ok(parent) => nodes[node.at()].parent = Some(parent),
-            Err(_) => debug_assert!(matches!(held.kind(), Some(Kind::Move))),
+            Err(_) => debug_assert!(is_move(op, history)),
         }
-        if matches!(held.kind(), Some(Kind::Move)) {
+        if is_move(op, history) {
             verdicts.set(op, parent.map(|_| ()));
         }
         self.log.push(Entry { op, node, before, applied });
         touched.push(node);
     }
+}
+
+fn is_move(op: OpIx, history: &History) -> bool {
+    matches!(history.op(op).kind(), Some(Kind::Move))
 }
 
 /// Whether the op is a birth, or a move that counts.

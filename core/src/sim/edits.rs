@@ -14,8 +14,13 @@ pub(super) fn draw(n: u64, random: &mut Random) -> Input {
         let undo = Undo { wait: Wait::Durable, ..Undo::default() };
         return Input::Undo { token: n, undo, redo: random.per_mille(400) };
     }
-    let count = 1 + random.below(3);
-    let ops = (0..count).map(|_| draw_op(random)).collect();
+    let ops = if n % 8 == 1 {
+        // Everybody wants all nodes to be there, also those that somebody removed.
+        NODES.iter().map(|key| insert((*key).to_owned(), random)).collect()
+    } else {
+        let count = 1 + random.below(2);
+        (0..count).map(|_| draw_op(random)).collect()
+    };
     let request = random.per_mille(100).then(|| format!("request-{}", random.below(20)));
     Input::Edit { token: n, edit: Edit { ops, request, ..Edit::default() } }
 }

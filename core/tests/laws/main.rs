@@ -16,7 +16,7 @@ use rtc_core::scene::Root;
 /// The messages in the order of some random numbers, some of them twice.
 fn shuffled(messages: &[Message], order: &[u32]) -> Vec<Message> {
     let rank = |i: usize, salt: u32| {
-        order[i % order.len()].wrapping_add(salt).wrapping_mul(2_654_435_761) ^ (i as u32)
+        order[i % order.len()].wrapping_add(salt + u32::try_from(i).unwrap()).wrapping_mul(2_654_435_761)
     };
     let mut ranked: Vec<(u32, &Message)> = Vec::new();
     for (i, message) in messages.iter().enumerate() {
@@ -93,7 +93,7 @@ fn scene(replica: &Replica) -> BTreeMap<String, Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws/regressions.txt"))), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws/regressions.txt"))), ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_and_duplication_gives_the_naive_fold(steps in recipe::steps(24), order in prop::collection::vec(any::<u32>(), 1..32)) {

@@ -114,9 +114,12 @@ impl Clock {
 
 impl Call {
     fn answer(&self, result: Result<Reply, ApiError>) {
-        // Events follow.
-        let more = matches!(result, Ok(Reply::Watching {}));
-        self.caller.answer(vec![Answer { id: self.id, more, result }]);
+        self.caller.answer(vec![Answer { id: self.id, more: false, result }]);
+    }
+
+    /// Answers, and more answers follow.
+    fn answer_more(&self, reply: Reply) {
+        self.caller.answer(vec![Answer { id: self.id, more: true, result: Ok(reply) }]);
     }
 }
 

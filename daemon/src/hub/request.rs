@@ -45,7 +45,10 @@ impl Hub {
                 Ok(entries) => return call.answer_in_pages(entries),
                 Err(error) => Err(error),
             },
-            Ask::Watch { room } => self.watch(&call, &room),
+            Ask::Watch { room } => match self.watch(&call, &room) {
+                Ok(()) => return call.answer_more(Reply::Watching {}),
+                Err(error) => Err(error),
+            },
             Ask::Unwatch { watch } => {
                 let session = call.caller.session();
                 self.watches.retain(|other| other.call.caller.session() != session || other.call.id != watch);
@@ -123,7 +126,7 @@ impl Hub {
         Ok(replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect())
     }
 
-    fn watch(&mut self, call: &Call, room: &RoomName) -> Result<Reply, ApiError> {
+    fn watch(&mut self, call: &Call, room: &RoomName) -> Result<(), ApiError> {
         let room = self.room_named(room.as_deref())?;
         let session = call.caller.session();
         let held = self.watches.iter().filter(|watch| watch.call.caller.session() == session).count();
@@ -133,7 +136,7 @@ impl Hub {
         }
         self.watches.push(Watch { room, call: call.clone() });
         self.tell_rooms_who_watches();
-        Ok(Reply::Watching {})
+        Ok(())
     }
 
     /// Rooms make events only while somebody wants them.
