@@ -103,15 +103,12 @@ impl SimPeer {
             epoch_fresh: self.epochs.bits(),
             epoch_proof: self.number,
         });
-        let mut damage = None;
-        let scanned = self.disk.scan(&mut |record| match room.load(&record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                damage = Some(error.to_string());
-                ControlFlow::Break(())
-            }
+        let mut records = Vec::new();
+        let scanned = self.disk.scan(&mut |record| {
+            records.push(record);
+            ControlFlow::Continue(())
         });
-        if let Some(error) = damage.or(scanned.err().map(|error| error.to_string())) {
+        if let Err(error) = scanned.and_then(|()| room.load(&records)) {
             return Err(format!("a daemon cannot open what it wrote: {error}"));
         }
         let mut board = Switchboard::new(self.key());

@@ -7,7 +7,7 @@ use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
 use rtc_core::founding::Founding;
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::Store;
+use rtc_core::store::{Store, StoreError};
 use rtc_core::ticket::{Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
@@ -23,6 +23,8 @@ const FIRST_ROOM: &str = "home";
 pub(super) const FOUNDING: &str = "founding";
 /// The fact that holds a room's secret.
 const SECRET: &str = "secret";
+/// Bytes of records that a room takes in at once while it is opened: what they change is folded once for all of them.
+const LOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Hub {
     /// Takes over the rooms on the disk, and founds one where there is none.
@@ -83,17 +85,7 @@ impl Hub {
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
         });
-        let mut damage = None;
-        store.scan(&mut |record| match room.load(&record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                damage = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        if let Some(error) = damage {
-            return Err(error.into());
-        }
+        load(&mut room, &mut store)?;
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
         let mut outputs = Vec::new();
@@ -249,6 +241,28 @@ impl Hub {
                 .with_hint("write it like /ip4/192.0.2.1/tcp/4001")
         })
     }
+}
+
+/// Takes in a room's journal.
+fn load(room: &mut Room, store: &mut SqliteStore) -> Result<(), StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    let mut refused = None;
+    store.scan(&mut |record| {
+        bytes += record.body.len() + size_of_val(&record);
+        records.push(record);
+        if bytes < LOAD_BYTES_MAX {
+            return ControlFlow::Continue(());
+        }
+        bytes = 0;
+        match room.load(&std::mem::take(&mut records)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                refused = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    refused.map_or_else(|| room.load(&records), Err)
 }
 
 /// What is told of a room that could not be opened.
