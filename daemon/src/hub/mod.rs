@@ -55,6 +55,8 @@ pub(crate) struct Hub {
     settings: watch::Receiver<Current>,
     board: Switchboard,
     numbers: BTreeMap<RoomId, NumberRecord>,
+    /// The room meant where none is named, as the disk remembers it.
+    default_room: Option<RoomId>,
     /// Rooms that could not be opened, and why.
     closed: BTreeMap<RoomId, String>,
     store: StoreThread,
@@ -148,6 +150,7 @@ pub async fn run(house: House, network: Network) -> StoreThread {
         state,
         settings: settings.clone(),
         numbers: BTreeMap::new(),
+        default_room: None,
         closed: BTreeMap::new(),
         store,
         unstored: BTreeMap::new(),
