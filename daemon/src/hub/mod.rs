@@ -274,7 +274,7 @@ impl Hub {
             room::Output::Read { link, ranges } => self.store.send(Job::Read { room, token: link.0, ranges }),
             room::Output::Event(event) => {
                 for watch in self.watches.iter().filter(|watch| watch.room == room) {
-                    watch.call.caller.event(watch.call.id, (*event).clone());
+                    watch.call.caller.event(watch.call.id, &event);
                 }
             }
             room::Output::Reply { token, result } => {
