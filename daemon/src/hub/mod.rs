@@ -20,7 +20,7 @@ use rtc_core::room;
 use rtc_core::store::StoreError;
 use rtc_core::switchboard::{Input, Output, Switchboard};
 use rtc_core::sync::{LinkId, Now};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
@@ -125,8 +125,9 @@ impl Call {
     }
 }
 
-/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back.
-pub async fn run(house: House, network: Network) -> StoreThread {
+/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back. Sends to `opened` once
+/// the rooms are open and clients are answered.
+pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) -> StoreThread {
     let House {
         places,
         state,
@@ -166,11 +167,16 @@ pub async fn run(house: House, network: Network) -> StoreThread {
         stopping: false,
     };
     hub.open_rooms(rooms);
+    // Whoever wanted to know may be going down already.
+    let _ = opened.send(());
     while !hub.stopping {
         let open = hub.unstored_bytes < UNSTORED_BYTES_MAX;
         let wake = hub.wake_at();
         tokio::select! {
-            Some(report) = done.recv() => hub.hear_store(report),
+            report = done.recv() => match report {
+                Some(report) => hub.hear_store(report),
+                None => hub.lose_store(),
+            },
             Some(event) = net_events.recv(), if open => hub.hear_net(event),
             Some(event) = clients.recv(), if open => hub.hear_client(event),
             Ok(()) = settings.changed() => hub.follow_settings(),
@@ -321,6 +327,12 @@ impl Hub {
             }
             Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
         }
+    }
+
+    /// Without the store nothing can become durable any more, so whoever waits for that is better told by the end.
+    fn lose_store(&mut self) {
+        tracing::error!("the store is gone, so the daemon stops; what was durable stays so");
+        self.stopping = true;
     }
 
     /// Batches up to this one are no longer on their way.
