@@ -170,15 +170,15 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
     // Whoever wanted to know may be going down already.
     let _ = opened.send(());
     while !hub.stopping {
-        let open = hub.unstored_bytes < UNSTORED_BYTES_MAX;
+        let disk_keeps_up = hub.unstored_bytes < UNSTORED_BYTES_MAX;
         let wake = hub.wake_at();
         tokio::select! {
             report = done.recv() => match report {
                 Some(report) => hub.hear_store(report),
                 None => hub.lose_store(),
             },
-            Some(event) = net_events.recv(), if open => hub.hear_net(event),
-            Some(event) = clients.recv(), if open => hub.hear_client(event),
+            Some(event) = net_events.recv(), if disk_keeps_up => hub.hear_net(event),
+            Some(event) = clients.recv(), if disk_keeps_up => hub.hear_client(event),
             Ok(()) = settings.changed() => hub.follow_settings(),
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
