@@ -42,6 +42,15 @@ impl VersionVector {
         }
     }
 
+    /// Lowers the entry of `actor` to at most `seq`; never raises it.
+    pub fn lower(&mut self, actor: &Actor, seq: u64) {
+        if seq == 0 {
+            self.0.remove(actor);
+        } else if let Some(entry) = self.0.get_mut(actor) {
+            *entry = (*entry).min(seq);
+        }
+    }
+
     /// Raises every entry to `other`'s.
     pub fn join(&mut self, other: &Self) {
         for (actor, seq) in other.iter() {

@@ -195,11 +195,9 @@ impl Room {
     /// A live run was dropped before it left: the cursor goes back to before it.
     pub(super) fn unsent(&mut self, link: LinkId, first: Dot) {
         if let Some(peer) = self.peers.get_mut(&link) {
-            let kept = peer.sent.iter().filter(|(actor, _)| *actor != first.actor);
-            let mut sent: VersionVector = kept.collect();
-            sent.raise(first.actor, first.seq - 1);
-            peer.sent = sent;
-            peer.runs_sent -= 1;
+            // Of several dropped one after the other, the first says how far back.
+            peer.sent.lower(&first.actor, first.seq.saturating_sub(1));
+            peer.runs_sent = peer.runs_sent.saturating_sub(1);
         }
     }
 

@@ -1,0 +1,166 @@
+//! One room, input by input: what it answers its clients and its peers when something goes wrong.
+
+use std::sync::Arc;
+
+use rtc_core::api::{ApiError, Code, Edit, EditOp, Edited, Wait};
+use rtc_core::chain::{self, Ed25519, Keys};
+use rtc_core::clock::VersionVector;
+use rtc_core::founding::Founding;
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::message::Message;
+use rtc_core::room::{Input, Opening, Output, Room};
+use rtc_core::store::{Record, StoreError};
+use rtc_core::sync::{Lane, LinkId, Now, RoomFrame, Run};
+use rtc_core::value::Value;
+
+const LINK: LinkId = LinkId(1);
+const OTHER_LINK: LinkId = LinkId(2);
+
+fn founding() -> Founding {
+    Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+}
+
+fn room_id() -> RoomId {
+    founding().room()
+}
+
+fn open(seed: u8) -> Room {
+    Room::open(Opening {
+        room: room_id(),
+        founding: Some(founding()),
+        keys: Arc::new(Ed25519::from_seed(&[seed; 32])),
+        epoch_fresh: u64::from(seed),
+        epoch_proof: None,
+    })
+}
+
+fn at(ms: u64) -> Now {
+    Now { monotonic_us: ms * 1000, wall_ms: ms }
+}
+
+fn give(room: &mut Room, input: Input) -> Vec<Output> {
+    let mut out = Vec::new();
+    room.handle(input, at(0), &mut out);
+    out
+}
+
+/// A room with a peer that has told it holds nothing.
+fn open_with_peer(seed: u8, link: LinkId) -> Room {
+    let mut room = open(seed);
+    meet(&mut room, link);
+    room
+}
+
+fn meet(room: &mut Room, link: LinkId) -> Vec<Output> {
+    let mut out = give(room, Input::PeerUp { link });
+    out.extend(hear(room, link, vector(VersionVector::default())));
+    out
+}
+
+fn hear(room: &mut Room, link: LinkId, frame: RoomFrame) -> Vec<Output> {
+    give(room, Input::Frame { link, frame })
+}
+
+fn vector(held: VersionVector) -> RoomFrame {
+    RoomFrame::Vector { held, runs_taken: 0, exact: true }
+}
+
+fn insert(key: &str) -> EditOp {
+    EditOp { otype: "node.insert".into(), key: key.into(), ..EditOp::default() }
+}
+
+fn edit(room: &mut Room, edit: Edit) -> Vec<Output> {
+    let mut out = give(room, Input::Edit { token: 7, edit });
+    out.extend(give(room, Input::Flush));
+    out
+}
+
+fn edit_with_request(room: &mut Room, request: &str, wait: Wait) -> Vec<Output> {
+    edit(room, Edit { ops: vec![insert("cube")], request: Some(request.into()), wait, ..Edit::default() })
+}
+
+fn replies(out: &[Output]) -> Vec<&Result<Edited, ApiError>> {
+    let reply = |output| match output {
+        &Output::Reply { ref result, .. } => Some(result),
+        _ => None,
+    };
+    out.iter().filter_map(reply).collect()
+}
+
+fn code(out: &[Output]) -> Option<Code> {
+    replies(out).first().and_then(|result| result.as_ref().err()).map(|error| error.code)
+}
+
+fn sent(out: &[Output], to: LinkId) -> Vec<RoomFrame> {
+    let frame = |output: &Output| match output {
+        Output::Send { link, frame, .. } if *link == to => Some(frame.clone()),
+        _ => None,
+    };
+    out.iter().filter_map(frame).collect()
+}
+
+fn batches(out: &[Output]) -> Vec<u64> {
+    let number = |output: &Output| match output {
+        Output::Store { batch, .. } => Some(*batch),
+        _ => None,
+    };
+    out.iter().filter_map(number).collect()
+}
+
+fn stored(out: Vec<Output>) -> Vec<Record> {
+    let records = |output| match output {
+        Output::Store { records, .. } => Some(records),
+        _ => None,
+    };
+    out.into_iter().filter_map(records).flatten().collect()
+}
+
+/// The first message of a new epoch of a stranger's key, ready to travel.
+fn run_of_epoch(epoch: u64) -> Run {
+    let keys = Ed25519::from_seed(&[200; 32]);
+    let actor = Actor::new(keys.public(), epoch);
+    let message = Message {
+        actor,
+        seq: 1,
+        lamport: 1,
+        clock: Vec::new(),
+        time_ms: None,
+        request: None,
+        note: None,
+        ops: Vec::new(),
+    };
+    let body = message.encode();
+    let signature = keys.sign(&chain::Link::origin(&room_id(), &actor).next(&body));
+    Run { actor, first: 1, bodies: vec![body], signature }
+}
+
+fn bulk(run: Run) -> RoomFrame {
+    RoomFrame::Run { bulk: true, run }
+}
+
+#[test]
+fn runs_dropped_one_after_the_other_are_all_sent_again() {
+    let mut room = open_with_peer(1, LINK);
+    let mut first = Vec::new();
+    for key in ["cube", "lamp"] {
+        let out = edit(&mut room, Edit { ops: vec![insert(key)], ..Edit::default() });
+        first.extend(sent(&out, LINK).into_iter().filter_map(|frame| match frame {
+            RoomFrame::Run { run, .. } => Some(Dot { actor: run.actor, seq: run.first }),
+            _ => None,
+        }));
+    }
+    assert_eq!(first.iter().map(|dot| dot.seq).collect::<Vec<_>>(), [1, 2]);
+    for &first in &first {
+        give(&mut room, Input::Unsent { link: LINK, first });
+    }
+    let mut out = Vec::new();
+    room.handle(Input::Wake, at(1_000), &mut out);
+    let read = |output: &Output| matches!(output, Output::Read { ranges, .. } if ranges[0].1 == 1);
+    assert!(out.iter().any(read), "{out:?}");
+}
+
+/// What `peer` says to `room`, carried over.
+fn carry(room: &mut Room, out: &[Output]) -> Vec<Output> {
+    sent(out, LINK).into_iter().flat_map(|frame| hear(room, LINK, frame)).collect()
+}
+
