@@ -159,6 +159,20 @@ fn runs_dropped_one_after_the_other_are_all_sent_again() {
     assert!(out.iter().any(read), "{out:?}");
 }
 
+#[test]
+fn a_client_may_wait_for_ever() {
+    let mut room = open(1);
+    let forever = Edit {
+        ops: vec![insert("cube")],
+        wait: Wait::Peers(1),
+        timeout_ms: Some(u64::MAX),
+        ..Edit::default()
+    };
+    let out = edit(&mut room, forever);
+    assert!(replies(&out).is_empty());
+    assert!(replies(&give(&mut room, Input::Committed { batch: batches(&out)[0] })).is_empty());
+}
+
 /// What `peer` says to `room`, carried over.
 fn carry(room: &mut Room, out: &[Output]) -> Vec<Output> {
     sent(out, LINK).into_iter().flat_map(|frame| hear(room, LINK, frame)).collect()
