@@ -173,6 +173,17 @@ fn a_client_may_wait_for_ever() {
     assert!(replies(&give(&mut room, Input::Committed { batch: batches(&out)[0] })).is_empty());
 }
 
+#[test]
+fn what_peers_have_is_known_before_a_wait_for_them_ends() {
+    let mut room = open_with_peer(1, LINK);
+    let out = edit_with_request(&mut room, "r", Wait::Peers(1));
+    let durable = room.vector();
+    assert!(replies(&hear(&mut room, LINK, RoomFrame::Ack { durable })).is_empty(), "our disk has it not yet");
+    let mut late = Vec::new();
+    room.handle(Input::Committed { batch: batches(&out)[0] }, at(60_000), &mut late);
+    assert!(replies(&late)[0].is_ok(), "{late:?}");
+}
+
 /// What `peer` says to `room`, carried over.
 fn carry(room: &mut Room, out: &[Output]) -> Vec<Output> {
     sent(out, LINK).into_iter().flat_map(|frame| hear(room, LINK, frame)).collect()

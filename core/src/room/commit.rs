@@ -117,7 +117,7 @@ impl Commits {
     }
 
     /// Everything up to this batch is durable.
-    pub(super) fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
+    pub(super) fn committed(&mut self, up_to: u64, out: &mut Vec<Output>) {
         for wait in &mut self.waits {
             if wait.batch.is_some_and(|batch| batch <= up_to) {
                 wait.batch = None;
@@ -125,7 +125,6 @@ impl Commits {
         }
         let done = |wait: &mut Waiting| wait.batch.is_none() && !matches!(wait.pending.wait, Wait::Peers(_));
         self.waits.extract_if(.., done).for_each(|wait| wait.pending.answer(out));
-        self.expire(now, out);
     }
 
     /// This batch and all after it are not durable.

@@ -452,8 +452,9 @@ impl Room {
         if self.batches.under_way.is_empty() && !self.store_failed {
             self.read_only = None;
         }
-        self.commits.committed(up_to, now, out);
+        self.commits.committed(up_to, out);
         self.check_peer_waits(out);
+        self.commits.expire(now, out);
     }
 
     /// A full disk is tried again; anything else is final, since what was written may be lost unnoticed.
