@@ -174,6 +174,28 @@ fn a_client_may_wait_for_ever() {
 }
 
 #[test]
+fn a_retry_is_not_told_durable_what_the_disk_has_lost() {
+    for error in [StoreError::Failed("fsync".into()), StoreError::Full] {
+        let mut room = open(1);
+        let out = edit_with_request(&mut room, "r", Wait::Durable);
+        let failed = Input::StoreFailed { batch: batches(&out)[0], error };
+        assert_eq!(code(&give(&mut room, failed)), Some(Code::NotDurable));
+        let retried = edit_with_request(&mut room, "r", Wait::Durable);
+        assert_eq!(code(&retried), Some(Code::NotDurable), "{retried:?}");
+    }
+}
+
+#[test]
+fn a_retry_is_told_durable_once_a_full_disk_had_space() {
+    let mut room = open(1);
+    let out = edit_with_request(&mut room, "r", Wait::Durable);
+    let batch = batches(&out)[0];
+    give(&mut room, Input::StoreFailed { batch, error: StoreError::Full });
+    give(&mut room, Input::Committed { batch });
+    assert!(replies(&edit_with_request(&mut room, "r", Wait::Durable))[0].is_ok());
+}
+
+#[test]
 fn what_peers_have_is_known_before_a_wait_for_them_ends() {
     let mut room = open_with_peer(1, LINK);
     let out = edit_with_request(&mut room, "r", Wait::Peers(1));

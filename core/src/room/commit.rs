@@ -131,12 +131,7 @@ impl Commits {
     pub(super) fn failed(&mut self, from: u64, error: &StoreError, out: &mut Vec<Output>) {
         let lost = |wait: &mut Waiting| wait.batch.is_some_and(|batch| batch >= from);
         for wait in self.waits.extract_if(.., lost) {
-            let id = wait.pending.edited.id;
-            let error = ApiError::new(Code::NotDurable, format!("message {id} is not on the disk: {error}"))
-                .with_hint(
-                    "retry with the same request id once the disk is well: it will not be applied twice",
-                );
-            out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
+            wait.pending.answer_not_durable(&error.to_string(), out);
         }
     }
 }
@@ -144,6 +139,13 @@ impl Commits {
 impl Pending {
     fn answer(self, out: &mut Vec<Output>) {
         out.push(Output::Reply { token: self.token, result: Ok(self.edited) });
+    }
+
+    fn answer_not_durable(self, why: &str, out: &mut Vec<Output>) {
+        let id = self.edited.id;
+        let error = ApiError::new(Code::NotDurable, format!("message {id} is not known to be on the disk: {why}"))
+            .with_hint("retry with the same request id once the disk is well: it will not be applied twice");
+        out.push(Output::Reply { token: self.token, result: Err(error) });
     }
 }
 
@@ -283,9 +285,12 @@ impl Room {
 
     /// Answers now or when the wish is fulfilled; `batch` is what has to become durable first.
     fn answer_when(&mut self, pending: Pending, batch: Option<u64>, out: &mut Vec<Output>) {
-        match (pending.wait, batch) {
-            (Wait::Local, _) | (Wait::Durable, None) => pending.answer(out),
-            (Wait::Durable, Some(_)) | (Wait::Peers(_), _) => {
+        match (pending.wait, batch, &self.read_only) {
+            (Wait::Local, ..) => pending.answer(out),
+            // What a retry finds here may be what the disk has lost, and nobody can say when there will be space.
+            (Wait::Durable | Wait::Peers(_), _, Some(why)) => pending.answer_not_durable(why, out),
+            (Wait::Durable, None, None) => pending.answer(out),
+            (Wait::Durable, Some(_), None) | (Wait::Peers(_), _, None) => {
                 self.commits.waits.push(Waiting { pending, batch });
                 self.check_peer_waits(out);
             }
