@@ -211,3 +211,41 @@ fn carry(room: &mut Room, out: &[Output]) -> Vec<Output> {
     sent(out, LINK).into_iter().flat_map(|frame| hear(room, LINK, frame)).collect()
 }
 
+#[test]
+fn a_peer_that_has_a_message_already_says_that_it_is_on_its_disk() {
+    let (mut author, mut peer) = (open(1), open(2));
+    let records = stored(edit_with_request(&mut author, "r", Wait::Durable));
+    give(&mut author, Input::Committed { batch: 1 });
+    let first = Run {
+        actor: records[0].actor,
+        first: 1,
+        bodies: vec![records[0].body.clone()],
+        signature: records[0].signature.unwrap(),
+    };
+    // It got the message from somebody else.
+    meet(&mut peer, OTHER_LINK);
+    let out = hear(&mut peer, OTHER_LINK, bulk(first.clone()));
+    let batch = batches(&out)[0];
+
+    let waits = |author: &mut Room| edit_with_request(author, "r", Wait::Peers(1));
+    meet(&mut author, LINK);
+    let hello = give(&mut peer, Input::PeerUp { link: LINK });
+    carry(&mut author, &hello);
+    let out = waits(&mut author);
+    assert!(replies(&out).is_empty(), "not on its disk yet: {out:?}");
+    let told = give(&mut peer, Input::Committed { batch });
+    assert!(replies(&carry(&mut author, &told))[0].is_ok());
+
+    // The same on a new connection, where it is on the disk from the beginning,
+    give(&mut author, Input::PeerDown { link: LINK });
+    give(&mut peer, Input::PeerDown { link: LINK });
+    meet(&mut author, LINK);
+    let hello = give(&mut peer, Input::PeerUp { link: LINK });
+    carry(&mut author, &hello);
+    assert!(replies(&waits(&mut author))[0].is_ok());
+
+    // and where it is sent to it once more.
+    let told = hear(&mut peer, LINK, bulk(first));
+    assert!(sent(&told, LINK).iter().any(|frame| matches!(frame, RoomFrame::Ack { .. })), "{told:?}");
+}
+

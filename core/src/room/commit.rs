@@ -11,7 +11,7 @@ use crate::limits::{
 use crate::message::{Head, Message};
 use crate::op::{self, Kind, Op};
 use crate::replica::FindError;
-use crate::room::{Output, Room};
+use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Now, Run};
 
@@ -143,8 +143,11 @@ impl Pending {
 
     fn answer_not_durable(self, why: &str, out: &mut Vec<Output>) {
         let id = self.edited.id;
-        let error = ApiError::new(Code::NotDurable, format!("message {id} is not known to be on the disk: {why}"))
-            .with_hint("retry with the same request id once the disk is well: it will not be applied twice");
+        let error =
+            ApiError::new(Code::NotDurable, format!("message {id} is not known to be on the disk: {why}"))
+                .with_hint(
+                    "retry with the same request id once the disk is well: it will not be applied twice",
+                );
         out.push(Output::Reply { token: self.token, result: Err(error) });
     }
 }
@@ -204,8 +207,7 @@ impl Room {
         if let Some(id) = request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
             let edited = Edited { id, repeated: true, ineffective: Vec::new() };
             self.flush(now, out);
-            let batch = self.batches.under_way.back().map(|batch| batch.number);
-            self.answer_when(Pending { token, edited, wait, deadline_us }, batch, out);
+            self.answer_when(Pending { token, edited, wait, deadline_us }, self.batches.newest(), out);
             return Ok(());
         }
         self.refuse_if_read_only()?;
@@ -277,9 +279,9 @@ impl Room {
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
             answers.push(answer);
         }
-        self.store(None, 0, Vec::new(), records, out);
+        self.store(Batch::default(), records, out);
         for answer in answers {
-            self.answer_when(answer, Some(self.batches.last), out);
+            self.answer_when(answer, self.batches.newest(), out);
         }
     }
 

@@ -4,6 +4,7 @@
 //! network: whoever owns those carries the outputs out and reports back through the same door.
 
 mod admission;
+mod batch;
 mod commit;
 mod log;
 mod peer;
@@ -26,6 +27,7 @@ use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
 
 pub use admission::Refusal;
 use admission::{Verdict, judge};
+use batch::{Batch, Batches};
 use commit::Commits;
 use log::Log;
 use peer::Peer;
@@ -205,21 +207,6 @@ pub struct Room {
     watched: bool,
 }
 
-/// Batches on their way to the disk.
-#[derive(Default)]
-struct Batches {
-    last: u64,
-    under_way: VecDeque<Batch>,
-}
-
-/// One batch: whose runs it makes durable.
-struct Batch {
-    number: u64,
-    from: Option<LinkId>,
-    credit: u64,
-    heads: Vec<(Actor, u64)>,
-}
-
 impl Room {
     /// A room without messages; what the store holds is loaded next.
     pub fn open(opening: Opening) -> Self {
@@ -371,7 +358,7 @@ impl Room {
         let mut queue = VecDeque::from([Early { run, from: link, verified: false }]);
         while let Some(early) = queue.pop_front() {
             match judge(&early.run, early.verified, &self.log, &*self.keys) {
-                Ok(Verdict::Known) => {}
+                Ok(Verdict::Known) => self.ack(early.from, early.run.head(), out),
                 Ok(Verdict::Waits { missing, verified }) => {
                     let kept = self.waiting.keep(Early { verified, ..early }, missing);
                     self.dropped |= !kept;
@@ -414,57 +401,12 @@ impl Room {
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
             dots.push(dot);
         }
-        let head = (early.run.actor, early.run.last());
         if let Some(peer) = self.peers.get_mut(&early.from) {
-            peer.has(head.0, head.1);
+            peer.has(early.run.actor, early.run.last());
         }
-        self.store(Some(early.from), credit, vec![head], records, out);
+        self.store(Batch::of_peer(early.from, credit), records, out);
+        self.ack(early.from, early.run.head(), out);
         dots
-    }
-
-    /// Hands records to the store as one batch.
-    fn store(
-        &mut self,
-        from: Option<LinkId>,
-        credit: u64,
-        heads: Vec<(Actor, u64)>,
-        records: Vec<Record>,
-        out: &mut Vec<Output>,
-    ) {
-        self.batches.last += 1;
-        let number = self.batches.last;
-        out.push(Output::Store { batch: number, records });
-        self.batches.under_way.push_back(Batch { number, from, credit, heads });
-    }
-
-    fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
-        let mut acks: BTreeMap<LinkId, VersionVector> = BTreeMap::new();
-        while let Some(batch) = self.batches.under_way.pop_front_if(|batch| batch.number <= up_to) {
-            if let Some(from) = batch.from {
-                let ack = acks.entry(from).or_default();
-                batch.heads.iter().for_each(|&(actor, seq)| ack.raise(actor, seq));
-                self.give_credit(from, batch.credit, out);
-            }
-        }
-        for (link, durable) in acks.into_iter().filter(|(link, _)| self.peers.contains_key(link)) {
-            out.push(Output::Send { link, lane: Lane::Live, frame: RoomFrame::Ack { durable } });
-        }
-        if self.batches.under_way.is_empty() && !self.store_failed {
-            self.read_only = None;
-        }
-        self.commits.committed(up_to, out);
-        self.check_peer_waits(out);
-        self.commits.expire(now, out);
-    }
-
-    /// A full disk is tried again; anything else is final, since what was written may be lost unnoticed.
-    fn store_failed(&mut self, batch: u64, error: &StoreError, out: &mut Vec<Output>) {
-        self.read_only = Some(error.to_string());
-        if !matches!(error, StoreError::Full) {
-            self.store_failed = true;
-            self.batches.under_way.clear();
-        }
-        self.commits.failed(batch, error, out);
     }
 
     /// Tells subscribers of a message that has just been applied.

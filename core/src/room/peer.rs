@@ -76,6 +76,8 @@ impl Room {
             out.push(Output::Send { link, lane: Lane::Live, frame });
         }
         self.send_vector(link, true, out);
+        // Of what it has already, this is the only word that it is on our disk.
+        self.ack(link, self.log.vector(), out);
     }
 
     pub(super) fn frame(&mut self, link: LinkId, frame: RoomFrame, now: Now, out: &mut Vec<Output>) {

@@ -5,6 +5,7 @@
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Signature;
+use crate::clock::VersionVector;
 use crate::id::Actor;
 use crate::limits::{LAMPORT_MAX, MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX};
 
@@ -25,6 +26,11 @@ impl Run {
     /// The number of the last message.
     pub fn last(&self) -> u64 {
         self.first + self.bodies.len() as u64 - 1
+    }
+
+    /// What who holds the run holds of its actor.
+    pub fn head(&self) -> VersionVector {
+        [(self.actor, self.last())].into_iter().collect()
     }
 
     /// What the messages take.
