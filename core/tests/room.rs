@@ -249,3 +249,32 @@ fn a_peer_that_has_a_message_already_says_that_it_is_on_its_disk() {
     assert!(sent(&told, LINK).iter().any(|frame| matches!(frame, RoomFrame::Ack { .. })), "{told:?}");
 }
 
+#[test]
+fn an_edit_has_seen_everything_however_many_writers_there_are() {
+    let mut room = open_with_peer(1, LINK);
+    let epochs = 1_500;
+    for epoch in 0..epochs {
+        hear(&mut room, LINK, bulk(run_of_epoch(epoch)));
+    }
+    // As large as an edit can be: its clock does not fit beside it.
+    let large = EditOp {
+        otype: "string.set".into(),
+        key: "cube".into(),
+        path: Some("note".into()),
+        value: Some(Value::from("x".repeat(60_000).as_str())),
+        ..EditOp::default()
+    };
+    let out = edit(&mut room, Edit { ops: vec![insert("cube"), large], wait: Wait::Local, ..Edit::default() });
+    let own = replies(&out)[0].as_ref().expect("the edit is accepted").id;
+    let unseen = (0..epochs).map(run_of_epoch).map(|run| Dot { actor: run.actor, seq: 1 });
+    assert_eq!(unseen.filter(|dot| !room.replica().has_seen(&own, dot)).count(), 0);
+
+    // And a peer admits it all.
+    let mut peer = open_with_peer(2, LINK);
+    for epoch in 0..epochs {
+        hear(&mut peer, LINK, bulk(run_of_epoch(epoch)));
+    }
+    carry(&mut peer, &out);
+    assert_eq!(peer.vector(), room.vector());
+}
+
