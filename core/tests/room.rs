@@ -200,7 +200,10 @@ fn what_peers_have_is_known_before_a_wait_for_them_ends() {
     let mut room = open_with_peer(1, LINK);
     let out = edit_with_request(&mut room, "r", Wait::Peers(1));
     let durable = room.vector();
-    assert!(replies(&hear(&mut room, LINK, RoomFrame::Ack { durable })).is_empty(), "our disk has it not yet");
+    assert!(
+        replies(&hear(&mut room, LINK, RoomFrame::Ack { durable })).is_empty(),
+        "our disk has it not yet"
+    );
     let mut late = Vec::new();
     room.handle(Input::Committed { batch: batches(&out)[0] }, at(60_000), &mut late);
     assert!(replies(&late)[0].is_ok(), "{late:?}");
@@ -264,7 +267,8 @@ fn an_edit_has_seen_everything_however_many_writers_there_are() {
         value: Some(Value::from("x".repeat(60_000).as_str())),
         ..EditOp::default()
     };
-    let out = edit(&mut room, Edit { ops: vec![insert("cube"), large], wait: Wait::Local, ..Edit::default() });
+    let out =
+        edit(&mut room, Edit { ops: vec![insert("cube"), large], wait: Wait::Local, ..Edit::default() });
     let own = replies(&out)[0].as_ref().expect("the edit is accepted").id;
     let unseen = (0..epochs).map(run_of_epoch).map(|run| Dot { actor: run.actor, seq: 1 });
     assert_eq!(unseen.filter(|dot| !room.replica().has_seen(&own, dot)).count(), 0);
@@ -277,4 +281,3 @@ fn an_edit_has_seen_everything_however_many_writers_there_are() {
     carry(&mut peer, &out);
     assert_eq!(peer.vector(), room.vector());
 }
-

@@ -319,9 +319,7 @@ impl Room {
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Flush => self.flush(now, out),
             Input::PeerUp { link } => self.peer_up(link, now, out),
-            Input::PeerDown { link } => {
-                self.peers.remove(&link);
-            }
+            Input::PeerDown { link } => self.peer_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),

@@ -80,6 +80,11 @@ impl Room {
         self.ack(link, self.log.vector(), out);
     }
 
+    pub(super) fn peer_down(&mut self, link: LinkId) {
+        self.peers.remove(&link);
+        self.waiting.forget(link);
+    }
+
     pub(super) fn frame(&mut self, link: LinkId, frame: RoomFrame, now: Now, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match frame {
