@@ -10,7 +10,7 @@ use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::message::Message;
 use rtc_core::room::{Input, Opening, Output, Room};
 use rtc_core::store::{Record, StoreError};
-use rtc_core::sync::{Lane, LinkId, Now, RoomFrame, Run};
+use rtc_core::sync::{LinkId, Now, RoomFrame, Run};
 use rtc_core::value::Value;
 
 const LINK: LinkId = LinkId(1);
@@ -280,4 +280,22 @@ fn an_edit_has_seen_everything_however_many_writers_there_are() {
     }
     carry(&mut peer, &out);
     assert_eq!(peer.vector(), room.vector());
+}
+
+#[test]
+fn a_room_that_takes_nothing_in_asks_for_nothing_and_later_asks_everybody_for_everything() {
+    let mut room = open_with_peer(1, LINK);
+    meet(&mut room, OTHER_LINK);
+    let batch = batches(&edit(&mut room, Edit { ops: vec![insert("cube")], ..Edit::default() }))[0];
+    give(&mut room, Input::StoreFailed { batch, error: StoreError::Full });
+    for link in [LINK, OTHER_LINK] {
+        hear(&mut room, link, bulk(run_of_epoch(1)));
+    }
+    let differs = |room: &mut Room, link| give(room, Input::Digest { link, digest: [9; 16] });
+    assert!(differs(&mut room, LINK).is_empty(), "it would be sent, and dropped, again and again");
+    give(&mut room, Input::Committed { batch });
+    for link in [LINK, OTHER_LINK] {
+        let asked = sent(&differs(&mut room, link), link);
+        assert!(matches!(asked[..], [RoomFrame::Vector { exact: true, .. }]), "{asked:?}");
+    }
 }

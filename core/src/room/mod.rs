@@ -191,8 +191,6 @@ pub struct Room {
     replica: Replica,
     log: Log,
     waiting: Waiting,
-    /// Whether an early run had to be dropped: then peers must send again what they have sent.
-    dropped: bool,
     peers: BTreeMap<LinkId, Peer>,
     commits: Commits,
     batches: Batches,
@@ -220,7 +218,6 @@ impl Room {
             replica: Replica::new(Root::default()),
             log: Log::new(room),
             waiting: Waiting::default(),
-            dropped: false,
             peers: BTreeMap::new(),
             commits: Commits::default(),
             batches: Batches::default(),
@@ -348,8 +345,7 @@ impl Room {
     fn take_run(&mut self, link: LinkId, run: Run, credit: u64, now: Now, out: &mut Vec<Output>) {
         if self.read_only.is_some() {
             // Neither applied nor credited: the peer stops sending, and sends again once we tell what we hold.
-            self.dropped = true;
-            return;
+            return self.ask_again();
         }
         self.flush(now, out);
         let mut credit_left = credit;
@@ -359,7 +355,9 @@ impl Room {
                 Ok(Verdict::Known) => self.ack(early.from, early.run.head(), out),
                 Ok(Verdict::Waits { missing, verified }) => {
                     let kept = self.waiting.keep(Early { verified, ..early }, missing);
-                    self.dropped |= !kept;
+                    if !kept {
+                        self.ask_again();
+                    }
                 }
                 Ok(Verdict::Fits(admitted)) => {
                     for dot in self.apply_run(&early, admitted, std::mem::take(&mut credit_left), out) {

@@ -29,6 +29,8 @@ pub(super) struct Peer {
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
     synced: bool,
+    /// Whether a run had to be dropped: then it must send again also what it has sent.
+    ask_again: bool,
     /// Bulk bytes it still takes. One run may overdraw it, so that no run is too large.
     credit: i64,
     credit_due: u64,
@@ -49,6 +51,7 @@ impl Peer {
             first: None,
             in_sync: false,
             synced: false,
+            ask_again: false,
             credit: CREDIT_BYTES as i64,
             credit_due: 0,
             reading: None,
@@ -143,6 +146,11 @@ impl Room {
         self.pump(link, out);
     }
 
+    /// A run was dropped: any peer may be the one that can send it again.
+    pub(super) fn ask_again(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.ask_again = true);
+    }
+
     /// Digests differ: both sides see it, and both tell what they hold.
     pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
         let equal = self.log.digest() == digest;
@@ -151,8 +159,10 @@ impl Room {
         peer.in_sync = equal;
         match vector {
             Some(vector) => peer.sent = vector,
+            // Nothing could be taken in, and would be sent in vain at every heartbeat.
+            None if self.read_only.is_some() => {}
             None => {
-                let exact = std::mem::take(&mut self.dropped);
+                let exact = std::mem::take(&mut peer.ask_again);
                 self.send_vector(link, exact, out);
             }
         }
