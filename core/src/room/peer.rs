@@ -106,8 +106,11 @@ impl Room {
                 self.pump(link, out);
             }
             RoomFrame::Ack { durable } => {
-                peer.durable.join(&durable);
-                peer.sent.join(&durable);
+                // Only of actors known here: of others a peer may claim any number.
+                for (actor, seq) in durable.iter().filter(|(actor, _)| self.log.head(actor) > 0) {
+                    peer.durable.raise(actor, seq);
+                    peer.sent.raise(actor, seq);
+                }
                 self.check_peer_waits(out);
             }
             RoomFrame::Founding { bytes } => self.hear_founding(&bytes, out),
@@ -134,7 +137,10 @@ impl Room {
             peer.sent = held.clone();
             peer.credit = CREDIT_BYTES as i64;
         } else {
-            peer.sent.join(&held);
+            // Of actors unknown here only what it says now: it may claim any number.
+            let before = std::mem::replace(&mut peer.sent, held.clone());
+            let known = before.iter().filter(|(actor, _)| self.log.head(actor) > 0);
+            known.for_each(|(actor, seq)| peer.sent.raise(actor, seq));
         }
         let goal = if peer.first.is_none() || exact { vector } else { self.settled.clone() };
         peer.goal.join(&goal);
@@ -301,5 +307,40 @@ impl Room {
     /// On how many peers' disks the message is.
     pub(super) fn peers_with(&self, dot: &Dot) -> usize {
         self.peers.values().filter(|peer| peer.durable.covers(dot)).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::Ed25519;
+    use crate::id::RoomId;
+    use crate::room::{Input, Opening};
+
+    #[test]
+    fn what_a_peer_claims_of_strangers_takes_no_more_than_one_frame() {
+        let link = LinkId(1);
+        let mut room = Room::open(Opening {
+            room: RoomId([1; 32]),
+            founding: None,
+            keys: Arc::new(Ed25519::from_seed(&[1; 32])),
+            epoch_fresh: 1,
+            epoch_proof: None,
+        });
+        let mut out = Vec::new();
+        room.handle(Input::PeerUp { link }, Now::default(), &mut out);
+        for n in 1..100 {
+            let held: VersionVector = [(Actor::from_name(&n.to_string()), n)].into_iter().collect();
+            for frame in [
+                RoomFrame::Ack { durable: held.clone() },
+                RoomFrame::Vector { held, runs_taken: n, exact: false },
+            ] {
+                room.handle(Input::Frame { link, frame }, Now::default(), &mut out);
+            }
+        }
+        let peer = &room.peers[&link];
+        assert_eq!((peer.sent.len(), peer.durable.len()), (1, 0));
     }
 }
