@@ -58,6 +58,11 @@ impl VersionVector {
         }
     }
 
+    /// The entry of the least actor.
+    pub fn first(&self) -> Option<(Actor, u64)> {
+        self.0.first_key_value().map(|(&actor, &seq)| (actor, seq))
+    }
+
     /// All entries in the order of the actors.
     pub fn iter(&self) -> impl Iterator<Item = (Actor, u64)> + '_ {
         self.0.iter().map(|(&actor, &seq)| (actor, seq))

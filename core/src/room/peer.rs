@@ -25,7 +25,7 @@ pub(super) struct Peer {
     goal: VersionVector,
     /// What is on its disk.
     pub(super) durable: VersionVector,
-    /// What it held when it first told; until then there is no saying what it has.
+    /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
     synced: bool,
@@ -242,13 +242,12 @@ impl Room {
             return;
         }
         let budget = READ_BYTES.min(usize::try_from(peer.credit).unwrap_or(0));
-        let mut planned = peer.sent.clone();
+        let mut plan = self.log.plan(&peer.sent, &peer.goal);
         let mut ranges = Vec::new();
         let mut bytes = 0;
         while bytes < budget
-            && let Some(run) = self.log.next_run(&planned, &peer.goal)
+            && let Some(run) = plan.next()
         {
-            planned.raise(run.actor, run.last);
             bytes += run.body_bytes;
             ranges.push((run.actor, run.first, run.last));
         }
@@ -297,7 +296,7 @@ impl Room {
     /// Says once per connection that all the peer first had is here.
     pub(super) fn check_synced(&mut self, out: &mut Vec<Output>) {
         for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.synced) {
-            if peer.first.as_ref().is_some_and(|first| self.log.covers(first)) {
+            if peer.first.as_mut().is_some_and(|first| self.log.strike_held(first)) {
                 peer.synced = true;
                 out.push(Output::Synced { link });
             }
