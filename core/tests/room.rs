@@ -299,3 +299,19 @@ fn a_room_that_takes_nothing_in_asks_for_nothing_and_later_asks_everybody_for_ev
         assert!(matches!(asked[..], [RoomFrame::Vector { exact: true, .. }]), "{asked:?}");
     }
 }
+
+#[test]
+fn a_backlog_on_a_slow_connection_is_sent_once() {
+    let mut room = open(1);
+    edit(&mut room, Edit { ops: vec![insert("cube")], ..Edit::default() });
+    let reads = |out: &[Output]| out.iter().filter(|output| matches!(output, Output::Read { .. })).count();
+    let out = meet(&mut room, LINK);
+    assert_eq!(reads(&out), 1);
+    let records = stored(edit(&mut open(1), Edit { ops: vec![insert("cube")], ..Edit::default() }));
+    assert_eq!(sent(&give(&mut room, Input::Read { link: LINK, records }), LINK).len(), 1);
+    // The run is still under way when the next heartbeats are answered.
+    for _ in 0..4 {
+        let told = RoomFrame::Vector { held: VersionVector::default(), runs_taken: 0, exact: false };
+        assert_eq!(reads(&hear(&mut room, LINK, told)), 0);
+    }
+}

@@ -17,6 +17,10 @@ const READ_BYTES: usize = 128 * 1024;
 /// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
 const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
 
+/// A peer that takes no run in while it tells that many times what it holds has lost those under way. Connections lose nothing
+/// while they last, and a slow one needs seconds for a large run.
+const IDLE_TELLS_MAX: u32 = 8;
+
 /// One connected member.
 pub(super) struct Peer {
     /// What it is known to hold, or was sent over this connection.
@@ -38,8 +42,8 @@ pub(super) struct Peer {
     reading: Option<Vec<(Actor, u64, u64)>>,
     runs_sent: u64,
     runs_taken: u64,
-    /// How many runs it had taken in when it last told what it holds.
-    runs_taken_before: Option<u64>,
+    /// How many runs it had taken in when it last told what it holds, and how often before that.
+    runs_taken_told: (u64, u32),
 }
 
 impl Peer {
@@ -57,8 +61,18 @@ impl Peer {
             reading: None,
             runs_sent: 0,
             runs_taken: 0,
-            runs_taken_before: None,
+            runs_taken_told: (0, 0),
         }
+    }
+
+    /// Whether nothing is on its way to the peer, which has taken in that many runs.
+    fn has_arrived(&mut self, runs_taken: u64) -> bool {
+        let (before, tells) = self.runs_taken_told;
+        self.runs_taken_told = (runs_taken, if runs_taken == before { tells.saturating_add(1) } else { 0 });
+        if self.runs_taken_told.1 >= IDLE_TELLS_MAX {
+            self.runs_sent = runs_taken;
+        }
+        runs_taken == self.runs_sent
     }
 
     /// The peer sent these, so it has them.
@@ -128,10 +142,8 @@ impl Room {
         let vector = self.log.vector();
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive. What has
-        // not arrived by the second time it tells is lost, and credit with it.
-        let arrived =
-            runs_taken == peer.runs_sent || peer.runs_taken_before.replace(runs_taken) == Some(runs_taken);
+        // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
+        let arrived = peer.has_arrived(runs_taken);
         let all = exact || (arrived && peer.reading.is_none());
         if all {
             peer.sent = held.clone();
