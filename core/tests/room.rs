@@ -15,6 +15,7 @@ use rtc_core::value::Value;
 
 const LINK: LinkId = LinkId(1);
 const OTHER_LINK: LinkId = LinkId(2);
+const PEER: PeerKey = PeerKey([9; 32]);
 
 fn founding() -> Founding {
     Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 }
@@ -52,7 +53,7 @@ fn open_with_peer(seed: u8, link: LinkId) -> Room {
 }
 
 fn meet(room: &mut Room, link: LinkId) -> Vec<Output> {
-    let mut out = give(room, Input::PeerUp { link });
+    let mut out = give(room, Input::PeerUp { link, peer: PEER });
     out.extend(hear(room, link, vector(VersionVector::default())));
     out
 }
@@ -81,7 +82,7 @@ fn edit_with_request(room: &mut Room, request: &str, wait: Wait) -> Vec<Output> 
 
 fn replies(out: &[Output]) -> Vec<&Result<Edited, ApiError>> {
     let reply = |output| match output {
-        &Output::Reply { ref result, .. } => Some(result),
+        Output::Reply { result, .. } => Some(result),
         _ => None,
     };
     out.iter().filter_map(reply).collect()
@@ -232,7 +233,7 @@ fn a_peer_that_has_a_message_already_says_that_it_is_on_its_disk() {
 
     let waits = |author: &mut Room| edit_with_request(author, "r", Wait::Peers(1));
     meet(&mut author, LINK);
-    let hello = give(&mut peer, Input::PeerUp { link: LINK });
+    let hello = give(&mut peer, Input::PeerUp { link: LINK, peer: PEER });
     carry(&mut author, &hello);
     let out = waits(&mut author);
     assert!(replies(&out).is_empty(), "not on its disk yet: {out:?}");
@@ -243,7 +244,7 @@ fn a_peer_that_has_a_message_already_says_that_it_is_on_its_disk() {
     give(&mut author, Input::PeerDown { link: LINK });
     give(&mut peer, Input::PeerDown { link: LINK });
     meet(&mut author, LINK);
-    let hello = give(&mut peer, Input::PeerUp { link: LINK });
+    let hello = give(&mut peer, Input::PeerUp { link: LINK, peer: PEER });
     carry(&mut author, &hello);
     assert!(replies(&waits(&mut author))[0].is_ok());
 
@@ -313,5 +314,17 @@ fn a_backlog_on_a_slow_connection_is_sent_once() {
     for _ in 0..4 {
         let told = RoomFrame::Vector { held: VersionVector::default(), runs_taken: 0, exact: false };
         assert_eq!(reads(&hear(&mut room, LINK, told)), 0);
+    }
+}
+
+#[test]
+fn a_peer_on_two_connections_counts_once() {
+    let mut room = open_with_peer(1, LINK);
+    meet(&mut room, OTHER_LINK);
+    let batch = batches(&edit_with_request(&mut room, "r", Wait::Peers(2)))[0];
+    give(&mut room, Input::Committed { batch });
+    for link in [LINK, OTHER_LINK] {
+        let durable = room.vector();
+        assert!(replies(&hear(&mut room, link, RoomFrame::Ack { durable })).is_empty());
     }
 }

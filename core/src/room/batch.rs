@@ -1,17 +1,17 @@
 //! Batches on their way to the disk: what each makes durable, and who is told once it is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::clock::VersionVector;
 use crate::room::{Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Lane, LinkId, Now, RoomFrame};
 
-/// All batches under way, oldest first.
+/// All batches under way, by their numbers.
 #[derive(Default)]
 pub(super) struct Batches {
     last: u64,
-    under_way: VecDeque<(u64, Batch)>,
+    under_way: BTreeMap<u64, Batch>,
 }
 
 /// What a batch owes to peers once it is durable.
@@ -33,7 +33,7 @@ impl Batch {
 impl Batches {
     /// The number of the newest one that is under way.
     pub(super) fn newest(&self) -> Option<u64> {
-        self.under_way.back().map(|(number, _)| *number)
+        self.under_way.last_key_value().map(|(&number, _)| number)
     }
 }
 
@@ -43,7 +43,7 @@ impl Room {
         self.batches.last += 1;
         let number = self.batches.last;
         out.push(Output::Store { batch: number, records });
-        self.batches.under_way.push_back((number, batch));
+        self.batches.under_way.insert(number, batch);
     }
 
     /// Tells a peer that it holds in common with us what `held` says, once all of it is on our disk.
@@ -51,8 +51,8 @@ impl Room {
         if self.store_failed || held.is_empty() || !self.peers.contains_key(&link) {
             return;
         }
-        match self.batches.under_way.back_mut() {
-            Some((_, batch)) => batch.acks.entry(link).or_default().join(&held),
+        match self.batches.under_way.last_entry() {
+            Some(mut newest) => newest.get_mut().acks.entry(link).or_default().join(&held),
             None => {
                 let frame = RoomFrame::Ack { durable: held };
                 out.push(Output::Send { link, lane: Lane::Live, frame });
@@ -62,7 +62,8 @@ impl Room {
 
     pub(super) fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
         let mut acks: BTreeMap<LinkId, VersionVector> = BTreeMap::new();
-        while let Some((_, batch)) = self.batches.under_way.pop_front_if(|(number, _)| *number <= up_to) {
+        let later = self.batches.under_way.split_off(&up_to.saturating_add(1));
+        for batch in std::mem::replace(&mut self.batches.under_way, later).into_values() {
             for (link, durable) in batch.acks {
                 acks.entry(link).or_default().join(&durable);
             }

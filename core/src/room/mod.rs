@@ -17,7 +17,7 @@ use crate::api::{self, ApiError, Code, Edited};
 use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot, RoomId};
+use crate::id::{Actor, Dot, PeerKey, RoomId};
 use crate::message::Message;
 use crate::replica::Replica;
 use crate::scene::Root;
@@ -72,6 +72,8 @@ pub enum Input {
     PeerUp {
         /// Over which connection.
         link: LinkId,
+        /// Who it is: one over two connections is still one.
+        peer: PeerKey,
     },
     /// A peer is gone.
     PeerDown {
@@ -315,7 +317,7 @@ impl Room {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Flush => self.flush(now, out),
-            Input::PeerUp { link } => self.peer_up(link, now, out),
+            Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
             Input::PeerDown { link } => self.peer_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),

@@ -3,9 +3,11 @@
 //! A peer's `sent` vector is a cursor: live runs move it where they continue it, backlog runs move it under credit,
 //! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
 
+use std::collections::BTreeSet;
+
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot};
+use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
 use crate::room::{Output, Room};
 use crate::store::Record;
@@ -23,6 +25,7 @@ const IDLE_TELLS_MAX: u32 = 8;
 
 /// One connected member.
 pub(super) struct Peer {
+    key: PeerKey,
     /// What it is known to hold, or was sent over this connection.
     sent: VersionVector,
     /// What it is to hold: moves on when it tells what it holds, and with our own messages.
@@ -47,8 +50,9 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(key: PeerKey) -> Self {
         Self {
+            key,
             sent: VersionVector::default(),
             goal: VersionVector::default(),
             durable: VersionVector::default(),
@@ -82,12 +86,12 @@ impl Peer {
 }
 
 impl Room {
-    pub(super) fn peer_up(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+    pub(super) fn peer_up(&mut self, link: LinkId, key: PeerKey, now: Now, out: &mut Vec<Output>) {
         self.flush(now, out);
         if self.peers.is_empty() {
             self.settle_us = now.after_ms(HEARTBEAT_MS);
         }
-        self.peers.insert(link, Peer::new());
+        self.peers.insert(link, Peer::new(key));
         if let Some(founding) = &self.founding {
             let frame = RoomFrame::Founding { bytes: founding.encode() };
             out.push(Output::Send { link, lane: Lane::Live, frame });
@@ -317,7 +321,8 @@ impl Room {
 
     /// On how many peers' disks the message is.
     pub(super) fn peers_with(&self, dot: &Dot) -> usize {
-        self.peers.values().filter(|peer| peer.durable.covers(dot)).count()
+        let with = self.peers.values().filter(|peer| peer.durable.covers(dot));
+        with.map(|peer| peer.key).collect::<BTreeSet<_>>().len()
     }
 }
 
@@ -341,7 +346,7 @@ mod tests {
             epoch_proof: None,
         });
         let mut out = Vec::new();
-        room.handle(Input::PeerUp { link }, Now::default(), &mut out);
+        room.handle(Input::PeerUp { link, peer: PeerKey([2; 32]) }, Now::default(), &mut out);
         for n in 1..100 {
             let held: VersionVector = [(Actor::from_name(&n.to_string()), n)].into_iter().collect();
             for frame in [
