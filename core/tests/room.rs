@@ -81,11 +81,11 @@ fn edit_with_request(room: &mut Room, request: &str, wait: Wait) -> Vec<Output> 
 }
 
 fn replies(out: &[Output]) -> Vec<&Result<Edited, ApiError>> {
-    let reply = |output| match output {
+    let replies = out.iter().filter_map(|output| match output {
         Output::Reply { result, .. } => Some(result),
         _ => None,
-    };
-    out.iter().filter_map(reply).collect()
+    });
+    replies.collect()
 }
 
 fn code(out: &[Output]) -> Option<Code> {
