@@ -67,6 +67,11 @@ pub enum Output {
         /// Why.
         reason: String,
     },
+    /// This peer has proven that it belongs to a room of ours; said once per connection.
+    Met {
+        /// Who.
+        peer: PeerKey,
+    },
     /// Carry out what a room wants done.
     Room {
         /// Which.
@@ -212,9 +217,12 @@ impl Switchboard {
     }
 
     fn peer_up(&mut self, room: RoomId, link: LinkId, now: Now, out: &mut Vec<Output>) {
-        if let Some(peer) = self.links.get(&link).map(Link::peer) {
-            self.room_input(room, room::Input::PeerUp { link, peer }, now, out);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let peer = state.peer();
+        if state.has_just_proven() {
+            out.push(Output::Met { peer });
         }
+        self.room_input(room, room::Input::PeerUp { link, peer }, now, out);
     }
 
     fn room_input(&mut self, id: RoomId, input: room::Input, now: Now, out: &mut Vec<Output>) {

@@ -328,3 +328,19 @@ fn a_peer_on_two_connections_counts_once() {
         assert!(replies(&hear(&mut room, link, RoomFrame::Ack { durable })).is_empty());
     }
 }
+
+#[test]
+fn what_is_read_for_a_peer_that_left_is_not_sent_to_it_when_it_comes_back() {
+    let mut room = open(1);
+    let records = stored(edit(&mut room, Edit { ops: vec![insert("cube")], ..Edit::default() }));
+    let reads = |out: &[Output]| out.iter().filter(|output| matches!(output, Output::Read { .. })).count();
+    assert_eq!(reads(&meet(&mut room, LINK)), 1);
+    for _ in 0..10 {
+        give(&mut room, Input::PeerDown { link: LINK });
+        assert_eq!(reads(&meet(&mut room, LINK)), 0, "one read at a time, however often it comes and goes");
+    }
+    let out = give(&mut room, Input::Read { link: LINK, records: records.clone() });
+    assert_eq!((sent(&out, LINK), reads(&out)), (Vec::new(), 1), "now it is read for the peer that is there");
+    let out = give(&mut room, Input::Read { link: LINK, records });
+    assert!(matches!(sent(&out, LINK)[..], [RoomFrame::Run { .. }]), "{out:?}");
+}

@@ -10,7 +10,7 @@ mod log;
 mod peer;
 mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::api::{self, ApiError, Code, Edited};
@@ -194,6 +194,8 @@ pub struct Room {
     log: Log,
     waiting: Waiting,
     peers: BTreeMap<LinkId, Peer>,
+    /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
+    reads_orphaned: BTreeSet<LinkId>,
     commits: Commits,
     batches: Batches,
     read_only: Option<String>,
@@ -221,6 +223,7 @@ impl Room {
             log: Log::new(room),
             waiting: Waiting::default(),
             peers: BTreeMap::new(),
+            reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
             batches: Batches::default(),
             read_only: None,

@@ -102,7 +102,10 @@ impl Room {
     }
 
     pub(super) fn peer_down(&mut self, link: LinkId) {
-        self.peers.remove(&link);
+        let gone = self.peers.remove(&link);
+        if gone.is_some_and(|peer| peer.reading.is_some()) {
+            self.reads_orphaned.insert(link);
+        }
         self.waiting.forget(link);
     }
 
@@ -254,7 +257,8 @@ impl Room {
     /// Asks the store for what the peer lacks next, as far as its credit goes.
     fn pump(&mut self, link: LinkId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        if peer.first.is_none() || peer.reading.is_some() || peer.credit <= 0 {
+        let reads = peer.reading.is_some() || self.reads_orphaned.contains(&link);
+        if peer.first.is_none() || reads || peer.credit <= 0 {
             return;
         }
         let budget = READ_BYTES.min(usize::try_from(peer.credit).unwrap_or(0));
@@ -275,6 +279,9 @@ impl Room {
 
     /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
     pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, out: &mut Vec<Output>) {
+        if self.reads_orphaned.remove(&link) {
+            return self.pump(link, out);
+        }
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let Some(ranges) = peer.reading.take() else { return };
         let mut records = records.into_iter().peekable();

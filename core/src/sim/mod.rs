@@ -368,6 +368,7 @@ impl Universe {
                             self.unplug(pair, peer);
                         }
                     }
+                    Output::Met { .. } => {}
                     Output::Room { room, output: room::Output::Store { batch, records } } => {
                         debug_assert_eq!(room, self.peers[peer].room());
                         let life = self.peers[peer].life();

@@ -57,6 +57,8 @@ pub struct Link {
     channel_next: u64,
     /// What the peer has opened, whether or not we know the room (yet).
     opened: BTreeMap<u64, Opened>,
+    /// Whether somebody has asked and heard that the peer is a member of a room of ours.
+    met: bool,
     ping: u64,
     ping_sent_us: u64,
     round_trip_us: Option<u64>,
@@ -84,6 +86,7 @@ impl Link {
             channels: BTreeMap::new(),
             channel_next: 1,
             opened: BTreeMap::new(),
+            met: false,
             ping: 0,
             ping_sent_us: 0,
             round_trip_us: None,
@@ -110,6 +113,13 @@ impl Link {
     /// Rooms both are in.
     pub fn shared_rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
         self.opened.values().filter_map(|opened| opened.room)
+    }
+
+    /// Whether the peer has proven to be a member of a room of ours; true once per connection.
+    pub fn has_just_proven(&mut self) -> bool {
+        let news = !self.met && self.shared_rooms().next().is_some();
+        self.met |= news;
+        news
     }
 
     /// We are in `room`. Returns whether the peer is known to be as well.
@@ -327,6 +337,21 @@ mod tests {
         left.add_room(ROOM, SECRET, &mut to_b);
         right.add_room(ROOM, Secret([3; 32]), &mut to_a);
         assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), []);
+        assert!(!left.has_just_proven() && !right.has_just_proven());
+    }
+
+    #[test]
+    fn a_member_has_proven_it_once_however_often_it_comes_and_goes() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        left.add_room(ROOM, SECRET, &mut to_b);
+        right.add_room(ROOM, SECRET, &mut to_a);
+        talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        assert!(left.has_just_proven() && right.has_just_proven());
+        right.remove_room(&ROOM, &mut to_a);
+        right.add_room(ROOM, SECRET, &mut to_a);
+        let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        assert_eq!(heard, [Heard::Closed(ROOM), Heard::Opened(ROOM)]);
+        assert!(!left.has_just_proven());
     }
 
     #[test]
