@@ -2,12 +2,15 @@
 
 use libp2p::multiaddr::Protocol;
 use rtc_core::id::{Dot, PeerKey, RoomId};
-use rtc_core::room;
+use rtc_core::room::{self, Refusal};
 use rtc_core::switchboard::Input;
 use rtc_core::sync::{Lane, LinkId};
 
 use crate::hub::Hub;
 use crate::net::{self, NetEvent};
+
+/// Refusals told of one connection; after that each doubling is told, so that a hostile peer cannot fill the disk.
+const REFUSALS_TOLD: u64 = 100;
 
 impl Hub {
     pub(super) fn hear_net(&mut self, event: NetEvent) {
@@ -26,10 +29,14 @@ impl Hub {
             NetEvent::Up { link, peer, address, sender, .. } => {
                 self.link_up(link, peer, &address.to_string(), sender)
             }
-            NetEvent::Frame { link, bytes, .. } => self.input(Input::Frame { link, bytes }),
+            NetEvent::Frame { link, bytes, share, .. } => {
+                self.input(Input::Frame { link, bytes });
+                drop(share);
+            }
             NetEvent::Down { link, reason } => {
                 tracing::info!(link = link.0, "disconnected: {reason}");
                 self.links.remove(&link);
+                self.refusals.remove(&link);
                 self.input(Input::LinkDown { link });
             }
         }
@@ -71,6 +78,22 @@ impl Hub {
                 tracing::error!(link = link.0, "a frame was left out: {error}");
                 None
             }
+        }
+    }
+
+    /// Keeps a place for a peer that is a member of a room of ours, whatever strangers do.
+    pub(super) fn prefer(&self, peer: PeerKey) {
+        if let Err(error) = self.net.prefer(peer) {
+            // It proves itself again with its next connection.
+            tracing::warn!(%peer, "no place is kept for a member: {error}");
+        }
+    }
+
+    pub(super) fn tell_refusal(&mut self, room: RoomId, link: LinkId, refusal: &Refusal) {
+        let count = self.refusals.entry(link).or_insert(0);
+        *count += 1;
+        if *count <= REFUSALS_TOLD || count.is_power_of_two() {
+            tracing::warn!(%room, link = link.0, count, "refused a peer's messages: {refusal}");
         }
     }
 

@@ -34,6 +34,8 @@ use crate::watch::Current;
 const UNSTORED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Events taken in before what they committed is signed and told.
 const DRAIN_MAX: usize = 256;
+/// How long that may take: heartbeats wait, and whoever hears none for long hangs up.
+const DRAIN_TIME: Duration = Duration::from_millis(20);
 /// How long a stopping daemon waits for its disk.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
@@ -65,6 +67,8 @@ pub(crate) struct Hub {
     net: NetHandle,
     listening: Vec<Multiaddr>,
     links: BTreeMap<LinkId, LinkSender>,
+    /// How often each of them sent what was refused.
+    refusals: BTreeMap<LinkId, u64>,
     /// Calls whose answer a room owes.
     calls: BTreeMap<u64, Call>,
     calls_made: u64,
@@ -159,6 +163,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         net,
         listening: Vec::new(),
         links: BTreeMap::new(),
+        refusals: BTreeMap::new(),
         calls: BTreeMap::new(),
         calls_made: 0,
         edited: BTreeSet::new(),
@@ -183,8 +188,12 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
         }
-        hub.drain(&mut clients, &mut net_events);
+        hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
+        // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
+        if hub.wake_at() <= Instant::now() {
+            hub.wake();
+        }
     }
     hub.finish(&mut done).await
 }
@@ -203,17 +212,25 @@ impl Hub {
         self.expire_joins();
     }
 
-    /// Takes in what is at hand, so that one signature and one write serve all of it.
-    fn drain(&mut self, clients: &mut mpsc::Receiver<SocketEvent>, net: &mut mpsc::Receiver<NetEvent>) {
+    /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a
+    /// flood from one keeps none of the others waiting.
+    fn drain(
+        &mut self,
+        clients: &mut mpsc::Receiver<SocketEvent>,
+        net: &mut mpsc::Receiver<NetEvent>,
+        done: &mut mpsc::UnboundedReceiver<Done>,
+    ) {
+        let began = Instant::now();
         for _ in 0..DRAIN_MAX {
-            if self.unstored_bytes >= UNSTORED_BYTES_MAX {
+            if self.unstored_bytes >= UNSTORED_BYTES_MAX || began.elapsed() >= DRAIN_TIME {
                 return;
             }
-            match (clients.try_recv(), net.try_recv()) {
-                (Err(_), Err(_)) => return,
-                (client, peer) => {
+            match (clients.try_recv(), net.try_recv(), done.try_recv()) {
+                (Err(_), Err(_), Err(_)) => return,
+                (client, peer, report) => {
                     client.into_iter().for_each(|event| self.hear_client(event));
                     peer.into_iter().for_each(|event| self.hear_net(event));
+                    report.into_iter().for_each(|report| self.hear_store(report));
                 }
             }
         }
@@ -261,6 +278,10 @@ impl Hub {
                 self.disconnect(link, &reason);
                 None
             }
+            Output::Met { peer } => {
+                self.prefer(peer);
+                None
+            }
             Output::Room { room, output } => {
                 self.carry_out_of_room(room, output);
                 None
@@ -294,9 +315,7 @@ impl Hub {
                 self.store.send(Job::SetFact { room, token: 0, name, value });
             }
             room::Output::Synced { .. } => self.finish_joins(room),
-            room::Output::Refused { link, refusal } => {
-                tracing::warn!(%room, link = link.0, "refused a peer's messages: {refusal}");
-            }
+            room::Output::Refused { link, refusal } => self.tell_refusal(room, link, &refusal),
             room::Output::Send { .. } => unreachable!("the switchboard wraps what rooms send"),
         }
     }

@@ -17,6 +17,9 @@ pub(crate) const LIVE_FRAMES_MAX: usize = 1024;
 pub(crate) const BULK_FRAMES_MAX: usize = 256;
 /// Bytes that wait for one slow peer, per lane: one frame of the largest size and a margin.
 pub(crate) const LANE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of frames that wait for the hub, of all links together: one frame of the largest size and a margin. Counted
+/// alone, a few hundred frames could be a gigabyte.
+pub(crate) const HEARD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes gathered into one write: several pieces cost one encryption and one system call.
 pub(crate) const WRITE_BYTES: usize = 64 * 1024;
 /// Bytes asked of the stream at once.

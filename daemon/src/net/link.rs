@@ -4,6 +4,7 @@
 //! link owns both directions, and always polls both: writing without reading can lock two peers up.
 
 use std::io;
+use std::sync::Arc;
 
 use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,14 +12,14 @@ use libp2p::Multiaddr;
 use libp2p::swarm::Stream;
 use rtc_core::canonical::DecodeError;
 use rtc_core::id::PeerKey;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::greeting::{Control, Greeting, Token};
 use super::limits::{CHOICE_TIMEOUT, GREETING_TIMEOUT, READ_BYTES, WRITE_BYTES};
 use super::piece::{Assembler, Cutter, PieceError, Track};
 use super::queue::{LinkQueues, Queued, link_queues};
-use super::{Lane, LinkId, NetEvent, Source};
+use super::{HeardShare, Lane, LinkId, NetEvent, Source};
 
 /// Greetings heard per link after the first; a peer whose addresses change more often is not followed.
 const GREETINGS_MAX: usize = 256;
@@ -48,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) reports: mpsc::Sender<Report>,
     /// The way to the hub.
     pub(crate) events: mpsc::Sender<NetEvent>,
+    /// Bytes that may wait for the hub, shared by all links.
+    pub(crate) heard: Arc<Semaphore>,
     /// Says that the stream is kept.
     pub(crate) keep: oneshot::Receiver<Keep>,
     /// Says why to end.
@@ -142,6 +145,7 @@ impl Link {
         if let Err(reason) = opened {
             return LinkEnd { link: id, reason };
         }
+        wire.reader.assembler.agree();
         let (sender, queues) = link_queues();
         let (peer, address) = (self.peer, self.address.clone());
         let up =
@@ -152,7 +156,7 @@ impl Link {
         let reason = tokio::select! {
             biased;
             reason = stopped(&mut stop) => reason,
-            error = receive(id, &mut wire.reader, &events, &self.reports) => error.to_string(),
+            error = receive(id, &mut wire.reader, &events, &self.heard, &self.reports) => error.to_string(),
             error = send(&mut wire.writer, queues, self.listening, &self.address) => error.to_string(),
         };
         drop(wire);
@@ -248,6 +252,7 @@ async fn receive(
     link: LinkId,
     reader: &mut FrameReader<impl AsyncRead + Unpin>,
     events: &mpsc::Sender<NetEvent>,
+    heard: &Arc<Semaphore>,
     reports: &mpsc::Sender<Report>,
 ) -> LinkError {
     let mut greetings = 0;
@@ -267,7 +272,9 @@ async fn receive(
                 };
             }
         };
-        let frame = NetEvent::Frame { link, lane, bytes };
+        let count = u32::try_from(bytes.len()).expect("a frame's length fits, by its limit");
+        let share = Arc::clone(heard).acquire_many_owned(count).await.map_err(|_| LinkError::Stopping)?;
+        let frame = NetEvent::Frame { link, lane, bytes, share: HeardShare { _bytes: share } };
         events.send(frame).await.map_err(|_| LinkError::Stopping)
     };
     loop {
@@ -288,7 +295,7 @@ struct FrameReader<R> {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     fn new(stream: R) -> Self {
-        Self { stream, assembler: Assembler::default(), buffer: vec![0; READ_BYTES], unread: 0..0 }
+        Self { stream, assembler: Assembler::before_agreement(), buffer: vec![0; READ_BYTES], unread: 0..0 }
     }
 
     async fn next(&mut self) -> Result<(Track, Vec<u8>), LinkError> {

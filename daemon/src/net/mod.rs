@@ -30,6 +30,7 @@ use std::path::PathBuf;
 pub use libp2p::Multiaddr;
 use rtc_core::id::PeerKey;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use address::{peer_id, peer_key};
 pub use book::AddressError;
@@ -102,6 +103,12 @@ impl Source {
     }
 }
 
+/// A frame's share of the bytes that may wait for the hub; whoever has dealt with the frame drops it.
+#[derive(Debug)]
+pub struct HeardShare {
+    _bytes: OwnedSemaphorePermit,
+}
+
 /// What the network tells the hub. Links wait for the hub to take these, which slows their peers down.
 #[derive(Debug)]
 pub enum NetEvent {
@@ -133,6 +140,8 @@ pub enum NetEvent {
         lane: Lane,
         /// The frame.
         bytes: Vec<u8>,
+        /// Its share of what may wait for the hub.
+        share: HeardShare,
     },
     /// The link is no more; the last event of it.
     Down {

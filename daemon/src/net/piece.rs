@@ -45,6 +45,9 @@ pub(crate) enum PieceError {
     /// A piece that carries nothing yet promises more could go on for ever.
     #[error("an empty piece announces another")]
     Empty,
+    /// A frame for the hub of a link that may never reach it.
+    #[error("a frame before the link is agreed")]
+    Early,
     /// The pieces add up to more than a frame may have.
     #[error("frame of more than {limit_bytes} bytes")]
     FrameLength {
@@ -87,6 +90,8 @@ pub(crate) struct Assembler {
     header: Vec<u8>,
     piece: Option<Piece>,
     tracks: [Vec<u8>; 3],
+    /// Whether only control frames may come: nothing large is held of who may be nobody.
+    control_only: bool,
 }
 
 /// The piece whose payload is arriving.
@@ -98,6 +103,16 @@ struct Piece {
 }
 
 impl Assembler {
+    /// One that takes nothing but control frames until [`Assembler::agree`].
+    pub(crate) fn before_agreement() -> Self {
+        Self { control_only: true, ..Self::default() }
+    }
+
+    /// The link is agreed: from now on every track may be used.
+    pub(crate) fn agree(&mut self) {
+        self.control_only = false;
+    }
+
     /// Takes from `input` up to the end of a frame and returns that frame; `None` when `input` is used up.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<(Track, Vec<u8>)>, PieceError> {
         loop {
@@ -136,6 +151,9 @@ impl Assembler {
             2 => (Track::Bulk, FRAME_BYTES_MAX),
             _ => return Err(PieceError::Kind(kind)),
         };
+        if self.control_only && track != Track::Control {
+            return Err(PieceError::Early);
+        }
         let more = kind & MORE != 0;
         if length > PIECE_BYTES_MAX {
             return Err(PieceError::PieceLength(length));
@@ -198,6 +216,19 @@ mod tests {
         assert!(bulk.cut(&mut bytes));
         let expected = vec![(Track::Live, b"now".to_vec()), (Track::Bulk, long)];
         assert_eq!(assemble(&bytes, 100), Ok(expected));
+    }
+
+    #[test]
+    fn before_the_link_is_agreed_nothing_but_control_frames_is_held() {
+        let mut assembler = Assembler::before_agreement();
+        let bytes = [pieces(Track::Control, b"hello"), pieces(Track::Live, b"now")].concat();
+        let mut input = &bytes[..];
+        assert_eq!(assembler.next(&mut input), Ok(Some((Track::Control, b"hello".to_vec()))));
+        let mut agreed = input;
+        assert_eq!(assembler.next(&mut input), Err(PieceError::Early));
+        let mut assembler = Assembler::before_agreement();
+        assembler.agree();
+        assert_eq!(assembler.next(&mut agreed), Ok(Some((Track::Live, b"now".to_vec()))));
     }
 
     #[test]

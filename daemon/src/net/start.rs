@@ -7,14 +7,14 @@ use std::time::Instant;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use rtc_core::id::PeerKey;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
 use super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
-use super::limits::{COMMANDS_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
+use super::limits::{COMMANDS_MAX, HEARD_BYTES_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
 use super::listeners::Listeners;
 use super::rendezvous::{Lines, Rendezvous};
 use super::switchboard::{Inputs, Outputs, Switchboard};
@@ -111,6 +111,7 @@ pub async fn start(
     let inputs = Inputs { commands, reports, found, stopped };
     let outputs = Outputs {
         events,
+        heard: Arc::new(Semaphore::new(HEARD_BYTES_MAX)),
         reports: reports_tx,
         listening: listening_tx,
         known: known_tx,

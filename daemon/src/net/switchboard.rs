@@ -13,7 +13,7 @@ use libp2p::core::transport::ListenerId;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns};
 use rtc_core::id::PeerKey;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -48,6 +48,8 @@ pub(crate) struct Inputs {
 pub(crate) struct Outputs {
     /// For links to use, not for the task itself.
     pub(crate) events: mpsc::Sender<NetEvent>,
+    /// For links to use: bytes that may wait for the hub.
+    pub(crate) heard: Arc<Semaphore>,
     /// For links to use.
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
@@ -374,6 +376,7 @@ impl Switchboard {
             listening: self.outputs.listening.subscribe(),
             reports: self.outputs.reports.clone(),
             events: self.outputs.events.clone(),
+            heard: Arc::clone(&self.outputs.heard),
             keep,
             stop,
             done,

@@ -454,6 +454,35 @@ async fn a_peer_that_breaks_the_protocol_later_is_down_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_frame_without_an_end_is_cut_at_the_limit() {
+    let mut b = Node::start(2, None).await;
+    let greeting = control(&Control::Greeting(Greeting::update()).encode());
+    let hostile = seed_beside(b.key(), Ordering::Greater);
+    let piece = [&[0x81, 0x40, 0][..], &[7; 0x4000]].concat();
+    let endless = piece.repeat(rtc_core::limits::FRAME_BYTES_MAX / 0x4000 + 1);
+    say_until_closed(&b, hostile, &[greeting, endless].concat()).await;
+    b.up().await;
+    let (_, reason) = b.down().await;
+    assert!(reason.contains("frame of more than 5242880 bytes"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_waits_for_the_hub_is_bounded_by_its_bytes() {
+    let (_a, from_a, mut b, _) = linked_pair().await;
+    let large = rtc_core::limits::FRAME_BYTES_MAX;
+    let count = 20;
+    let send_all = async {
+        for number in 0..count {
+            send(&from_a.sender, Lane::Bulk, numbered(number, large)).await;
+        }
+    };
+    // The hub takes nothing: its queue has places left, and yet the sender has to stop.
+    timeout(Duration::from_secs(1), send_all).await.unwrap_err();
+    let (_, first) = b.frame().await;
+    assert_eq!(first, numbered(0, large));
+}
+
+#[tokio::test]
 async fn garbage_on_the_port_changes_nothing() {
     let (a, from_a, mut b, _) = linked_pair().await;
     let port = socket_addr(&b.address()).unwrap();
