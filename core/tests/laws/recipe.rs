@@ -195,7 +195,12 @@ fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
         Shape::Any | Shape::Element => element(0),
         Shape::Bool => (seed % 2 == 0).into(),
         Shape::Number => number(0),
+        Shape::Amount if seed % 3 == 0 => Value::Null,
+        Shape::Amount => Value::number(NUMBERS[seed % NUMBERS.len()].abs()).unwrap(),
         Shape::Text => choose(&KEYS, seed).into(),
+        Shape::Entry => Value::Map(
+            [("key".to_owned(), choose(&KEYS, seed).into()), ("value".to_owned(), element(seed / 7))].into(),
+        ),
         Shape::Numbers(len) => Value::List((0..len).map(number).collect()),
         Shape::Color => ["#00ff80", "#FFFFFF", "#010203"][seed % 3].into(),
         Shape::List => Value::List((0..seed % 4).map(element).collect()),
