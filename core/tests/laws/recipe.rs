@@ -19,6 +19,23 @@ const PATHS: [&str; 2] = ["p", "transform.q"];
 /// Sums of these depend on their order; some overflow.
 const NUMBERS: [f64; 8] = [1.0, 0.1, -2.0, 1e16, -1e16, 0.0, 1e300, -0.5];
 
+/// What a history is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mix {
+    /// Ops of every row, on any node and path.
+    Everything,
+    /// Mostly property ops of these families, on one path, so that they meet.
+    Kindred(&'static [&'static str]),
+}
+
+/// Families that work on values of one type.
+const KINDRED: [&[&str]; 3] = [&["number", "counter"], &["array", "set"], &["object", "dict"]];
+
+/// Mixes of families that work on values of one type.
+pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
+    prop::sample::select(&KINDRED[..]).prop_map(Mix::Kindred)
+}
+
 /// One message to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -61,6 +78,11 @@ pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// The messages of a recipe in an order in which each comes after its causal past, with whole clocks.
 pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
+    messages_of(Mix::Everything, steps)
+}
+
+/// The messages of a recipe that are made of that.
+pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
     let actors = ACTORS.map(|(key, epoch)| Actor::new(PeerKey([key; 32]), epoch));
     let mut clocks: Vec<VersionVector> = vec![VersionVector::default(); actors.len()];
     let mut lamports: BTreeMap<Dot, u64> = BTreeMap::new();
@@ -92,7 +114,10 @@ pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
         };
         for (index, pick) in (0..).zip(&step.ops) {
             let stamp = Stamp { lamport: message.lamport, actor: message.actor, seq, index };
-            message.ops.push(op(pick, stamp, &messages));
+            message.ops.push(match mix {
+                Mix::Everything => op(pick, row(pick), stamp, &messages),
+                Mix::Kindred(families) => kindred_op(pick, families, stamp, &messages),
+            });
         }
         clocks[me].raise(actors[me], seq);
         lamports.insert(message.dot(), message.lamport);
@@ -119,16 +144,42 @@ fn choose<T: Copy>(list: &[T], number: impl Into<usize>) -> T {
     list[number.into() % list.len()]
 }
 
-fn op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
+/// A row of the whole table.
+fn row(pick: &Pick) -> &'static Row {
     let rows: Vec<&Row> = table().collect();
     let nodes: Vec<&Row> = rows.iter().copied().filter(|row| !row.kind.is_property()).collect();
     let inserts: Vec<&Row> = nodes.iter().copied().filter(|row| matches!(row.kind, Kind::Insert)).collect();
     // Half of all ops are about nodes and messages, and many of these inserts, so that there are nodes.
-    let row = match pick.row {
+    match pick.row {
         0..128 => choose(&rows, pick.row),
         128..208 => choose(&nodes, pick.row),
         208..=255 => choose(&inserts, pick.row),
+    }
+}
+
+/// An op on the one property of one of two nodes, or one that brings such a node about, or an undo.
+fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message]) -> Op {
+    let is_kin = |row: &&Row| row.name.split_once('.').is_some_and(|(family, _)| families.contains(&family));
+    let kin: Vec<&Row> = table().filter(is_kin).collect();
+    let metas: Vec<&Row> = table().filter(|row| row.kind.is_meta()).collect();
+    let inserts: Vec<&Row> = table().filter(|row| matches!(row.kind, Kind::Insert)).collect();
+    let row = match pick.row {
+        0..200 => choose(&kin, pick.row),
+        200..224 => choose(&metas, pick.row),
+        224..=255 => choose(&inserts, pick.row),
     };
+    let mut op = op(&Pick { key: pick.key % 2, path: 0, ..pick.clone() }, row, stamp, earlier);
+    if matches!(row.kind, Kind::Insert) {
+        let reset = kin.iter().find(|row| matches!(row.kind, Kind::Reset(_))).unwrap();
+        let initial = argument(reset.argument, u16::from(pick.argument), false);
+        let initial =
+            (pick.path.is_multiple_of(3)).then(|| Value::Map([(PATHS[0].to_owned(), initial)].into()));
+        op.value = initial.unwrap_or_default();
+    }
+    op
+}
+
+fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
     let mut options = BTreeMap::new();
     for (bit, option) in row.options.iter().enumerate() {
         if pick.options >> bit & 1 == 1 || matches!(option.shape, Shape::Message) {
