@@ -24,16 +24,21 @@ const NUMBERS: [f64; 8] = [1.0, 0.1, -2.0, 1e16, -1e16, 0.0, 1e300, -0.5];
 pub(crate) enum Mix {
     /// Ops of every row, on any node and path.
     Everything,
-    /// Mostly property ops of these families, on one path, so that they meet.
-    Kindred(&'static [&'static str]),
+    /// Mostly property ops of these families on one property, with that many different arguments, so that they meet.
+    Kindred(&'static [&'static str], u8),
 }
 
 /// Families that work on values of one type.
-const KINDRED: [&[&str]; 3] = [&["number", "counter"], &["array", "set"], &["object", "dict"]];
+const KINDRED: [Mix; 4] = [
+    Mix::Kindred(&["number", "counter"], 255),
+    Mix::Kindred(&["array", "set"], 5),
+    Mix::Kindred(&["set"], 2),
+    Mix::Kindred(&["object", "dict"], 12),
+];
 
 /// Mixes of families that work on values of one type.
 pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
-    prop::sample::select(&KINDRED[..]).prop_map(Mix::Kindred)
+    prop::sample::select(&KINDRED[..])
 }
 
 /// One message to be.
@@ -116,7 +121,10 @@ pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
             let stamp = Stamp { lamport: message.lamport, actor: message.actor, seq, index };
             message.ops.push(match mix {
                 Mix::Everything => op(pick, row(pick), stamp, &messages),
-                Mix::Kindred(families) => kindred_op(pick, families, stamp, &messages),
+                Mix::Kindred(families, arguments) => {
+                    let pick = Pick { argument: pick.argument % arguments, ..pick.clone() };
+                    kindred_op(&pick, families, stamp, &messages)
+                }
             });
         }
         clocks[me].raise(actors[me], seq);
@@ -157,18 +165,18 @@ fn row(pick: &Pick) -> &'static Row {
     }
 }
 
-/// An op on the one property of one of two nodes, or one that brings such a node about, or an undo.
+/// An op on the one property of the one node, or an insert of it, or an undo.
 fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message]) -> Op {
     let is_kin = |row: &&Row| row.name.split_once('.').is_some_and(|(family, _)| families.contains(&family));
     let kin: Vec<&Row> = table().filter(is_kin).collect();
     let metas: Vec<&Row> = table().filter(|row| row.kind.is_meta()).collect();
     let inserts: Vec<&Row> = table().filter(|row| matches!(row.kind, Kind::Insert)).collect();
     let row = match pick.row {
-        0..200 => choose(&kin, pick.row),
-        200..224 => choose(&metas, pick.row),
-        224..=255 => choose(&inserts, pick.row),
+        0..220 => choose(&kin, pick.row),
+        220..236 => choose(&metas, pick.row),
+        236..=255 => choose(&inserts, pick.row),
     };
-    let mut op = op(&Pick { key: pick.key % 2, path: 0, ..pick.clone() }, row, stamp, earlier);
+    let mut op = op(&Pick { key: 0, path: 0, ..pick.clone() }, row, stamp, earlier);
     if matches!(row.kind, Kind::Insert) {
         let reset = kin.iter().find(|row| matches!(row.kind, Kind::Reset(_))).unwrap();
         let initial = argument(reset.argument, u16::from(pick.argument), false);
