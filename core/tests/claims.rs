@@ -179,6 +179,20 @@ fn a_removal_from_a_set_takes_each_addition_it_has_seen_and_leaves_the_others() 
 }
 
 #[test]
+fn an_addition_that_comes_late_counts_where_it_stands() {
+    let messages = [
+        message(1, 1, 1, &[], &["node.insert cube"]),
+        message(1, 2, 2, &[], &["set.add cube.s \"x\""]),
+        // To the list operations an element stays unless all who added it were seen: the one below was not.
+        message(1, 3, 3, &[], &["array.remove cube.s \"x\""]),
+        message(1, 4, 4, &[], &["set.add cube.s \"y\""]),
+        message(2, 1, 2, &[(1, 1)], &["set.add cube.s \"x\""]),
+        message(2, 2, 3, &[], &["set.remove cube.s \"x\""]),
+    ];
+    check(&messages, &[("cube.s", "[\"x\",\"y\"]")]);
+}
+
+#[test]
 fn equal_sets_show_the_same_whatever_their_history() {
     let one = message(1, 1, 1, &[], &["node.insert cube", "set.set cube.s [3,1,3]", "set.add cube.s 2"]);
     let other = message(1, 1, 1, &[], &["node.insert cube {\"s\":[2,3]}", "set.add cube.s 1"]);

@@ -92,6 +92,7 @@ impl Cell {
     fn commutes(&self, step: OpIx, history: &History) -> bool {
         let Some(first) = self.current.commutes_from(step, history) else { return false };
         let follows = history.is_before(first, step) || self.open.first() == Some(&first);
+        // What failed may not fail with it.
         let before = |fault: &OpIx| history.is_before(*fault, step);
         // Where no author's last step has seen it, no earlier one has.
         let seen = |author: &Author| author.steps.last().is_some_and(|&last| history.has_seen(last, step));
