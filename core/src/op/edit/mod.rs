@@ -80,7 +80,9 @@ fn compile_one(edit: &EditOp, draft: &mut Draft<'_>, stamp: Stamp) -> Result<Op,
     let position = take_position(row, &mut op.options)?;
     check_shapes(row, &op)?;
     match row.kind {
-        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) => draft.expect_live(&op.key)?,
+        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) => {
+            draft.expect_live(&op.key)?;
+        }
         Kind::Insert => insert(&mut op, position, draft, stamp)?,
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
