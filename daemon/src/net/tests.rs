@@ -1,25 +1,17 @@
 //! Several networks in one process, over real sockets on loopback.
 
-use std::cmp::Ordering;
+mod hostile;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use libp2p::Multiaddr;
-use libp2p::identity::Keypair;
-use libp2p::swarm::{self, Swarm, SwarmEvent, dummy};
 use rtc_core::id::PeerKey;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::address::{multiaddr, peer_id, peer_key, socket_addr};
-use super::greeting::{Control, Greeting};
 use super::limits::LIVE_FRAMES_MAX;
-use super::piece::{Cutter, Track};
-use super::stream::StreamOutcome;
-use super::swarm::BehaviourEvent;
 use super::*;
 
 /// Nothing here takes this long, even on a busy machine.
@@ -343,130 +335,6 @@ async fn a_taken_port_is_refused_or_replaced_as_configured() {
 }
 
 #[tokio::test]
-async fn a_foreign_program_is_dropped_and_left_alone() {
-    let mut a = Node::start(1, None).await;
-    let keys = Keypair::ed25519_from_bytes([9; 32]).unwrap();
-    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE * 10);
-    let transport = super::swarm::transport(&keys).unwrap();
-    let mut foreign = Swarm::new(transport, dummy::Behaviour, keys.public().to_peer_id(), config);
-    foreign.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
-    let a_id = peer_id(&a.key()).unwrap();
-    let mut handle = Some(a.handle.clone());
-    let dropped = async {
-        loop {
-            match foreign.select_next_some().await {
-                SwarmEvent::NewListenAddr { address, .. } => {
-                    handle.take().unwrap().dial(address, Source::Added).unwrap();
-                }
-                SwarmEvent::ConnectionClosed { peer_id, .. } if peer_id == a_id => return,
-                _ => {}
-            }
-        }
-    };
-    timeout(PATIENCE, dropped).await.expect("dropped in time");
-    // Nothing was told, and nothing is tried again.
-    let again =
-        async { while !matches!(foreign.select_next_some().await, SwarmEvent::IncomingConnection { .. }) {} };
-    assert!(timeout(Duration::from_millis(800), again).await.is_err(), "dialled again");
-    assert!(a.events.try_recv().is_err());
-}
-
-/// Connects to `node` as a peer with our protocol, and returns the stream before a byte is said on it.
-async fn hostile_stream(node: &Node, seed: u8) -> (Swarm<super::swarm::Behaviour>, libp2p::Stream) {
-    let keys = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-    let mut hostile = super::swarm::build(&keys).unwrap();
-    hostile.dial(node.address()).unwrap();
-    let opened = async {
-        loop {
-            match hostile.select_next_some().await {
-                SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
-                    hostile.behaviour_mut().streams.open(peer_id, connection_id);
-                }
-                SwarmEvent::Behaviour(BehaviourEvent::Streams(event)) => match event.outcome {
-                    StreamOutcome::Open(stream) => break stream,
-                    other => panic!("{other:?}"),
-                },
-                _ => {}
-            }
-        }
-    };
-    let stream = timeout(PATIENCE, opened).await.expect("opened in time");
-    (hostile, stream)
-}
-
-/// Says `bytes` to `node` and waits until it closes the stream.
-async fn say_until_closed(node: &Node, seed: u8, bytes: &[u8]) {
-    use futures::{AsyncReadExt, AsyncWriteExt};
-    let (mut hostile, mut stream) = hostile_stream(node, seed).await;
-    let mut heard = Vec::new();
-    let talk = async {
-        // The other end may close before it has read all of this.
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.flush().await;
-        let _ = stream.read_to_end(&mut heard).await;
-    };
-    let driven =
-        async { while !matches!(hostile.select_next_some().await, SwarmEvent::ConnectionClosed { .. }) {} };
-    timeout(PATIENCE, futures::future::join(talk, driven)).await.expect("closed in time");
-}
-
-fn control(payload: &[u8]) -> Vec<u8> {
-    let (mut cutter, mut out) = (Cutter::new(Track::Control, payload.to_vec()), Vec::new());
-    while !cutter.cut(&mut out) {}
-    out
-}
-
-/// A seed whose key is smaller, or greater, than `key`.
-fn seed_beside(key: PeerKey, order: Ordering) -> u8 {
-    let key_of = |seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
-    (10..250).find(|seed| peer_key(&key_of(*seed)).unwrap().cmp(&key) == order).unwrap()
-}
-
-#[tokio::test]
-async fn a_peer_that_breaks_the_protocol_before_the_link_is_agreed_never_reaches_the_hub() {
-    let (_a, from_a, mut b, _) = linked_pair().await;
-    let greeting = control(&Control::Greeting(Greeting::update()).encode());
-    let live_frame = [1, 0, 1, 7];
-    let said = [vec![0xff; 100], control(b"no cbor"), control(&[]), live_frame.to_vec()];
-    let chooser = seed_beside(b.key(), Ordering::Less);
-    for seed in [chooser, seed_beside(b.key(), Ordering::Greater)] {
-        for said in &said {
-            say_until_closed(&b, seed, said).await;
-        }
-    }
-    say_until_closed(&b, chooser, &[&greeting[..], &live_frame].concat()).await;
-    say_until_closed(&b, chooser, &[&greeting[..], &greeting].concat()).await;
-    from_a.sender.try_send(Lane::Live, b"still here".to_vec()).unwrap();
-    assert_eq!(b.frame().await, (Lane::Live, b"still here".to_vec()));
-}
-
-#[tokio::test]
-async fn a_peer_that_breaks_the_protocol_later_is_down_and_says_why() {
-    let mut b = Node::start(2, None).await;
-    let greeting = control(&Control::Greeting(Greeting::update()).encode());
-    let hostile = seed_beside(b.key(), Ordering::Greater);
-    say_until_closed(&b, hostile, &[&greeting[..], &[1, 0, 1, 7], &[0x7f, 0, 0]].concat()).await;
-    let up = b.up().await;
-    assert_eq!(b.frame().await, (Lane::Live, vec![7]));
-    let (link, reason) = b.down().await;
-    assert_eq!(link, up.link);
-    assert!(reason.contains("broke the protocol"), "{reason}");
-}
-
-#[tokio::test]
-async fn a_frame_without_an_end_is_cut_at_the_limit() {
-    let mut b = Node::start(2, None).await;
-    let greeting = control(&Control::Greeting(Greeting::update()).encode());
-    let hostile = seed_beside(b.key(), Ordering::Greater);
-    let piece = [&[0x81, 0x40, 0][..], &[7; 0x4000]].concat();
-    let endless = piece.repeat(rtc_core::limits::FRAME_BYTES_MAX / 0x4000 + 1);
-    say_until_closed(&b, hostile, &[greeting, endless].concat()).await;
-    b.up().await;
-    let (_, reason) = b.down().await;
-    assert!(reason.contains("frame of more than 5242880 bytes"), "{reason}");
-}
-
-#[tokio::test]
 async fn what_waits_for_the_hub_is_bounded_by_its_bytes() {
     let (_a, from_a, mut b, _) = linked_pair().await;
     let large = rtc_core::limits::FRAME_BYTES_MAX;
@@ -480,23 +348,4 @@ async fn what_waits_for_the_hub_is_bounded_by_its_bytes() {
     timeout(Duration::from_secs(1), send_all).await.unwrap_err();
     let (_, first) = b.frame().await;
     assert_eq!(first, numbered(0, large));
-}
-
-#[tokio::test]
-async fn garbage_on_the_port_changes_nothing() {
-    let (a, from_a, mut b, _) = linked_pair().await;
-    let port = socket_addr(&b.address()).unwrap();
-    assert_eq!(multiaddr(port), b.address());
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 70_000], b"\x13/multistream/1.0.0\n", b""] {
-        let mut stream = tokio::net::TcpStream::connect(port).await.unwrap();
-        // The other end may close before it has read all of this.
-        let _ = stream.write_all(garbage).await;
-        let _ = stream.shutdown().await;
-        let mut answer = Vec::new();
-        let closed = stream.read_to_end(&mut answer);
-        let _ = timeout(PATIENCE, closed).await.expect("closed in time");
-    }
-    from_a.sender.try_send(Lane::Live, b"still here".to_vec()).unwrap();
-    assert_eq!(b.frame().await, (Lane::Live, b"still here".to_vec()));
-    drop(a);
 }
