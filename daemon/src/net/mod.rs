@@ -8,6 +8,7 @@ mod book;
 mod book_file;
 mod choice;
 mod dialer;
+mod driver;
 mod greeting;
 mod handle;
 mod limits;
@@ -20,7 +21,6 @@ mod rendezvous;
 mod start;
 mod stream;
 mod swarm;
-mod switchboard;
 
 #[cfg(test)]
 mod tests;

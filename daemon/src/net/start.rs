@@ -14,10 +14,10 @@ use tracing::warn;
 use super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
+use super::driver::{Driver, Inputs, Outputs};
 use super::limits::{COMMANDS_MAX, HEARD_BYTES_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
 use super::listeners::Listeners;
 use super::rendezvous::{Lines, Rendezvous};
-use super::switchboard::{Inputs, Outputs, Switchboard};
 use super::{NetConfig, NetEvent, NetHandle, TakenPort, swarm};
 
 /// Owns the network's tasks. Dropped without [`Net::shutdown`], it ends them at once.
@@ -118,8 +118,8 @@ pub async fn start(
         book: book_tx,
         refused: refused_tx,
     };
-    let switchboard = Switchboard::new(key, incarnation, swarm, listeners, dialer, outputs);
-    let task = tokio::spawn(switchboard.run(inputs, helpers));
+    let driver = Driver::new(key, incarnation, swarm, listeners, dialer, outputs);
+    let task = tokio::spawn(driver.run(inputs, helpers));
     let handle = NetHandle { key, commands: commands_tx, listening, known };
     Ok((handle, Net { stop: Some(stop), task }))
 }

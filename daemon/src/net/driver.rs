@@ -59,7 +59,7 @@ pub(crate) struct Outputs {
 }
 
 /// The swarm's task.
-pub(crate) struct Switchboard {
+pub(crate) struct Driver {
     us: PeerKey,
     incarnation: Token,
     swarm: Swarm<Behaviour>,
@@ -94,7 +94,7 @@ struct LinkState {
     done: Option<oneshot::Receiver<()>>,
 }
 
-impl Switchboard {
+impl Driver {
     /// A task that has not begun.
     pub(crate) fn new(
         us: PeerKey,
@@ -476,9 +476,9 @@ impl LinkState {
     }
 }
 
-impl std::fmt::Debug for Switchboard {
+impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switchboard")
+        f.debug_struct("Driver")
             .field("us", &self.us)
             .field("links", &self.links.len())
             .finish_non_exhaustive()
