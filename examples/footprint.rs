@@ -21,7 +21,8 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> anyhow::Result<()> {
-    let idle: u64 = std::env::args().nth(1).map_or(Ok(20), |text| text.parse()).context("IDLE_SECONDS is a number")?;
+    let idle: u64 =
+        std::env::args().nth(1).map_or(Ok(20), |text| text.parse()).context("IDLE_SECONDS is a number")?;
     let host = sandbox::Host::new()?;
     let (mut a, b) = (host.start().await?, host.start().await?);
     b.join(&a).await?;

@@ -30,11 +30,38 @@ pub const POSITIONS: [(&str, &str); 3] = [
     ("index", "The position among the siblings, from 0."),
 ];
 
+/// How clients say where in a text they write; the daemon makes identities of characters of it.
+pub const TEXT_POSITIONS: [(&str, &str); 2] = [
+    (
+        "position",
+        "How many characters stand before; for an insertion the end unless given, otherwise the start.",
+    ),
+    ("length", "How many characters go; one for a deletion, the rest for a replacement unless given."),
+];
+
+/// Whether the row takes one of [`TEXT_POSITIONS`].
+pub fn takes_text_position(row: &Row, name: &str) -> bool {
+    match row.kind {
+        Kind::Text(writing) => name == "position" || (name == "length" && writing.deletes()),
+        _ => false,
+    }
+}
+
+/// Whether the daemon makes the option, of what clients give instead.
+pub fn is_made(shape: Shape) -> bool {
+    matches!(shape, Shape::Place | Shape::Character | Shape::CharacterOrEnd | Shape::Spans)
+}
+
 /// How a value of `shape` is read.
 pub fn argument(shape: Shape) -> Argument {
     match shape {
         Shape::Nothing | Shape::Properties => Argument::Assignments,
-        Shape::Any | Shape::Element | Shape::Place => Argument::Any,
+        Shape::Any
+        | Shape::Element
+        | Shape::Place
+        | Shape::Character
+        | Shape::CharacterOrEnd
+        | Shape::Spans => Argument::Any,
         Shape::Bool => Argument::Truth,
         Shape::Number => Argument::Number,
         Shape::Text | Shape::Color | Shape::Word(_) | Shape::Message => Argument::Text,
@@ -50,9 +77,9 @@ pub fn option(row: &Row, name: &str) -> Option<Argument> {
     match name {
         "before" | "after" if positions => Some(Argument::Text),
         "index" if positions => Some(Argument::Number),
-        // A clients' position becomes one of these in the daemon.
-        "place" => None,
-        _ => row.option(name).map(|option| argument(option.shape)),
+        _ if takes_text_position(row, name) => Some(Argument::Number),
+        // A client's position becomes one of those that are made.
+        _ => row.option(name).filter(|option| !is_made(option.shape)).map(|option| argument(option.shape)),
     }
 }
 
@@ -64,7 +91,14 @@ pub fn takes_properties(row: &Row) -> bool {
 /// Whether `row` speaks of a node or a property of one.
 pub fn has_node(row: &Row) -> bool {
     match row.kind {
-        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Insert | Kind::Remove | Kind::Move => true,
+        Kind::Reset(_)
+        | Kind::Step(_)
+        | Kind::List(_)
+        | Kind::Text(_)
+        | Kind::Append(_)
+        | Kind::Insert
+        | Kind::Remove
+        | Kind::Move => true,
         Kind::Undo | Kind::Redo => false,
     }
 }

@@ -30,7 +30,9 @@ fn every_universe_ends_with_one_scene_and_nothing_lost() {
     let messages: u64 = reports.iter().map(|report| report.messages).sum();
     let deliveries: u64 = reports.iter().map(|report| report.deliveries).sum();
     let acknowledged: u64 = reports.iter().map(|report| report.acknowledged).sum();
-    println!("seeds {seeds:?}: {messages} messages, {deliveries} frames, {acknowledged} acknowledged edits, none lost");
+    println!(
+        "seeds {seeds:?}: {messages} messages, {deliveries} frames, {acknowledged} acknowledged edits, none lost"
+    );
     assert!(messages >= reports.len() as u64 * EDITS / 4, "most edits become messages");
 }
 
@@ -42,6 +44,7 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn a_quiet_universe_is_quick_and_whole() {
-    let report = sim::run_with(1, 3, EDITS, sim::Faults { delay_ms_max: 1, ..sim::Faults::default() }).unwrap();
+    let report =
+        sim::run_with(1, 3, EDITS, sim::Faults { delay_ms_max: 1, ..sim::Faults::default() }).unwrap();
     assert!(report.messages > 0 && report.acknowledged >= report.messages / 2);
 }

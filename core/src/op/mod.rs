@@ -17,6 +17,7 @@ mod shape;
 mod shown;
 mod string;
 mod table;
+pub mod text;
 mod vector3;
 
 pub use effect::NoEffect;
@@ -25,7 +26,7 @@ pub use row::{Kind, ListStep, OptionRow, Options, Row, Seen, Step};
 pub use shape::{Shape, ShapeError};
 pub use table::{nearest_name, table};
 
-pub(crate) use edit::Standing;
+pub(crate) use edit::{Range, Standing, Texts};
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::array::Element;
+use super::text::Writing;
 use super::{NoEffect, Op, OpCode, Shape};
 use crate::value::Value;
 
@@ -60,6 +61,10 @@ pub enum Kind {
     Step(Step),
     /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
     List(ListStep),
+    /// Changes a sequence of characters (DESIGN §3, law 9). On a property that holds something else than text it has no effect.
+    Text(Writing),
+    /// Computes the next value of a text by appending to it. Where characters have identities, so have those it brings.
+    Append(Step),
     /// Starts a life of the node, or resets the given properties of a live one.
     Insert,
     /// Ends the node's life.
@@ -76,7 +81,7 @@ impl Kind {
     /// Whether it works on one property, so that the op names a path.
     pub fn is_property(self) -> bool {
         match self {
-            Self::Reset(_) | Self::Step(_) | Self::List(_) => true,
+            Self::Reset(_) | Self::Step(_) | Self::List(_) | Self::Text(_) | Self::Append(_) => true,
             Self::Insert | Self::Remove | Self::Move | Self::Undo | Self::Redo => false,
         }
     }
@@ -85,9 +90,14 @@ impl Kind {
     pub fn is_meta(self) -> bool {
         match self {
             Self::Undo | Self::Redo => true,
-            Self::Reset(_) | Self::Step(_) | Self::List(_) | Self::Insert | Self::Remove | Self::Move => {
-                false
-            }
+            Self::Reset(_)
+            | Self::Step(_)
+            | Self::List(_)
+            | Self::Text(_)
+            | Self::Append(_)
+            | Self::Insert
+            | Self::Remove
+            | Self::Move => false,
         }
     }
 }

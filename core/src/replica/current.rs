@@ -18,6 +18,8 @@ pub(super) enum Current {
     Whole(Value, OpIx),
     /// A list whose elements came from several ops.
     Elements(Vec<Element>),
+    /// Text, the characters of which the property's script has.
+    Script,
 }
 
 impl Current {
@@ -25,7 +27,7 @@ impl Current {
     pub(super) fn step(&mut self, op: OpIx, history: &History) -> Result<(), NoEffect> {
         let held = history.op(op);
         match held.kind() {
-            Some(Kind::Step(step)) => {
+            Some(Kind::Step(step) | Kind::Append(step)) => {
                 let next = step(self.value().as_deref(), &held.value, held.options())?;
                 *self = Self::Whole(next, op);
             }
@@ -33,7 +35,15 @@ impl Current {
                 let seen = |adder: u32| history.has_seen(op, OpIx(adder));
                 step(self.elements()?, &held.value, held.options(), op.0, &seen);
             }
-            Some(Kind::Reset(_) | Kind::Insert | Kind::Remove | Kind::Move | Kind::Undo | Kind::Redo)
+            Some(
+                Kind::Reset(_)
+                | Kind::Text(_)
+                | Kind::Insert
+                | Kind::Remove
+                | Kind::Move
+                | Kind::Undo
+                | Kind::Redo,
+            )
             | None => {
                 debug_assert!(false, "only steps are folded onto a value");
             }
@@ -50,18 +60,20 @@ impl Current {
                 let element = |value| Element { value, adders: adders.clone() };
                 *self = Self::Elements(std::mem::take(list).into_iter().map(element).collect());
             }
-            Self::Whole(..) | Self::Elements(_) => {}
+            Self::Whole(..) | Self::Elements(_) | Self::Script => {}
         }
         match self {
             Self::Elements(list) => Ok(list),
-            Self::Absent | Self::Whole(..) => Err(NoEffect::BadCurrent { expected: Shape::List }),
+            Self::Absent | Self::Whole(..) | Self::Script => {
+                Err(NoEffect::BadCurrent { expected: Shape::List })
+            }
         }
     }
 
     /// The value as it shows.
     pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Script => None,
             Self::Whole(value, _) => Some(Cow::Borrowed(value)),
             Self::Elements(list) => {
                 Some(Cow::Owned(Value::List(list.iter().map(|element| element.value.clone()).collect())))

@@ -13,11 +13,14 @@ mod life;
 mod mask;
 mod node;
 mod read;
+mod script;
 mod siblings;
 mod tree;
 mod verdicts;
+mod writing;
 
 pub use read::FindError;
+pub(crate) use writing::{Characters, Shows};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,7 +173,9 @@ impl Replica {
     fn enter(&mut self, op: OpIx) {
         match self.history.op(op).kind() {
             None => self.judge_void(op),
-            Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_)) => self.enter_property(op),
+            Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Text(_) | Kind::Append(_)) => {
+                self.enter_property(op);
+            }
             Some(Kind::Insert) => self.enter_insert(op),
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
@@ -200,6 +205,10 @@ impl Replica {
         let cell = &mut self.cells[ix.at()];
         let life = &self.nodes[cell.node.at()].life;
         let is_last = cell.keep(op, &self.history);
+        if cell.enter_script(op, &self.history) {
+            self.mark_cell(ix);
+            return;
+        }
         let is_void = self.verdicts.get(op).is_some();
         if cell.is_stale
             || is_void
@@ -365,7 +374,7 @@ impl Replica {
             let node = held.node;
             match held.kind() {
                 None => self.judge_void(op),
-                Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_)) => {
+                Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Text(_) | Kind::Append(_)) => {
                     let cell = held.cell.expect("a property op has a cell");
                     cell::judge(op, &self.nodes[node.at()].life, &self.history, &mut self.verdicts);
                     self.mark_cell(cell);

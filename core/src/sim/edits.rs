@@ -76,6 +76,11 @@ fn argument(shape: Shape, random: &mut Random) -> Value {
             Value::Map([((*random.pick(&["k", "l"])).to_owned(), "v".into())].into())
         }
         Shape::Any | Shape::Element | Shape::Text | Shape::Word(_) => (*random.pick(&["a", "b", "c"])).into(),
-        Shape::Nothing | Shape::Message | Shape::Place => Value::Null,
+        Shape::Nothing
+        | Shape::Message
+        | Shape::Place
+        | Shape::Character
+        | Shape::CharacterOrEnd
+        | Shape::Spans => Value::Null,
     }
 }
