@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use rtc_core::api::{Change, EditOp, Node};
+use rtc_core::id::Dot;
 use rtc_core::value::Value;
+
+use crate::short;
 
 /// Dim, for what frames the data.
 pub const DIM: &str = "\x1b[2m";
@@ -62,11 +65,19 @@ pub fn edit(edit: &EditOp) -> String {
         Some(argument) => line = line + " " + &value(argument),
     }
     for (name, option) in &edit.options {
-        let option = option.as_text().map_or_else(|| value(option), plain);
         // Writing to a text cannot fail.
-        let _ = write!(line, " {}={option}", plain(name));
+        let _ = write!(line, " {}={}", plain(name), option_text(name, option));
     }
     line
+}
+
+fn option_text(name: &str, option: &Value) -> String {
+    let Some(text) = option.as_text() else { return value(option) };
+    match text.parse::<Dot>() {
+        Ok(dot) if name == "target" => short::dot(&dot),
+        Ok(_) | Err(_) if text.contains(char::is_whitespace) => value(option),
+        Ok(_) | Err(_) => plain(text),
+    }
 }
 
 /// One change of the scene.

@@ -81,12 +81,13 @@ impl Session {
 
     async fn connect(&self) -> Result<Client, Failure> {
         let places = self.places()?;
-        match Client::connect(&places).await {
+        let limit = self.globals.answer_timeout();
+        match within(limit, Client::connect(&places)).await {
             Err(ClientError::NoDaemon { .. }) if !self.globals.no_autostart => {}
             connected => return Ok(connected?),
         }
         let started = self.launcher.autostart().await;
-        match Client::connect(&places).await {
+        match within(limit, Client::connect(&places)).await {
             Ok(client) => Ok(client),
             Err(error) => Err(started.err().unwrap_or_else(|| error.into())),
         }

@@ -251,7 +251,8 @@ async fn a_scene_comes_as_a_tree_as_objects_and_as_a_graph() {
 
 #[tokio::test]
 async fn what_was_missed_is_told_as_an_event() {
-    let expected = "{\"schema\":\"rtc.event/1\",\"lagged\":{\"dropped\":3}}\n";
+    let expected =
+        "{\"schema\":\"rtc.watching/1\"}\n{\"schema\":\"rtc.event/1\",\"lagged\":{\"dropped\":3}}\n";
     check(&["watch", "--json"], expected, Exit::Ok).await;
 }
 

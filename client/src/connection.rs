@@ -69,6 +69,8 @@ impl Client {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
                 ClientError::NoDaemon { socket: socket.to_owned() }
             }
+            // It ended while it was called.
+            ErrorKind::ConnectionReset => ClientError::Broken(source.to_string()),
             _ => ClientError::Unreachable { socket: socket.to_owned(), source },
         })?;
         let (mut reader, mut writer) = stream.into_split();

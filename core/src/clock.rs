@@ -42,11 +42,25 @@ impl VersionVector {
         }
     }
 
+    /// Lowers the entry of `actor` to at most `seq`; never raises it.
+    pub fn lower(&mut self, actor: &Actor, seq: u64) {
+        if seq == 0 {
+            self.0.remove(actor);
+        } else if let Some(entry) = self.0.get_mut(actor) {
+            *entry = (*entry).min(seq);
+        }
+    }
+
     /// Raises every entry to `other`'s.
     pub fn join(&mut self, other: &Self) {
         for (actor, seq) in other.iter() {
             self.raise(actor, seq);
         }
+    }
+
+    /// The entry of the least actor.
+    pub fn first(&self) -> Option<(Actor, u64)> {
+        self.0.first_key_value().map(|(&actor, &seq)| (actor, seq))
     }
 
     /// All entries in the order of the actors.

@@ -4,8 +4,9 @@
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Ops one message may hold: a commit is an edit, not an import.
 pub const MESSAGE_OPS_MAX: usize = 1024;
-/// Actors one message's clock may advance: a daemon that saw more new writers at once commits in steps.
-pub const CLOCK_ENTRIES_MAX: usize = 1024;
+/// Actors one message's clock may advance: they take half a message. A daemon that saw more new writers at once sends clocks
+/// ahead, in messages without ops.
+pub const CLOCK_ENTRIES_MAX: usize = 512;
 /// Bytes of a node key.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of a property path.

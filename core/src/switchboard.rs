@@ -104,7 +104,7 @@ impl Switchboard {
             let shared = self.links.get_mut(&link).is_some_and(|link| link.add_room(id, secret, &mut frames));
             send(link, frames, out);
             if shared {
-                self.room_input(id, room::Input::PeerUp { link }, now, out);
+                self.peer_up(id, link, now, out);
             }
         }
     }
@@ -196,7 +196,7 @@ impl Switchboard {
         let heard = state.hear(bytes, now, &mut frames);
         send(link, frames, out);
         match heard {
-            Ok(Heard::Opened(room)) => self.room_input(room, room::Input::PeerUp { link }, now, out),
+            Ok(Heard::Opened(room)) => self.peer_up(room, link, now, out),
             Ok(Heard::Closed(room)) => self.room_input(room, room::Input::PeerDown { link }, now, out),
             Ok(Heard::Digests(digests)) => {
                 for (room, digest) in digests {
@@ -208,6 +208,12 @@ impl Switchboard {
             }
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),
+        }
+    }
+
+    fn peer_up(&mut self, room: RoomId, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        if let Some(peer) = self.links.get(&link).map(Link::peer) {
+            self.room_input(room, room::Input::PeerUp { link, peer }, now, out);
         }
     }
 

@@ -12,7 +12,7 @@ use rtc_client::places::PlaceError;
 use rtc_core::id::RoomId;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{ConfigError, Overrides, Settings};
 use crate::hub::{self, Network};
@@ -155,8 +155,12 @@ pub fn run(
         let (end_clients, clients_end) = watch::channel(false);
         let clients = tokio::spawn(socket::serve(listener, clients_tx, clients_end));
         // The one place where the hub begins; it ends when it was asked to, and gives the store back.
-        let hub = tokio::spawn(hub::run(house, Network { handle: net_handle, events: net_events }));
+        let (opened_tx, opened) = oneshot::channel();
+        let network = Network { handle: net_handle, events: net_events };
+        let hub = tokio::spawn(hub::run(house, network, opened_tx));
         tokio::spawn(signals.pass_on(stop_tx));
+        // A hub that died says so below.
+        let _ = opened.await;
         ready();
         tracing::info!(socket = %places.socket.display(), "ready");
         let hub = hub.await;

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -60,7 +61,7 @@ impl Launcher {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // What goes wrong before the log is open is said here.
-            .stderr(File::options().append(true).create(true).open(log_file)?)
+            .stderr(append_to(log_file)?)
             .spawn()?;
         let mut line = child.stdout.take().expect("it was asked for, above");
         let (said, heard) = mpsc::channel();
@@ -82,6 +83,14 @@ impl Launcher {
             }
         }
     }
+}
+
+/// Opens the log as it is: only who holds the data may put a long one aside.
+fn append_to(log_file: &Path) -> io::Result<File> {
+    let file = File::options().append(true).create(true).mode(0o600).open(log_file);
+    file.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot write {}: {error}", log_file.display()))
+    })
 }
 
 fn silent(status: ExitStatus) -> io::Error {

@@ -13,6 +13,10 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 /// A log longer than this is put aside when the daemon starts; one earlier log is kept.
 pub const LOG_BYTES_MAX: u64 = 5 * 1024 * 1024;
 
+/// What libraries say is for their makers: one line each that means nothing to a user, and, where multicast is blocked, an
+/// error with every query. A level for one of these by name, such as `info,libp2p_mdns=debug`, brings it back.
+const QUIET: &str = "libp2p_swarm=off,libp2p_mdns=off";
+
 /// Changes what is logged while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct LogControl {
@@ -48,7 +52,7 @@ pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         word.parse::<LevelFilter>()
             .map_err(|_| format!("{word:?} is not error, warn, info, debug, trace or off"))?;
     }
-    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
+    EnvFilter::builder().parse(format!("{QUIET},{text}")).map_err(|error| error.to_string())
 }
 
 /// Opens the log file `path` to append to, the user's alone; a long one is put aside first.
@@ -64,6 +68,15 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn what_libraries_say_is_asked_for_by_name() {
+        let filter = |text| parse_filter(text).unwrap().to_string();
+        assert!(filter("info").contains("libp2p_mdns=off"), "{}", filter("info"));
+        let named = filter("info,libp2p_mdns=debug");
+        assert!(named.contains("libp2p_mdns=debug") && !named.contains("libp2p_mdns=off"), "{named}");
+        assert!(parse_filter("inof").is_err());
+    }
 
     #[test]
     fn a_long_log_is_put_aside_and_a_short_one_goes_on() {

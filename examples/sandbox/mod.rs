@@ -117,7 +117,8 @@ fn daemon(home: &Path, runtime_dir: &Path, name: &str) -> anyhow::Result<()> {
     command.env("RTC_HOME", home).env("XDG_RUNTIME_DIR", runtime_dir).stdin(Stdio::null());
     let output = command.output()?;
     // Nothing to stop is as good as stopped.
-    if !output.status.success() && !(name == "stop" && output.status.code() == Some(3)) {
+    let nothing_to_stop = name == "stop" && output.status.code() == Some(3);
+    if !output.status.success() && !nothing_to_stop {
         bail!("rtcd {name}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())

@@ -4,11 +4,7 @@ use crate::home::{Home, Host, converged, eventually};
 
 #[test]
 fn two_daemons_edit_one_scene() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
-    b.join(&a);
+    let (a, b) = Host::new().joined();
     a.ok(&["edit", "cube-1", "node.insert", "tag=Mesh"]);
     a.ok(&["edit", "cube-1", "vector3.add", "transform.position", "1", "0", "0"]);
     converged(&[&a, &b]);
@@ -67,10 +63,7 @@ fn what_one_peer_has_of_an_absent_one_reaches_a_third() {
 
 #[test]
 fn strangers_on_one_host_do_not_merge_their_scenes() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
+    let (a, b) = Host::new().strangers();
     a.ok(&["edit", "mine", "node.insert"]);
     eventually("they are connected", || a.json(&["status"])["peers_connected"] == 1);
     assert_eq!(b.rtc(&["get", "mine"]).code, 4);
@@ -81,10 +74,7 @@ fn strangers_on_one_host_do_not_merge_their_scenes() {
 
 #[test]
 fn joining_keeps_the_earlier_room_unmerged() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
+    let (a, b) = Host::new().strangers();
     b.ok(&["edit", "old", "node.insert"]);
     let old = b.room()["room"].as_str().unwrap().to_owned();
     b.join(&a);
@@ -109,11 +99,7 @@ fn an_edit_can_wait_for_a_peer() {
 
 #[test]
 fn undo_and_redo_reach_everybody() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
-    b.join(&a);
+    let (a, b) = Host::new().joined();
     a.ok(&["edit", "cube", "node.insert", "x=1"]);
     a.ok(&["edit", "cube", "number.add", "x", "10"]);
     converged(&[&a, &b]);
@@ -131,11 +117,7 @@ fn undo_and_redo_reach_everybody() {
 #[test]
 fn a_watcher_on_one_daemon_sees_an_edit_on_another() {
     use std::io::BufRead;
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
-    b.join(&a);
+    let (a, b) = Host::new().joined();
     let mut watch = b.command(&["watch", "--json"]);
     let mut watch = watch.stdout(std::process::Stdio::piped()).spawn().expect("rtc watch runs");
     let mut lines = std::io::BufReader::new(watch.stdout.take().expect("piped")).lines();
@@ -151,10 +133,7 @@ fn a_watcher_on_one_daemon_sees_an_edit_on_another() {
 
 #[test]
 fn joining_needs_no_address_on_one_host() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
+    let (a, b) = Host::new().strangers();
     let ticket = a.ok(&["invite", "--no-addresses"]).lines().last().unwrap().to_owned();
     b.ok(&["join", &ticket]);
     a.ok(&["edit", "cube", "node.insert"]);

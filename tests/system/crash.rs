@@ -48,11 +48,7 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
 
 #[test]
 fn a_restart_resumes_where_it_was() {
-    let host = Host::new();
-    let (a, b) = (host.home(), host.home());
-    a.start();
-    b.start();
-    b.join(&a);
+    let (a, b) = Host::new().joined();
     a.ok(&["edit", "cube", "node.insert", "x=1"]);
     let before = converged(&[&a, &b]);
     let addresses = a.json(&["status"])["listening"].clone();

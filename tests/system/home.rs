@@ -46,6 +46,21 @@ impl Host {
         Home { dir, host: self.clone() }
     }
 
+    /// Two daemons that run and share nothing.
+    pub(crate) fn strangers(&self) -> (Home, Home) {
+        let (a, b) = (self.home(), self.home());
+        a.start();
+        b.start();
+        (a, b)
+    }
+
+    /// Two daemons that run and share the first one's room.
+    pub(crate) fn joined(&self) -> (Home, Home) {
+        let (a, b) = self.strangers();
+        b.join(&a);
+        (a, b)
+    }
+
     /// Forgets what memory forgets when a machine reboots.
     pub(crate) fn reboot(&self) {
         for entry in std::fs::read_dir(self.runtime.path()).expect("the runtime directory") {

@@ -3,6 +3,7 @@
 mod cli;
 mod convergence;
 mod crash;
+mod damage;
 mod home;
 mod hostile;
 mod hosts;

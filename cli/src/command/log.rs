@@ -1,6 +1,8 @@
 //! `rtc log`: the newest messages, newest first.
 
-use rtc_core::api::{Ask, LogEntry, Reply};
+use rtc_core::api::{Ask, EditOp, LogEntry, Reply};
+use rtc_core::id::Dot;
+use rtc_core::value::Value;
 
 use crate::draw::{DIM, RED, RESET, YELLOW};
 use crate::failure::Failure;
@@ -16,7 +18,7 @@ const OPS_SHOWN: usize = 3;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Each line tells a message's id, which `rtc undo` takes, its age, its author, its description and its edits.
-With --json, each message is one object on a line.")]
+With --json, each message is one object on a line; its ops are such as `rtc edit -` reads.")]
 pub struct Args {
     /// How many messages to show
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = SHOWN)]
@@ -24,6 +26,33 @@ pub struct Args {
     /// Show all of them
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+}
+
+/// What `--json` prints of a message; its edits are such as `rtc edit -` reads.
+#[derive(serde::Serialize)]
+pub struct Printed<'a> {
+    id: Dot,
+    lamport: u64,
+    time_ms: Option<u64>,
+    note: Option<&'a str>,
+    undone: bool,
+    own: bool,
+    ops: Vec<Value>,
+}
+
+impl<'a> Printed<'a> {
+    /// The message as JSON has it.
+    pub fn of(entry: &'a LogEntry) -> Self {
+        Self {
+            id: entry.id,
+            lamport: entry.lamport,
+            time_ms: entry.time_ms,
+            note: entry.note.as_deref(),
+            undone: entry.undone,
+            own: entry.own,
+            ops: entry.ops.iter().map(EditOp::to_flat).collect(),
+        }
+    }
 }
 
 /// Prints the messages.
@@ -36,7 +65,7 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         // Ids are told apart within what the daemon sends at once: a long log streams.
         for (entry, id) in entries.iter().zip(short::dots(&entries)) {
             if session.out.json {
-                session.out.object("rtc.message/1", entry)?;
+                session.out.object("rtc.message/1", &Printed::of(entry))?;
             } else {
                 session.out.line(line(entry, &id))?;
             }
@@ -68,8 +97,7 @@ fn summary(entry: &LogEntry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtc_core::api::EditOp;
-    use rtc_core::id::{Actor, Dot};
+    use rtc_core::id::Actor;
 
     #[test]
     fn a_message_stays_on_one_line_whatever_it_says() {

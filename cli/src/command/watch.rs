@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rtc_core::api::{Ask, Event, Reply};
+use rtc_core::api::{Ask, Change, Event, Reply};
 
 use crate::draw;
 use crate::failure::Failure;
@@ -13,7 +13,8 @@ use crate::short;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints a line for each message, and below it what the scene shows differently.
-With --json, each event is one object on a line; the first line says that the subscription stands. A reader that is too slow is told how much it missed.")]
+With --json, each event is one object on a line, after one that says that the subscription stands.
+A reader that is too slow is told how much it missed.")]
 pub struct Args {}
 
 /// Prints events until the daemon or the reader ends.
@@ -24,10 +25,10 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
         match reply? {
             // Programs wait for this line: from here on nothing is missed.
             Reply::Watching {} if session.out.json => {
-                session.out.object("rtc.watching/1", &BTreeMap::<(), ()>::new())?
+                session.out.object("rtc.watching/1", &BTreeMap::<(), ()>::new())?;
             }
             Reply::Watching {} => session.say("watching; end with Ctrl-C"),
-            Reply::Event(event) if session.out.json => session.out.object("rtc.event/1", &event)?,
+            Reply::Event(event) if session.out.json => print_json(&event, session)?,
             Reply::Event(event) => print(&event, session)?,
             _ => return Err(Failure::unexpected()),
         }
@@ -35,6 +36,23 @@ pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
         session.out.flush()?;
     }
     Ok(())
+}
+
+/// What `--json` prints of a message.
+#[derive(serde::Serialize)]
+struct Printed<'a> {
+    message: super::log::Printed<'a>,
+    changes: &'a [Change],
+}
+
+fn print_json(event: &Event, session: &mut Session) -> Result<(), Failure> {
+    Ok(match event {
+        Event::Message { message, changes } => {
+            let message = super::log::Printed::of(message);
+            session.out.object("rtc.event/1", &Printed { message, changes })
+        }
+        Event::Lagged { .. } => session.out.object("rtc.event/1", event),
+    }?)
 }
 
 fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {

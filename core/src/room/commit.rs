@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::{self, ApiError, Code, Edited, Ineffective, Wait};
+use crate::api::{self, ApiError, Code, Edited, Wait};
 use crate::chain::Link;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{
@@ -11,7 +11,7 @@ use crate::limits::{
 use crate::message::{Head, Message};
 use crate::op::{self, Kind, Op};
 use crate::replica::FindError;
-use crate::room::{Output, Room};
+use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Now, Run};
 
@@ -42,7 +42,8 @@ struct Outgoing {
     body: Vec<u8>,
     link: Link,
     event: Option<Output>,
-    answer: Pending,
+    /// None where nobody asked: a clock that goes ahead.
+    answer: Option<Pending>,
 }
 
 /// An answer that is due later.
@@ -117,7 +118,7 @@ impl Commits {
     }
 
     /// Everything up to this batch is durable.
-    pub(super) fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
+    pub(super) fn committed(&mut self, up_to: u64, out: &mut Vec<Output>) {
         for wait in &mut self.waits {
             if wait.batch.is_some_and(|batch| batch <= up_to) {
                 wait.batch = None;
@@ -125,19 +126,13 @@ impl Commits {
         }
         let done = |wait: &mut Waiting| wait.batch.is_none() && !matches!(wait.pending.wait, Wait::Peers(_));
         self.waits.extract_if(.., done).for_each(|wait| wait.pending.answer(out));
-        self.expire(now, out);
     }
 
     /// This batch and all after it are not durable.
     pub(super) fn failed(&mut self, from: u64, error: &StoreError, out: &mut Vec<Output>) {
         let lost = |wait: &mut Waiting| wait.batch.is_some_and(|batch| batch >= from);
         for wait in self.waits.extract_if(.., lost) {
-            let id = wait.pending.edited.id;
-            let error = ApiError::new(Code::NotDurable, format!("message {id} is not on the disk: {error}"))
-                .with_hint(
-                    "retry with the same request id once the disk is well: it will not be applied twice",
-                );
-            out.push(Output::Reply { token: wait.pending.token, result: Err(error) });
+            wait.pending.answer_not_durable(&error.to_string(), out);
         }
     }
 }
@@ -145,6 +140,16 @@ impl Commits {
 impl Pending {
     fn answer(self, out: &mut Vec<Output>) {
         out.push(Output::Reply { token: self.token, result: Ok(self.edited) });
+    }
+
+    fn answer_not_durable(self, why: &str, out: &mut Vec<Output>) {
+        let id = self.edited.id;
+        let error =
+            ApiError::new(Code::NotDurable, format!("message {id} is not known to be on the disk: {why}"))
+                .with_hint(
+                    "retry with the same request id once the disk is well: it will not be applied twice",
+                );
+        out.push(Output::Reply { token: self.token, result: Err(error) });
     }
 }
 
@@ -203,44 +208,59 @@ impl Room {
         if let Some(id) = request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
             let edited = Edited { id, repeated: true, ineffective: Vec::new() };
             self.flush(now, out);
-            let batch = self.batches.under_way.back().map(|batch| batch.number);
-            self.answer_when(Pending { token, edited, wait, deadline_us }, batch, out);
+            self.answer_when(Pending { token, edited, wait, deadline_us }, self.batches.newest(), out);
             return Ok(());
         }
         self.refuse_if_read_only()?;
-        let actor = self.actor();
-        let seq = self.log.head(&actor) + 1;
-        let clock = self.clock();
-        if !clock.is_empty() {
-            // Only the first message of a run may advance its clock.
-            self.flush(now, out);
+        let (message, body) = loop {
+            let mut message = self.next_message(now);
+            let at = op::edit::Commit { lamport: message.lamport, actor: message.actor, seq: message.seq };
+            message.ops = op::edit::compile(&ops, &self.replica, at)?;
+            (message.note, message.request) = (note.clone(), request.clone());
+            let body = message.encode();
+            if body.len() <= MESSAGE_BYTES_MAX && self.commits.advanced.len() == message.clock.len() {
+                break (message, body);
+            }
+            let clock = std::mem::take(&mut message.clock);
+            check_size(message.encode().len())?;
+            // What was seen does not fit beside the ops: it goes ahead, so that they are made with all of it in their past.
+            let ahead = Message { clock, note: None, request: None, ops: Vec::new(), ..message };
+            let body = ahead.encode();
+            self.put_out(&ahead, body, now, out);
+        };
+        self.put_out(&message, body, now, out);
+        let id = message.dot();
+        let edited = Edited { id, repeated: false, ineffective: self.replica.ineffective(&id) };
+        if let Some(outgoing) = self.commits.outbox.last_mut() {
+            outgoing.answer = Some(Pending { token, edited, wait, deadline_us });
         }
-        let past = clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
-        let past = past.chain([Dot { actor, seq: seq - 1 }]);
-        let lamport = past.filter_map(|dot| self.log.lamport(&dot)).max().unwrap_or(0) + 1;
-        let ops = op::edit::compile(&ops, &self.replica, op::edit::Commit { lamport, actor, seq })?;
-        let message = Message { actor, seq, lamport, clock, time_ms: Some(now.wall_ms), request, note, ops };
-        let body = message.encode();
-        if body.len() > MESSAGE_BYTES_MAX {
-            let text = format!("a commit of {} bytes exceeds {MESSAGE_BYTES_MAX}", body.len());
-            return Err(ApiError::new(Code::TooLarge, text).with_hint("split it into several commits"));
-        }
-        let (ineffective, event, link) = self.apply_own(&message, &body);
-        let edited = Edited { id: message.dot(), repeated: false, ineffective };
-        let answer = Pending { token, edited, wait, deadline_us };
-        self.commits.outbox_bytes += body.len();
-        self.commits.outbox.push(Outgoing { dot: message.dot(), body, link, event, answer });
         if self.commits.outbox.len() == RUN_MESSAGES_MAX || self.commits.outbox_bytes >= OUTBOX_BYTES_MAX {
             self.flush(now, out);
         }
         Ok(())
     }
 
-    fn apply_own(&mut self, message: &Message, body: &[u8]) -> (Vec<Ineffective>, Option<Output>, Link) {
+    /// Our next message, still without content: it has seen as much as a clock can say.
+    fn next_message(&mut self, now: Now) -> Message {
+        let actor = self.actor();
+        let seq = self.log.head(&actor) + 1;
+        let clock = self.clock();
+        let past = clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
+        let past = past.chain([Dot { actor, seq: seq - 1 }]);
+        let lamport = past.filter_map(|dot| self.log.lamport(&dot)).max().unwrap_or(0) + 1;
+        let time_ms = Some(now.wall_ms);
+        Message { actor, seq, lamport, clock, time_ms, request: None, note: None, ops: Vec::new() }
+    }
+
+    /// Applies our next message and puts it where the next signature vouches for it.
+    fn put_out(&mut self, message: &Message, body: Vec<u8>, now: Now, out: &mut Vec<Output>) {
+        if !message.clock.is_empty() {
+            // Only the first message of a run may advance its clock.
+            self.flush(now, out);
+        }
         let dot = message.dot();
-        debug_assert!(message.clock.is_empty() || self.commits.outbox.is_empty(), "a run has one past");
         let before = self.log.link(&dot.actor, dot.seq - 1).expect("our own messages have no gaps");
-        let link = before.next(body);
+        let link = before.next(&body);
         self.log.append(message, link, body.len(), false);
         for head in &message.clock {
             self.commits.advanced.remove(&head.actor);
@@ -249,7 +269,8 @@ impl Room {
         self.commits.note(message, &self.keys.public());
         let mut events = Vec::new();
         self.tell(&dot, &mut events);
-        (self.replica.ineffective(&dot), events.pop(), link)
+        self.commits.outbox_bytes += body.len();
+        self.commits.outbox.push(Outgoing { dot, body, link, event: events.pop(), answer: None });
     }
 
     /// Signs what was committed, tells it, and hands it to the store.
@@ -274,19 +295,22 @@ impl Room {
             out.extend(event);
             let signature = (dot == last).then_some(signature);
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
-            answers.push(answer);
+            answers.extend(answer);
         }
-        self.store(None, 0, Vec::new(), records, out);
+        self.store(Batch::default(), records, out);
         for answer in answers {
-            self.answer_when(answer, Some(self.batches.last), out);
+            self.answer_when(answer, self.batches.newest(), out);
         }
     }
 
     /// Answers now or when the wish is fulfilled; `batch` is what has to become durable first.
     fn answer_when(&mut self, pending: Pending, batch: Option<u64>, out: &mut Vec<Output>) {
-        match (pending.wait, batch) {
-            (Wait::Local, _) | (Wait::Durable, None) => pending.answer(out),
-            (Wait::Durable, Some(_)) | (Wait::Peers(_), _) => {
+        match (pending.wait, batch, &self.read_only) {
+            (Wait::Local, ..) => pending.answer(out),
+            // What a retry finds here may be what the disk has lost, and nobody can say when there will be space.
+            (Wait::Durable | Wait::Peers(_), _, Some(why)) => pending.answer_not_durable(why, out),
+            (Wait::Durable, None, None) => pending.answer(out),
+            (Wait::Durable, Some(_), None) | (Wait::Peers(_), _, None) => {
                 self.commits.waits.push(Waiting { pending, batch });
                 self.check_peer_waits(out);
             }
@@ -349,6 +373,14 @@ pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
                 .with_hint("write more of its id")
         }
     }
+}
+
+fn check_size(body_bytes: usize) -> Result<(), ApiError> {
+    if body_bytes <= MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    let text = format!("a commit of {body_bytes} bytes exceeds {MESSAGE_BYTES_MAX}");
+    Err(ApiError::new(Code::TooLarge, text).with_hint("split it into several commits"))
 }
 
 fn check_lengths(note: Option<&str>, request: Option<&str>) -> Result<(), ApiError> {

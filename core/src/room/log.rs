@@ -1,6 +1,7 @@
 //! What is held of each actor: links, lamports and where signatures are. Bodies rest in the store.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::chain::Link;
 use crate::clock::VersionVector;
@@ -77,9 +78,16 @@ impl Log {
         self.actors.iter().map(|(&actor, log)| (actor, log.entries.len() as u64)).collect()
     }
 
-    /// Whether everything `vector` covers is held.
-    pub(super) fn covers(&self, vector: &VersionVector) -> bool {
-        vector.iter().all(|(actor, seq)| self.head(&actor) >= seq)
+    /// Takes what is held out of `vector`, up to the first entry that is not. Called again and again, it looks at each entry
+    /// once. Returns whether nothing is left.
+    pub(super) fn strike_held(&self, vector: &mut VersionVector) -> bool {
+        while let Some((actor, seq)) = vector.first() {
+            if self.head(&actor) < seq {
+                return false;
+            }
+            vector.lower(&actor, 0);
+        }
+        true
     }
 
     /// Appends the next message of its actor.
@@ -127,19 +135,14 @@ impl Log {
         })
     }
 
-    /// The next run of what `goal` covers and `sent` does not, such that its past is in `sent` or before it in the plan:
-    /// the actor whose next message arrived here first. Gives the number of its last message and its size.
-    pub(super) fn next_run(&self, sent: &VersionVector, goal: &VersionVector) -> Option<PlannedRun> {
+    /// What `goal` covers and `sent` does not, run by run: the past of each is in `sent`, or earlier in the plan.
+    pub(super) fn plan(&self, sent: &VersionVector, goal: &VersionVector) -> Plan<'_> {
         let behind = goal.iter().filter_map(|(actor, goal)| {
-            let first = sent.get(&actor) + 1;
-            let last = goal.min(self.head(&actor));
+            let (first, last) = (sent.get(&actor) + 1, goal.min(self.head(&actor)));
             let arrival = self.entry(&Dot { actor, seq: first })?.arrival;
-            (first <= last).then_some((arrival, actor, first, last))
+            (first <= last).then_some(Reverse(Behind { arrival, actor, first, last }))
         });
-        let mut behind: Vec<_> = behind.collect();
-        behind.sort_unstable();
-        // An actor without a signature ahead cannot be sent yet; the others must not wait for it.
-        behind.into_iter().find_map(|(_, actor, first, last)| self.run_from(actor, first, last))
+        Plan { log: self, behind: behind.collect() }
     }
 
     fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
@@ -164,6 +167,38 @@ impl Log {
     fn entry(&self, dot: &Dot) -> Option<&Entry> {
         let index = usize::try_from(dot.seq.checked_sub(1)?).ok()?;
         self.actors.get(&dot.actor)?.entries.get(index)
+    }
+}
+
+/// The runs a peer lacks, those that arrived here first before others. That is a causal order.
+pub(super) struct Plan<'a> {
+    log: &'a Log,
+    behind: BinaryHeap<Reverse<Behind>>,
+}
+
+/// Of one actor, what is still to be planned; ordered by when the first of it arrived.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Behind {
+    arrival: u64,
+    actor: Actor,
+    first: u64,
+    last: u64,
+}
+
+impl Iterator for Plan<'_> {
+    type Item = PlannedRun;
+
+    fn next(&mut self) -> Option<PlannedRun> {
+        loop {
+            let Reverse(Behind { actor, first, last, .. }) = self.behind.pop()?;
+            // An actor without a signature ahead cannot be sent yet; the others do not wait for it.
+            let Some(run) = self.log.run_from(actor, first, last) else { continue };
+            let first = run.last + 1;
+            if let Some(entry) = self.log.entry(&Dot { actor, seq: first }).filter(|_| first <= last) {
+                self.behind.push(Reverse(Behind { arrival: entry.arrival, actor, first, last }));
+            }
+            return Some(run);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! network: whoever owns those carries the outputs out and reports back through the same door.
 
 mod admission;
+mod batch;
 mod commit;
 mod log;
 mod peer;
@@ -16,7 +17,7 @@ use crate::api::{self, ApiError, Code, Edited};
 use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot, RoomId};
+use crate::id::{Actor, Dot, PeerKey, RoomId};
 use crate::message::Message;
 use crate::replica::Replica;
 use crate::scene::Root;
@@ -26,6 +27,7 @@ use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
 
 pub use admission::Refusal;
 use admission::{Verdict, judge};
+use batch::{Batch, Batches};
 use commit::Commits;
 use log::Log;
 use peer::Peer;
@@ -70,6 +72,8 @@ pub enum Input {
     PeerUp {
         /// Over which connection.
         link: LinkId,
+        /// Who it is: one over two connections is still one.
+        peer: PeerKey,
     },
     /// A peer is gone.
     PeerDown {
@@ -189,8 +193,6 @@ pub struct Room {
     replica: Replica,
     log: Log,
     waiting: Waiting,
-    /// Whether an early run had to be dropped: then peers must send again what they have sent.
-    dropped: bool,
     peers: BTreeMap<LinkId, Peer>,
     commits: Commits,
     batches: Batches,
@@ -203,21 +205,6 @@ pub struct Room {
     recent: VersionVector,
     settle_us: u64,
     watched: bool,
-}
-
-/// Batches on their way to the disk.
-#[derive(Default)]
-struct Batches {
-    last: u64,
-    under_way: VecDeque<Batch>,
-}
-
-/// One batch: whose runs it makes durable.
-struct Batch {
-    number: u64,
-    from: Option<LinkId>,
-    credit: u64,
-    heads: Vec<(Actor, u64)>,
 }
 
 impl Room {
@@ -233,7 +220,6 @@ impl Room {
             replica: Replica::new(Root::default()),
             log: Log::new(room),
             waiting: Waiting::default(),
-            dropped: false,
             peers: BTreeMap::new(),
             commits: Commits::default(),
             batches: Batches::default(),
@@ -246,8 +232,19 @@ impl Room {
         }
     }
 
-    /// Takes in a record of the store; they come in the order of arrival. An error means damage.
-    pub fn load(&mut self, record: &Record) -> Result<(), StoreError> {
+    /// Takes in records of the store; they come in the order of arrival. An error means damage.
+    ///
+    /// What they change is folded once for all of them, so few calls with many records open a room quickly.
+    pub fn load(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let messages: Vec<Message> =
+            records.iter().map(|record| self.admit_stored(record)).collect::<Result<_, _>>()?;
+        self.replica.apply_all(&messages);
+        self.replica.drop_changes();
+        Ok(())
+    }
+
+    /// Logs a record that continues its chain, and gives its message.
+    fn admit_stored(&mut self, record: &Record) -> Result<Message, StoreError> {
         let damaged = |what: &str| {
             let dot = Dot { actor: record.actor, seq: record.seq };
             StoreError::Damaged(format!("message {dot} {what}"))
@@ -259,10 +256,8 @@ impl Room {
         }
         let message = Message::decode(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
-        self.replica.apply(&message);
-        self.replica.drop_changes();
         self.commits.note(&message, &self.keys.public());
-        Ok(())
+        Ok(message)
     }
 
     /// The room's id.
@@ -331,10 +326,8 @@ impl Room {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Flush => self.flush(now, out),
-            Input::PeerUp { link } => self.peer_up(link, now, out),
-            Input::PeerDown { link } => {
-                self.peers.remove(&link);
-            }
+            Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
+            Input::PeerDown { link } => self.peer_down(link),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
@@ -363,18 +356,19 @@ impl Room {
     fn take_run(&mut self, link: LinkId, run: Run, credit: u64, now: Now, out: &mut Vec<Output>) {
         if self.read_only.is_some() {
             // Neither applied nor credited: the peer stops sending, and sends again once we tell what we hold.
-            self.dropped = true;
-            return;
+            return self.ask_again();
         }
         self.flush(now, out);
         let mut credit_left = credit;
         let mut queue = VecDeque::from([Early { run, from: link, verified: false }]);
         while let Some(early) = queue.pop_front() {
             match judge(&early.run, early.verified, &self.log, &*self.keys) {
-                Ok(Verdict::Known) => {}
+                Ok(Verdict::Known) => self.ack(early.from, early.run.head(), out),
                 Ok(Verdict::Waits { missing, verified }) => {
                     let kept = self.waiting.keep(Early { verified, ..early }, missing);
-                    self.dropped |= !kept;
+                    if !kept {
+                        self.ask_again();
+                    }
                 }
                 Ok(Verdict::Fits(admitted)) => {
                     for dot in self.apply_run(&early, admitted, std::mem::take(&mut credit_left), out) {
@@ -414,56 +408,12 @@ impl Room {
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
             dots.push(dot);
         }
-        let head = (early.run.actor, early.run.last());
         if let Some(peer) = self.peers.get_mut(&early.from) {
-            peer.has(head.0, head.1);
+            peer.has(early.run.actor, early.run.last());
         }
-        self.store(Some(early.from), credit, vec![head], records, out);
+        self.store(Batch::of_peer(early.from, credit), records, out);
+        self.ack(early.from, early.run.head(), out);
         dots
-    }
-
-    /// Hands records to the store as one batch.
-    fn store(
-        &mut self,
-        from: Option<LinkId>,
-        credit: u64,
-        heads: Vec<(Actor, u64)>,
-        records: Vec<Record>,
-        out: &mut Vec<Output>,
-    ) {
-        self.batches.last += 1;
-        let number = self.batches.last;
-        out.push(Output::Store { batch: number, records });
-        self.batches.under_way.push_back(Batch { number, from, credit, heads });
-    }
-
-    fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
-        let mut acks: BTreeMap<LinkId, VersionVector> = BTreeMap::new();
-        while let Some(batch) = self.batches.under_way.pop_front_if(|batch| batch.number <= up_to) {
-            if let Some(from) = batch.from {
-                let ack = acks.entry(from).or_default();
-                batch.heads.iter().for_each(|&(actor, seq)| ack.raise(actor, seq));
-                self.give_credit(from, batch.credit, out);
-            }
-        }
-        for (link, durable) in acks.into_iter().filter(|(link, _)| self.peers.contains_key(link)) {
-            out.push(Output::Send { link, lane: Lane::Live, frame: RoomFrame::Ack { durable } });
-        }
-        if self.batches.under_way.is_empty() && !self.store_failed {
-            self.read_only = None;
-        }
-        self.commits.committed(up_to, now, out);
-        self.check_peer_waits(out);
-    }
-
-    /// A full disk is tried again; anything else is final, since what was written may be lost unnoticed.
-    fn store_failed(&mut self, batch: u64, error: &StoreError, out: &mut Vec<Output>) {
-        self.read_only = Some(error.to_string());
-        if !matches!(error, StoreError::Full) {
-            self.store_failed = true;
-            self.batches.under_way.clear();
-        }
-        self.commits.failed(batch, error, out);
     }
 
     /// Tells subscribers of a message that has just been applied.

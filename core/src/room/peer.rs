@@ -3,9 +3,11 @@
 //! A peer's `sent` vector is a cursor: live runs move it where they continue it, backlog runs move it under credit,
 //! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
 
+use std::collections::BTreeSet;
+
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot};
+use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
 use crate::room::{Output, Room};
 use crate::store::Record;
@@ -17,18 +19,25 @@ const READ_BYTES: usize = 128 * 1024;
 /// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
 const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
 
+/// A peer that takes no run in while it tells that many times what it holds has lost those under way. Connections lose nothing
+/// while they last, and a slow one needs seconds for a large run.
+const IDLE_TELLS_MAX: u32 = 8;
+
 /// One connected member.
 pub(super) struct Peer {
+    key: PeerKey,
     /// What it is known to hold, or was sent over this connection.
     sent: VersionVector,
     /// What it is to hold: moves on when it tells what it holds, and with our own messages.
     goal: VersionVector,
     /// What is on its disk.
     pub(super) durable: VersionVector,
-    /// What it held when it first told; until then there is no saying what it has.
+    /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
     synced: bool,
+    /// Whether a run had to be dropped: then it must send again also what it has sent.
+    ask_again: bool,
     /// Bulk bytes it still takes. One run may overdraw it, so that no run is too large.
     credit: i64,
     credit_due: u64,
@@ -36,26 +45,38 @@ pub(super) struct Peer {
     reading: Option<Vec<(Actor, u64, u64)>>,
     runs_sent: u64,
     runs_taken: u64,
-    /// How many runs it had taken in when it last told what it holds.
-    runs_taken_before: Option<u64>,
+    /// How many runs it had taken in when it last told what it holds, and how often before that.
+    runs_taken_told: (u64, u32),
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(key: PeerKey) -> Self {
         Self {
+            key,
             sent: VersionVector::default(),
             goal: VersionVector::default(),
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
             synced: false,
+            ask_again: false,
             credit: CREDIT_BYTES as i64,
             credit_due: 0,
             reading: None,
             runs_sent: 0,
             runs_taken: 0,
-            runs_taken_before: None,
+            runs_taken_told: (0, 0),
         }
+    }
+
+    /// Whether nothing is on its way to the peer, which has taken in that many runs.
+    fn has_arrived(&mut self, runs_taken: u64) -> bool {
+        let (before, tells) = self.runs_taken_told;
+        self.runs_taken_told = (runs_taken, if runs_taken == before { tells.saturating_add(1) } else { 0 });
+        if self.runs_taken_told.1 >= IDLE_TELLS_MAX {
+            self.runs_sent = runs_taken;
+        }
+        runs_taken == self.runs_sent
     }
 
     /// The peer sent these, so it has them.
@@ -65,17 +86,24 @@ impl Peer {
 }
 
 impl Room {
-    pub(super) fn peer_up(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+    pub(super) fn peer_up(&mut self, link: LinkId, key: PeerKey, now: Now, out: &mut Vec<Output>) {
         self.flush(now, out);
         if self.peers.is_empty() {
             self.settle_us = now.after_ms(HEARTBEAT_MS);
         }
-        self.peers.insert(link, Peer::new());
+        self.peers.insert(link, Peer::new(key));
         if let Some(founding) = &self.founding {
             let frame = RoomFrame::Founding { bytes: founding.encode() };
             out.push(Output::Send { link, lane: Lane::Live, frame });
         }
         self.send_vector(link, true, out);
+        // Of what it has already, this is the only word that it is on our disk.
+        self.ack(link, self.log.vector(), out);
+    }
+
+    pub(super) fn peer_down(&mut self, link: LinkId) {
+        self.peers.remove(&link);
+        self.waiting.forget(link);
     }
 
     pub(super) fn frame(&mut self, link: LinkId, frame: RoomFrame, now: Now, out: &mut Vec<Output>) {
@@ -96,8 +124,11 @@ impl Room {
                 self.pump(link, out);
             }
             RoomFrame::Ack { durable } => {
-                peer.durable.join(&durable);
-                peer.sent.join(&durable);
+                // Only of actors known here: of others a peer may claim any number.
+                for (actor, seq) in durable.iter().filter(|(actor, _)| self.log.head(actor) > 0) {
+                    peer.durable.raise(actor, seq);
+                    peer.sent.raise(actor, seq);
+                }
                 self.check_peer_waits(out);
             }
             RoomFrame::Founding { bytes } => self.hear_founding(&bytes, out),
@@ -115,16 +146,17 @@ impl Room {
         let vector = self.log.vector();
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive. What has
-        // not arrived by the second time it tells is lost, and credit with it.
-        let arrived =
-            runs_taken == peer.runs_sent || peer.runs_taken_before.replace(runs_taken) == Some(runs_taken);
+        // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
+        let arrived = peer.has_arrived(runs_taken);
         let all = exact || (arrived && peer.reading.is_none());
         if all {
             peer.sent = held.clone();
             peer.credit = CREDIT_BYTES as i64;
         } else {
-            peer.sent.join(&held);
+            // Of actors unknown here only what it says now: it may claim any number.
+            let before = std::mem::replace(&mut peer.sent, held.clone());
+            let known = before.iter().filter(|(actor, _)| self.log.head(actor) > 0);
+            known.for_each(|(actor, seq)| peer.sent.raise(actor, seq));
         }
         let goal = if peer.first.is_none() || exact { vector } else { self.settled.clone() };
         peer.goal.join(&goal);
@@ -136,6 +168,11 @@ impl Room {
         self.pump(link, out);
     }
 
+    /// A run was dropped: any peer may be the one that can send it again.
+    pub(super) fn ask_again(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.ask_again = true);
+    }
+
     /// Digests differ: both sides see it, and both tell what they hold.
     pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
         let equal = self.log.digest() == digest;
@@ -144,8 +181,10 @@ impl Room {
         peer.in_sync = equal;
         match vector {
             Some(vector) => peer.sent = vector,
+            // Nothing could be taken in, and would be sent in vain at every heartbeat.
+            None if self.read_only.is_some() => {}
             None => {
-                let exact = std::mem::take(&mut self.dropped);
+                let exact = std::mem::take(&mut peer.ask_again);
                 self.send_vector(link, exact, out);
             }
         }
@@ -195,11 +234,9 @@ impl Room {
     /// A live run was dropped before it left: the cursor goes back to before it.
     pub(super) fn unsent(&mut self, link: LinkId, first: Dot) {
         if let Some(peer) = self.peers.get_mut(&link) {
-            let kept = peer.sent.iter().filter(|(actor, _)| *actor != first.actor);
-            let mut sent: VersionVector = kept.collect();
-            sent.raise(first.actor, first.seq - 1);
-            peer.sent = sent;
-            peer.runs_sent -= 1;
+            // Of several dropped one after the other, the first says how far back.
+            peer.sent.lower(&first.actor, first.seq.saturating_sub(1));
+            peer.runs_sent = peer.runs_sent.saturating_sub(1);
         }
     }
 
@@ -221,13 +258,12 @@ impl Room {
             return;
         }
         let budget = READ_BYTES.min(usize::try_from(peer.credit).unwrap_or(0));
-        let mut planned = peer.sent.clone();
+        let mut plan = self.log.plan(&peer.sent, &peer.goal);
         let mut ranges = Vec::new();
         let mut bytes = 0;
         while bytes < budget
-            && let Some(run) = self.log.next_run(&planned, &peer.goal)
+            && let Some(run) = plan.next()
         {
-            planned.raise(run.actor, run.last);
             bytes += run.body_bytes;
             ranges.push((run.actor, run.first, run.last));
         }
@@ -276,7 +312,7 @@ impl Room {
     /// Says once per connection that all the peer first had is here.
     pub(super) fn check_synced(&mut self, out: &mut Vec<Output>) {
         for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.synced) {
-            if peer.first.as_ref().is_some_and(|first| self.log.covers(first)) {
+            if peer.first.as_mut().is_some_and(|first| self.log.strike_held(first)) {
                 peer.synced = true;
                 out.push(Output::Synced { link });
             }
@@ -285,6 +321,42 @@ impl Room {
 
     /// On how many peers' disks the message is.
     pub(super) fn peers_with(&self, dot: &Dot) -> usize {
-        self.peers.values().filter(|peer| peer.durable.covers(dot)).count()
+        let with = self.peers.values().filter(|peer| peer.durable.covers(dot));
+        with.map(|peer| peer.key).collect::<BTreeSet<_>>().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::chain::Ed25519;
+    use crate::id::RoomId;
+    use crate::room::{Input, Opening};
+
+    #[test]
+    fn what_a_peer_claims_of_strangers_takes_no_more_than_one_frame() {
+        let link = LinkId(1);
+        let mut room = Room::open(Opening {
+            room: RoomId([1; 32]),
+            founding: None,
+            keys: Arc::new(Ed25519::from_seed(&[1; 32])),
+            epoch_fresh: 1,
+            epoch_proof: None,
+        });
+        let mut out = Vec::new();
+        room.handle(Input::PeerUp { link, peer: PeerKey([2; 32]) }, Now::default(), &mut out);
+        for n in 1..100 {
+            let held: VersionVector = [(Actor::from_name(&n.to_string()), n)].into_iter().collect();
+            for frame in [
+                RoomFrame::Ack { durable: held.clone() },
+                RoomFrame::Vector { held, runs_taken: n, exact: false },
+            ] {
+                room.handle(Input::Frame { link, frame }, Now::default(), &mut out);
+            }
+        }
+        let peer = &room.peers[&link];
+        assert_eq!((peer.sent.len(), peer.durable.len()), (1, 0));
     }
 }

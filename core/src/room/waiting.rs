@@ -2,7 +2,7 @@
 //!
 //! What does not fit is dropped; anti-entropy brings it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Actor, Dot};
 use crate::limits::{WAITING_BYTES_MAX, WAITING_MESSAGES_MAX};
@@ -11,16 +11,18 @@ use crate::sync::{LinkId, Run};
 /// How much of the buffer one peer may fill: a quarter, so that no peer starves the others.
 const SHARE: usize = 4;
 
+/// A run's place: who sent it, whose it is, and the number of its first message. What one peer sends never displaces what
+/// another did, since until its past is there nobody knows which of them is true.
+type Place = (LinkId, Actor, u64);
+
 /// The buffer.
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// By actor and number of the first message.
-    runs: BTreeMap<(Actor, u64), (Early, Dot)>,
+    runs: BTreeMap<Place, (Early, Dot)>,
     /// Which run waits for which message.
-    missing: BTreeMap<Dot, Vec<(Actor, u64)>>,
-    messages: usize,
-    bytes: usize,
-    by_link: BTreeMap<LinkId, usize>,
+    missing: BTreeMap<Dot, BTreeSet<Place>>,
+    total: Load,
+    by_link: BTreeMap<LinkId, Load>,
 }
 
 /// A run that came early.
@@ -30,54 +32,90 @@ pub(super) struct Early {
     pub(super) verified: bool,
 }
 
+/// How much waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Early {
+    fn place(&self) -> Place {
+        (self.from, self.run.actor, self.run.first)
+    }
+}
+
+impl Load {
+    fn of(run: &Run) -> Self {
+        Self { messages: run.bodies.len(), bytes: run.body_bytes() }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self { messages: self.messages - other.messages, bytes: self.bytes - other.bytes }
+    }
+
+    /// Whether it is at most that part of the buffer.
+    fn fits(self, share: usize) -> bool {
+        self.messages <= WAITING_MESSAGES_MAX / share && self.bytes <= WAITING_BYTES_MAX / share
+    }
+}
+
 impl Waiting {
     /// Messages that wait.
     pub(super) fn messages(&self) -> usize {
-        self.messages
+        self.total.messages
     }
 
     /// Keeps `early` until `missing` is there. Returns false when there is no room for it: it is dropped.
     pub(super) fn keep(&mut self, early: Early, missing: Dot) -> bool {
-        let key = (early.run.actor, early.run.first);
-        if self.runs.get(&key).is_some_and(|(held, _)| held.run.last() >= early.run.last()) {
+        let place = early.place();
+        if self.runs.get(&place).is_some_and(|(held, _)| held.run.last() >= early.run.last()) {
             return true;
         }
-        self.take(key);
-        let bytes = early.run.body_bytes();
-        let share = self.by_link.get(&early.from).copied().unwrap_or(0) + early.run.bodies.len();
-        if self.messages + early.run.bodies.len() > WAITING_MESSAGES_MAX
-            || self.bytes + bytes > WAITING_BYTES_MAX
-            || share > WAITING_MESSAGES_MAX / SHARE
-        {
+        self.take(place);
+        let load = Load::of(&early.run);
+        let share = self.by_link.get(&early.from).copied().unwrap_or_default().plus(load);
+        if !self.total.plus(load).fits(1) || !share.fits(SHARE) {
             return false;
         }
-        self.messages += early.run.bodies.len();
-        self.bytes += bytes;
+        self.total = self.total.plus(load);
         self.by_link.insert(early.from, share);
-        self.missing.entry(missing).or_default().push(key);
-        self.runs.insert(key, (early, missing));
+        self.missing.entry(missing).or_default().insert(place);
+        self.runs.insert(place, (early, missing));
         true
     }
 
     /// Takes the runs that waited for `dot`, which is there now.
     pub(super) fn release(&mut self, dot: &Dot) -> Vec<Early> {
-        let keys = self.missing.remove(dot).unwrap_or_default();
-        keys.into_iter().filter_map(|key| self.take(key)).collect()
+        let places = self.missing.remove(dot).unwrap_or_default();
+        places.into_iter().filter_map(|place| self.take(place)).collect()
     }
 
-    fn take(&mut self, key: (Actor, u64)) -> Option<Early> {
-        let (early, missing) = self.runs.remove(&key)?;
-        self.messages -= early.run.bodies.len();
-        self.bytes -= early.run.body_bytes();
+    /// Drops what came over a connection that is gone: whatever it waits for may never come.
+    pub(super) fn forget(&mut self, link: LinkId) {
+        let of_link = self.runs.range((link, Actor([0; 40]), 0)..=(link, Actor([255; 40]), u64::MAX));
+        for place in of_link.map(|(&place, _)| place).collect::<Vec<_>>() {
+            self.take(place);
+        }
+    }
+
+    fn take(&mut self, place: Place) -> Option<Early> {
+        let (early, missing) = self.runs.remove(&place)?;
+        let load = Load::of(&early.run);
+        self.total = self.total.minus(load);
         if let Some(share) = self.by_link.get_mut(&early.from) {
-            *share -= early.run.bodies.len();
-            if *share == 0 {
+            *share = share.minus(load);
+            if share.messages == 0 {
                 self.by_link.remove(&early.from);
             }
         }
-        if let Some(keys) = self.missing.get_mut(&missing) {
-            keys.retain(|other| *other != key);
-            if keys.is_empty() {
+        if let Some(places) = self.missing.get_mut(&missing) {
+            places.remove(&place);
+            if places.is_empty() {
                 self.missing.remove(&missing);
             }
         }
@@ -89,6 +127,7 @@ impl Waiting {
 mod tests {
     use super::*;
     use crate::chain::Signature;
+    use crate::limits::MESSAGE_BYTES_MAX;
 
     fn early(name: &str, first: u64, len: usize, from: u64) -> Early {
         let actor = Actor::from_name(name);
@@ -104,12 +143,43 @@ mod tests {
     fn a_run_is_released_by_what_it_waits_for_and_only_once() {
         let mut waiting = Waiting::default();
         assert!(waiting.keep(early("a", 5, 3, 1), dot("a", 4)));
-        assert!(waiting.keep(early("a", 5, 3, 2), dot("a", 4)), "a duplicate is no matter");
+        assert!(waiting.keep(early("a", 5, 3, 1), dot("a", 4)), "a duplicate is no matter");
         assert_eq!(waiting.messages(), 3);
         assert!(waiting.release(&dot("a", 3)).is_empty());
         assert_eq!(waiting.release(&dot("a", 4)).len(), 1);
         assert!(waiting.release(&dot("a", 4)).is_empty());
-        assert_eq!((waiting.messages(), waiting.bytes, waiting.by_link.len()), (0, 0, 0));
+        assert_eq!((waiting.total, waiting.by_link.len()), (Load::default(), 0));
+    }
+
+    #[test]
+    fn what_another_peer_sends_displaces_nothing() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.keep(early("a", 5, 64, 1), dot("a", 4)), "perhaps forged, and longer");
+        assert!(waiting.keep(early("a", 5, 3, 2), dot("a", 4)));
+        assert_eq!(waiting.release(&dot("a", 4)).len(), 2);
+    }
+
+    #[test]
+    fn with_its_connection_a_peers_share_is_free() {
+        let mut waiting = Waiting::default();
+        assert!(waiting.keep(early("a", 5, 3, 1), dot("a", 4)));
+        assert!(waiting.keep(early("a", 5, 3, 2), dot("a", 4)));
+        waiting.forget(LinkId(1));
+        assert_eq!(waiting.messages(), 3);
+        waiting.forget(LinkId(2));
+        assert_eq!((waiting.total, waiting.by_link.len(), waiting.missing.len()), (Load::default(), 0, 0));
+    }
+
+    #[test]
+    fn large_messages_fill_a_share_too() {
+        let large = |first: u64| {
+            let mut early = early("a", first, 1, 1);
+            early.run.bodies = vec![vec![0; MESSAGE_BYTES_MAX]];
+            early
+        };
+        let mut waiting = Waiting::default();
+        let kept = (2..1000).filter(|&n| waiting.keep(large(n), dot("b", 1))).count();
+        assert_eq!(kept, WAITING_BYTES_MAX / SHARE / MESSAGE_BYTES_MAX);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A disk in memory: what was committed survives a crash, what was not does not.
+//! A disk in memory: what was committed survives a crash, what was not does not. It may be full for a while.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -12,10 +12,21 @@ pub struct SimDisk {
     journal: Vec<Record>,
     index: BTreeMap<(Actor, u64), usize>,
     facts: BTreeMap<String, Vec<u8>>,
+    is_full: bool,
+}
+
+impl SimDisk {
+    /// Takes away its space, or gives it back.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+    }
 }
 
 impl Store for SimDisk {
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        if self.is_full {
+            return Err(StoreError::Full);
+        }
         for record in records {
             let at = self.journal.len();
             if *self.index.entry((record.actor, record.seq)).or_insert(at) == at {

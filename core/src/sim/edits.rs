@@ -8,21 +8,30 @@ use crate::value::Value;
 
 const NODES: [&str; 4] = ["cube", "lamp", "arm", "hand"];
 
-/// The `n`-th edit of a user; durable answers are asked for, and some requests are repeated.
-pub(super) fn draw(n: u64, random: &mut Random) -> Input {
+/// What a bulky edit carries: a dozen of them are more than a peer's credit.
+const BULK_BYTES: usize = 20_000;
+
+/// The `n`-th edit of a user; durable answers are asked for, some from a peer as well, and some requests are repeated.
+pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> Input {
     if random.per_mille(60) {
         let undo = Undo { wait: Wait::Durable, ..Undo::default() };
         return Input::Undo { token: n, undo, redo: random.per_mille(400) };
     }
-    let ops = if n % 8 == 1 {
+    let mut ops: Vec<EditOp> = if n % 8 == 1 {
         // Everybody wants all nodes to be there, also those that somebody removed.
         NODES.iter().map(|key| insert((*key).to_owned(), random)).collect()
     } else {
         let count = 1 + random.below(2);
         (0..count).map(|_| draw_op(random)).collect()
     };
+    if bulky {
+        let value = Some("x".repeat(BULK_BYTES).as_str().into());
+        let (key, path) = ((*random.pick(&NODES)).to_owned(), Some("bulk".to_owned()));
+        ops.push(EditOp { otype: "string.set".to_owned(), key, path, value, ..EditOp::default() });
+    }
+    let wait = if random.per_mille(100) { Wait::Peers(1) } else { Wait::Durable };
     let request = random.per_mille(100).then(|| format!("request-{}", random.below(20)));
-    Input::Edit { token: n, edit: Edit { ops, request, ..Edit::default() } }
+    Input::Edit { token: n, edit: Edit { ops, request, wait, ..Edit::default() } }
 }
 
 fn draw_op(random: &mut Random) -> EditOp {

@@ -1,7 +1,7 @@
 //! A universe from a seed: several daemons' real rooms and sync on virtual time, network and disks.
 //!
-//! Frames come late, twice, out of order or never; cables are cut, processes crash and machines reboot. When the faults
-//! end, every replica must hold the same messages and show the scene of the naive fold, and nothing that was
+//! Frames come late, twice, out of order or never; queues and disks are full; cables are cut, processes crash and machines
+//! reboot. When the faults end, every replica must hold the same messages and show the scene of the naive fold, and nothing that was
 //! acknowledged as durable may be missing. The same seed gives the same run, event by event.
 
 mod disk;
@@ -9,7 +9,7 @@ mod edits;
 mod peer;
 mod random;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 pub use disk::SimDisk;
@@ -42,6 +42,12 @@ pub struct Faults {
     pub duplicate_per_mille: u64,
     /// Whether frames overtake each other.
     pub reorder: bool,
+    /// Live runs that find no room in their queue, of 1,000.
+    pub unsent_per_mille: u64,
+    /// Whether edits are so large that a reunion needs more than one portion of credit.
+    pub bulky: bool,
+    /// Times at which a disk is full for a while, in all.
+    pub disks_full: u64,
     /// Cuts between two peers, in all.
     pub cuts: u64,
     /// Crashes of a process, in all.
@@ -59,6 +65,9 @@ impl Faults {
             drop_per_mille: maybe(100),
             duplicate_per_mille: maybe(200),
             reorder: maybe(1) == 1,
+            unsent_per_mille: maybe(200),
+            bulky: maybe(1) == 1,
+            disks_full: maybe(4),
             cuts: maybe(6),
             crashes: maybe(4),
             reboot: maybe(1) == 1,
@@ -119,6 +128,8 @@ enum Event {
     Edit { peer: usize },
     Cut { a: usize, b: usize },
     Heal { a: usize, b: usize },
+    DiskFull { peer: usize },
+    DiskSpace { peer: usize },
     Crash { peer: usize },
     Start { peer: usize },
     Peace,
@@ -194,6 +205,13 @@ impl Universe {
             self.at(at, Event::Cut { a, b });
             self.at(end, Event::Heal { a, b });
         }
+        for _ in 0..self.faults.disks_full {
+            let peer = self.index(count);
+            let at = self.random.below(TROUBLE_MS);
+            let end = at + self.random.below(OUTAGE_MS);
+            self.at(at, Event::DiskFull { peer });
+            self.at(end, Event::DiskSpace { peer });
+        }
         for _ in 0..self.faults.crashes {
             let peer = self.index(count);
             let at = self.random.below(TROUBLE_MS);
@@ -258,11 +276,12 @@ impl Universe {
             }
             Event::LinkDown { to, link } => self.input(to, Input::LinkDown { link }),
             Event::Commit { peer, life, batch, records } => {
-                let Some(input) = self.peers[peer].commit(life, batch, &records) else { return Ok(()) };
-                self.room_input(peer, input)
+                let input = self.peers[peer].commit(life, batch, records);
+                input.map_or(Ok(()), |input| self.room_input(peer, input))
             }
             Event::Edit { peer } => {
-                let Some(input) = self.peers[peer].next_edit(&mut self.random) else { return Ok(()) };
+                let input = self.peers[peer].next_edit(self.faults.bulky, &mut self.random);
+                let Some(input) = input else { return Ok(()) };
                 self.room_input(peer, input)?;
                 self.room_input(peer, room::Input::Flush)
             }
@@ -274,14 +293,21 @@ impl Universe {
                 self.cut.remove(&(a, b));
                 Ok(())
             }
+            Event::DiskFull { peer } => self.set_disk_full(peer, true),
+            Event::DiskSpace { peer } => self.set_disk_full(peer, false),
             Event::Crash { peer } => self.crash(peer),
             Event::Start { peer } => self.peers[peer].start(self.now),
             Event::Peace => {
                 self.faults = Faults { delay_ms_max: self.faults.delay_ms_max, ..Faults::default() };
                 self.cut.clear();
-                Ok(())
+                (0..self.peers.len()).try_for_each(|peer| self.set_disk_full(peer, false))
             }
         }
+    }
+
+    fn set_disk_full(&mut self, peer: usize, is_full: bool) -> Result<(), String> {
+        let input = self.peers[peer].set_disk_full(is_full);
+        input.map_or(Ok(()), |input| self.room_input(peer, input))
     }
 
     /// Tries to connect two peers, and tries again for ever: daemons redial.
@@ -326,10 +352,15 @@ impl Universe {
     }
 
     fn input(&mut self, peer: usize, input: Input) -> Result<(), String> {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
             for output in self.peers[peer].handle(input, self.now) {
                 match output {
+                    Output::Send { link, run: Some((room, first)), .. }
+                        if self.random.per_mille(self.faults.unsent_per_mille) =>
+                    {
+                        inputs.push_back(Input::Room { room, input: room::Input::Unsent { link, first } });
+                    }
                     Output::Send { link, lane, bytes, .. } => self.send(peer, link, lane, bytes),
                     Output::Disconnect { link, .. } => {
                         let pair = self.wires.iter().find(|(_, wire)| wire.ends.contains(&(peer, link)));

@@ -10,7 +10,7 @@ use crate::id::{Dot, PeerKey, RoomId, StateHash};
 use crate::message::Message;
 use crate::room::{self, Opening, Room};
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{Record, Store};
+use crate::store::{Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -26,6 +26,9 @@ pub(super) struct SimPeer {
     /// Counts starts: what a former process had under way does not reach the next.
     life: u64,
     commit_us: u64,
+    /// What found the disk full, and the last batch of it.
+    pending: Vec<Record>,
+    pending_batch: u64,
     epochs: Random,
     edits_made: u64,
     acknowledged: BTreeSet<Dot>,
@@ -44,6 +47,8 @@ impl SimPeer {
             number: None,
             life: 0,
             commit_us: 0,
+            pending: Vec::new(),
+            pending_batch: 0,
             epochs: Random::new(random.bits()),
             edits_made: 0,
             acknowledged: BTreeSet::new(),
@@ -103,15 +108,12 @@ impl SimPeer {
             epoch_fresh: self.epochs.bits(),
             epoch_proof: self.number,
         });
-        let mut damage = None;
-        let scanned = self.disk.scan(&mut |record| match room.load(&record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                damage = Some(error.to_string());
-                ControlFlow::Break(())
-            }
+        let mut records = Vec::new();
+        let scanned = self.disk.scan(&mut |record| {
+            records.push(record);
+            ControlFlow::Continue(())
         });
-        if let Some(error) = damage.or(scanned.err().map(|error| error.to_string())) {
+        if let Err(error) = scanned.and_then(|()| room.load(&records)) {
             return Err(format!("a daemon cannot open what it wrote: {error}"));
         }
         let mut board = Switchboard::new(self.key());
@@ -123,6 +125,7 @@ impl SimPeer {
 
     pub(super) fn crash(&mut self, reboot: bool) {
         self.board = None;
+        self.pending.clear();
         if reboot {
             self.number = None;
         }
@@ -142,20 +145,34 @@ impl SimPeer {
         self.commit_us
     }
 
-    /// Makes a batch durable, if the process that wrote it still runs.
-    pub(super) fn commit(&mut self, life: u64, batch: u64, records: &[Record]) -> Option<room::Input> {
+    /// Makes a batch durable, if the process that wrote it still runs. A full disk is told of once.
+    pub(super) fn commit(&mut self, life: u64, batch: u64, records: Vec<Record>) -> Option<room::Input> {
         if life != self.life || self.board.is_none() {
             return None;
         }
-        self.disk.append(records).expect("a simulated disk has space");
-        Some(room::Input::Committed { batch })
+        let is_first = self.pending.is_empty();
+        self.pending.extend(records);
+        self.pending_batch = batch;
+        self.commit_pending()
+            .or_else(|| is_first.then_some(room::Input::StoreFailed { batch, error: StoreError::Full }))
+    }
+
+    pub(super) fn set_disk_full(&mut self, is_full: bool) -> Option<room::Input> {
+        self.disk.set_full(is_full);
+        if is_full || self.pending.is_empty() { None } else { self.commit_pending() }
+    }
+
+    fn commit_pending(&mut self) -> Option<room::Input> {
+        self.disk.append(&self.pending).ok()?;
+        self.pending.clear();
+        Some(room::Input::Committed { batch: self.pending_batch })
     }
 
     /// The next edit of this peer's user.
-    pub(super) fn next_edit(&mut self, random: &mut Random) -> Option<room::Input> {
+    pub(super) fn next_edit(&mut self, bulky: bool, random: &mut Random) -> Option<room::Input> {
         self.board.as_ref()?;
         self.edits_made += 1;
-        Some(edits::draw(self.edits_made, random))
+        Some(edits::draw(self.edits_made, bulky, random))
     }
 
     /// Does what a room wants done, other than sending and storing; the answer is its next input, if there is one.

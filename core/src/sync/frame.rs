@@ -6,7 +6,7 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
 use crate::id::Actor;
-use crate::limits::{FRAME_BYTES_MAX, LINK_ROOMS_MAX};
+use crate::limits::{FRAME_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX};
 use crate::sync::Run;
 
 /// Actors a vector may list in one frame.
@@ -203,7 +203,15 @@ fn encode_vector(vector: &VersionVector, writer: &mut Writer) {
 
 fn decode_vector(reader: &mut Reader<'_>) -> Result<VersionVector, DecodeError> {
     let len = reader.array(VECTOR_ENTRIES_MAX * 2, "a version vector")?;
-    (0..len / 2).map(|_| Ok((Actor(reader.bytes_of()?), reader.uint()?))).collect()
+    let entry = |_| {
+        let (actor, seq) = (Actor(reader.bytes_of()?), reader.uint()?);
+        match seq {
+            // Each message has a greater lamport than its actor's one before, so no number is greater than that.
+            1..=LAMPORT_MAX => Ok((actor, seq)),
+            _ => Err(DecodeError::Unexpected { expected: "a message's number", offset: 0 }),
+        }
+    };
+    (0..len / 2).map(entry).collect()
 }
 
 fn decode_digests(reader: &mut Reader<'_>) -> Result<Vec<(u64, Digest)>, DecodeError> {
@@ -247,6 +255,15 @@ mod tests {
             RoomFrame::Founding { bytes: vec![1, 2, 3] },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
+        }
+    }
+
+    #[test]
+    fn nobody_holds_more_messages_than_there_can_be() {
+        for seq in [u64::MAX, LAMPORT_MAX + 1] {
+            let held: VersionVector = [(Actor::from_name("a"), seq)].into_iter().collect();
+            let bytes = LinkFrame::Room { channel: 1, frame: RoomFrame::Ack { durable: held } }.encode();
+            assert!(LinkFrame::decode(&bytes).is_err());
         }
     }
 

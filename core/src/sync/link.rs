@@ -24,7 +24,7 @@ pub enum Heard {
     /// The peer has left this room.
     Closed(RoomId),
     /// The peer's digests of rooms both are in.
-    Digests(Vec<(RoomId, Digest)>),
+    Digests(BTreeMap<RoomId, Digest>),
     /// A frame for a room both are in.
     Room(RoomId, RoomFrame),
     /// Nothing that concerns a room.
@@ -166,10 +166,10 @@ impl Link {
             },
             LinkFrame::Beat { ping, digests } => {
                 out.push(LinkFrame::Pong { ping });
+                // One of each room, however many the frame has: each is answered with a whole vector.
                 let digests = digests.into_iter();
-                Heard::Digests(
-                    digests.filter_map(|(channel, digest)| Some((self.room(channel)?, digest))).collect(),
-                )
+                let of_rooms = digests.filter_map(|(channel, digest)| Some((self.room(channel)?, digest)));
+                Heard::Digests(of_rooms.collect())
             }
             LinkFrame::Pong { ping } if ping == self.ping => {
                 self.round_trip_us = Some(now.monotonic_us.saturating_sub(self.ping_sent_us));
@@ -339,6 +339,17 @@ mod tests {
         left.open(RoomId([9; 32]), SECRET, [6; 32], &mut replayed);
         let heard = left.hear(&replayed[0].encode(), Now::default(), &mut to_b).unwrap();
         assert_eq!(heard, Heard::Nothing);
+    }
+
+    #[test]
+    fn a_heartbeat_tells_one_digest_of_a_room() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        left.add_room(ROOM, SECRET, &mut to_b);
+        right.add_room(ROOM, SECRET, &mut to_a);
+        talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        let beat = LinkFrame::Beat { ping: 1, digests: vec![(1, [0; 16]); LINK_ROOMS_MAX] };
+        let heard = left.hear(&beat.encode(), Now::default(), &mut to_b).unwrap();
+        assert_eq!(heard, Heard::Digests([(ROOM, [0; 16])].into()));
     }
 
     #[test]

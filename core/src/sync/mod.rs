@@ -27,8 +27,8 @@ pub struct Now {
 }
 
 impl Now {
-    /// The moment `ms` milliseconds later, on the monotonic clock.
+    /// The moment `ms` milliseconds later, on the monotonic clock; whoever wants to wait for ever may.
     pub fn after_ms(self, ms: u64) -> u64 {
-        self.monotonic_us + ms * 1000
+        self.monotonic_us.saturating_add(ms.saturating_mul(1000))
     }
 }

@@ -5,8 +5,9 @@
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Signature;
+use crate::clock::VersionVector;
 use crate::id::Actor;
-use crate::limits::{MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX};
+use crate::limits::{LAMPORT_MAX, MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX};
 
 /// Consecutive messages of one actor; the signature is over the last one's link.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +26,11 @@ impl Run {
     /// The number of the last message.
     pub fn last(&self) -> u64 {
         self.first + self.bodies.len() as u64 - 1
+    }
+
+    /// What who holds the run holds of its actor.
+    pub fn head(&self) -> VersionVector {
+        [(self.actor, self.last())].into_iter().collect()
     }
 
     /// What the messages take.
@@ -46,7 +52,7 @@ impl Run {
         let len = reader.array(RUN_MESSAGES_MAX, "messages of a run")?;
         let bodies =
             (0..len).map(|_| reader.bytes(MESSAGE_BYTES_MAX, "message")).collect::<Result<Vec<_>, _>>()?;
-        if bodies.is_empty() || first == 0 || first.checked_add(RUN_MESSAGES_MAX as u64).is_none() {
+        if bodies.is_empty() || !(1..=LAMPORT_MAX).contains(&first) {
             return Err(DecodeError::Unexpected { expected: "a run of at least one message", offset: 0 });
         }
         Ok(Self { actor, first, bodies, signature })

@@ -20,7 +20,7 @@ use rtc_core::room;
 use rtc_core::store::StoreError;
 use rtc_core::switchboard::{Input, Output, Switchboard};
 use rtc_core::sync::{LinkId, Now};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
@@ -55,6 +55,8 @@ pub(crate) struct Hub {
     settings: watch::Receiver<Current>,
     board: Switchboard,
     numbers: BTreeMap<RoomId, NumberRecord>,
+    /// The room meant where none is named, as the disk remembers it.
+    default_room: Option<RoomId>,
     /// Rooms that could not be opened, and why.
     closed: BTreeMap<RoomId, String>,
     store: StoreThread,
@@ -123,8 +125,9 @@ impl Call {
     }
 }
 
-/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back.
-pub async fn run(house: House, network: Network) -> StoreThread {
+/// Runs the hub until it is told to stop and what it accepted is durable; gives the store back. Sends to `opened` once
+/// the rooms are open and clients are answered.
+pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) -> StoreThread {
     let House {
         places,
         state,
@@ -148,6 +151,7 @@ pub async fn run(house: House, network: Network) -> StoreThread {
         state,
         settings: settings.clone(),
         numbers: BTreeMap::new(),
+        default_room: None,
         closed: BTreeMap::new(),
         store,
         unstored: BTreeMap::new(),
@@ -163,13 +167,18 @@ pub async fn run(house: House, network: Network) -> StoreThread {
         stopping: false,
     };
     hub.open_rooms(rooms);
+    // Whoever wanted to know may be going down already.
+    let _ = opened.send(());
     while !hub.stopping {
-        let open = hub.unstored_bytes < UNSTORED_BYTES_MAX;
+        let disk_keeps_up = hub.unstored_bytes < UNSTORED_BYTES_MAX;
         let wake = hub.wake_at();
         tokio::select! {
-            Some(report) = done.recv() => hub.hear_store(report),
-            Some(event) = net_events.recv(), if open => hub.hear_net(event),
-            Some(event) = clients.recv(), if open => hub.hear_client(event),
+            report = done.recv() => match report {
+                Some(report) => hub.hear_store(report),
+                None => hub.lose_store(),
+            },
+            Some(event) = net_events.recv(), if disk_keeps_up => hub.hear_net(event),
+            Some(event) = clients.recv(), if disk_keeps_up => hub.hear_client(event),
             Ok(()) = settings.changed() => hub.follow_settings(),
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
@@ -271,7 +280,7 @@ impl Hub {
             room::Output::Read { link, ranges } => self.store.send(Job::Read { room, token: link.0, ranges }),
             room::Output::Event(event) => {
                 for watch in self.watches.iter().filter(|watch| watch.room == room) {
-                    watch.call.caller.event(watch.call.id, (*event).clone());
+                    watch.call.caller.event(watch.call.id, &event);
                 }
             }
             room::Output::Reply { token, result } => {
@@ -318,6 +327,12 @@ impl Hub {
             }
             Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
         }
+    }
+
+    /// Without the store nothing can become durable any more, so whoever waits for that is better told by the end.
+    fn lose_store(&mut self) {
+        tracing::error!("the store is gone, so the daemon stops; what was durable stays so");
+        self.stopping = true;
     }
 
     /// Batches up to this one are no longer on their way.

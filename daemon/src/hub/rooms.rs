@@ -7,7 +7,7 @@ use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
 use rtc_core::founding::Founding;
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::Store;
+use rtc_core::store::{Store, StoreError};
 use rtc_core::ticket::{Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
@@ -23,10 +23,18 @@ const FIRST_ROOM: &str = "home";
 pub(super) const FOUNDING: &str = "founding";
 /// The fact that holds a room's secret.
 const SECRET: &str = "secret";
+/// Bytes of records that a room takes in at once while it is opened: what they change is folded once for all of them.
+const LOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 impl Hub {
-    /// Takes over the rooms on the disk, and founds one where there is none.
+    /// Takes over the rooms on the disk, and founds one where there never was any.
     pub(super) fn open_rooms(&mut self, rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>) {
+        let remembered = self.state.default_room();
+        let never_had_one = matches!(remembered, Ok(None));
+        self.default_room = remembered.unwrap_or_else(|error| {
+            tracing::error!("the default room is not known: {error}");
+            None
+        });
         for (room, store) in rooms {
             let opened = store.map_err(anyhow::Error::from).and_then(|store| self.open_room(room, store));
             if let Err(error) = opened {
@@ -35,7 +43,7 @@ impl Hub {
             }
         }
         if self.board.rooms().next().is_none()
-            && self.closed.is_empty()
+            && (never_had_one || self.closed.is_empty())
             && let Err(error) = self.found_room(FIRST_ROOM)
         {
             tracing::error!("no room can be founded: {error:#}");
@@ -51,7 +59,13 @@ impl Hub {
         let founding = Founding { owner: self.me, nonce, name: name.to_owned(), time_ms };
         let room = founding.room();
         self.add_room(room, Some(&founding), Secret(secret))?;
-        self.state.set_default_room(&room).context("cannot remember the default room")
+        self.make_default(room)
+    }
+
+    fn make_default(&mut self, room: RoomId) -> anyhow::Result<()> {
+        self.state.set_default_room(&room).context("cannot remember the default room")?;
+        self.default_room = Some(room);
+        Ok(())
     }
 
     /// Makes a room's file and opens it.
@@ -68,9 +82,8 @@ impl Hub {
     /// Reads a room from the disk and opens it towards the peers.
     fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
         let Some(secret) = store.fact(SECRET)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
-            // A crash came between making the file and writing the secret: nothing can be in it.
-            tracing::warn!(room = %id, "a room without a secret is left out");
-            return Ok(());
+            // Either a crash came between making the file and writing the secret, or the file was emptied.
+            anyhow::bail!("its file is empty: restore it, or join the room again with a ticket");
         };
         let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
         let mut epoch = [0; 8];
@@ -83,17 +96,8 @@ impl Hub {
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
         });
-        let mut damage = None;
-        store.scan(&mut |record| match room.load(&record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                damage = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        if let Some(error) = damage {
-            return Err(error.into());
-        }
+        load(&mut room, &mut store)?;
+        self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
         let mut outputs = Vec::new();
@@ -112,14 +116,24 @@ impl Hub {
         }
     }
 
-    /// The room a client means.
+    /// The room a client means, if it is open.
     pub(super) fn room_named(&mut self, name: Option<&str>) -> Result<RoomId, ApiError> {
-        let Some(name) = name else {
-            return self
+        let room = match name {
+            Some(name) => self.room_called(name)?,
+            None => self
                 .default_room()
-                .ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"));
+                .ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"))?,
         };
-        let rooms: Vec<_> = self.board.rooms().collect();
+        match self.closed.get(&room) {
+            None => Ok(room),
+            Some(why) => Err(ApiError::new(Code::ReadOnly, format!("room {room} cannot be opened: {why}"))
+                .with_hint("name another one with --room; `rtc rooms` lists them")),
+        }
+    }
+
+    /// The room that goes by `name`, open or not.
+    fn room_called(&mut self, name: &str) -> Result<RoomId, ApiError> {
+        let rooms: Vec<_> = self.board.rooms().chain(self.closed.keys().copied()).collect();
         let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
             board.room(id).and_then(|room| room.founding()).is_some_and(|founding| founding.name == name)
         };
@@ -135,16 +149,17 @@ impl Hub {
     }
 
     fn default_room(&self) -> Option<RoomId> {
-        let default =
-            self.state.default_room().ok().flatten().filter(|room| self.board.secret(room).is_some());
-        default.or_else(|| self.board.rooms().next())
+        // One that cannot be opened stays the default: what was meant for it must not land in another room.
+        let known = |room: &RoomId| self.board.secret(room).is_some() || self.closed.contains_key(room);
+        self.default_room.filter(known).or_else(|| self.board.rooms().next())
     }
 
     /// All rooms, the default one first.
     pub(super) fn room_infos(&mut self) -> Vec<RoomInfo> {
         let rooms: Vec<_> = self.board.rooms().collect();
         let mut infos: Vec<_> = rooms.into_iter().filter_map(|room| self.room_info(room)).collect();
-        infos.extend(self.closed.iter().map(|(&room, why)| closed_info(room, why)));
+        let default = self.default_room();
+        infos.extend(self.closed.iter().map(|(&room, why)| closed_info(room, why, default == Some(room))));
         infos.sort_by_key(|info| !info.default);
         infos
     }
@@ -198,7 +213,7 @@ impl Hub {
         if self.board.secret(&ticket.room).is_none() {
             self.add_room(ticket.room, None, ticket.secret)?;
         }
-        self.state.set_default_room(&ticket.room).context("cannot remember the default room")
+        self.make_default(ticket.room)
     }
 
     fn is_in_sync(&mut self, room: RoomId) -> bool {
@@ -251,12 +266,34 @@ impl Hub {
     }
 }
 
+/// Takes in a room's journal.
+fn load(room: &mut Room, store: &mut SqliteStore) -> Result<(), StoreError> {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    let mut refused = None;
+    store.scan(&mut |record| {
+        bytes += record.body.len() + size_of_val(&record);
+        records.push(record);
+        if bytes < LOAD_BYTES_MAX {
+            return ControlFlow::Continue(());
+        }
+        bytes = 0;
+        match room.load(&std::mem::take(&mut records)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                refused = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    refused.map_or_else(|| room.load(&records), Err)
+}
+
 /// What is told of a room that could not be opened.
-fn closed_info(room: RoomId, why: &str) -> RoomInfo {
+fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
     RoomInfo {
         room,
         name: String::new(),
-        default: false,
+        default,
         messages: 0,
         waiting: 0,
         nodes: 0,

@@ -1,7 +1,7 @@
 //! The address book on disk: read once at start, replaced whole and atomically after changes.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::book::Book;
 use super::limits::BOOK_BYTES_MAX;
+use crate::durable;
 
 /// The address book could not be read, and going on would overwrite it.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +42,18 @@ pub(crate) fn read(path: &Path) -> Result<Book, ReadBookError> {
 
 /// Writes each content of the book as it comes, the newest where several wait, until their sender is gone.
 pub(crate) async fn keep_written(path: PathBuf, mut contents: watch::Receiver<String>) {
+    let mut told = false;
     while contents.changed().await.is_ok() {
-        let (text, path) = (contents.borrow_and_update().clone(), path.clone());
-        let written = tokio::task::spawn_blocking(move || write(&path, &text).map_err(|error| (path, error)));
-        if let Ok(Err((path, error))) = written.await {
-            // The book is in memory still, and the next change tries again.
-            warn!(%error, path = %path.display(), "cannot write the address book");
+        let text = contents.borrow_and_update().clone();
+        let file = path.clone();
+        match tokio::task::spawn_blocking(move || write(&file, &text)).await {
+            Ok(Err(error)) if !told => {
+                // The book is in memory still, and the next change tries again. A full disk is told of once.
+                warn!(%error, path = %path.display(), "cannot write the address book");
+                told = true;
+            }
+            Ok(Err(_)) | Err(_) => {}
+            Ok(Ok(())) => told = false,
         }
     }
 }
@@ -54,12 +61,8 @@ pub(crate) async fn keep_written(path: PathBuf, mut contents: watch::Receiver<St
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir)?;
-    // Created with mode 0600: where somebody's peers are is nobody else's business.
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    // Its mode is 0600: where somebody's peers are is nobody else's business.
+    durable::replace(path, text.as_bytes())
 }
 
 #[cfg(test)]

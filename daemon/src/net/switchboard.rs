@@ -272,7 +272,7 @@ impl Switchboard {
     }
 
     fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
-        info!(%address, "listening");
+        debug!(%address, "listening");
         self.listeners.heard(listener, &address);
         self.set_listening(|listening| {
             listening.push(address);

@@ -52,8 +52,9 @@ impl Caller {
 
     /// Queues an event of the subscription that the request `watch` began; never waits. Where the client is too slow
     /// the event is dropped, and a notice says so before the subscription's next one.
-    pub fn event(&self, watch: u64, event: Event) {
-        self.outbox().event(watch, || event_frame(watch, event));
+    pub fn event(&self, watch: u64, event: &Event) {
+        // Copied only where it is not dropped.
+        self.outbox().event(watch, || event_frame(watch, event.clone()));
         self.shared.writable.notify_one();
     }
 

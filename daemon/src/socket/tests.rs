@@ -119,7 +119,7 @@ async fn a_client_asks_and_is_answered_and_its_end_is_told() {
     assert_eq!(session, caller.session());
     // What is said to who is gone is dropped.
     caller.answer(done(9));
-    caller.event(9, event(1));
+    caller.event(9, &event(1));
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_slow_subscriber_is_told_how_much_it_missed_and_then_goes_on() {
     let (caller, _) = served.call().await;
     caller.answer(vec![Answer { id: 3, more: true, result: Ok(Reply::Watching {}) }]);
     let sent = SUBSCRIBER_EVENTS_MAX as u64 * 2;
-    (0..sent).for_each(|_| caller.event(3, event(10)));
+    (0..sent).for_each(|_| caller.event(3, &event(10)));
     let (mut seen, mut missed) = (0, 0);
     assert_eq!(raw.read::<Answer>().await.unwrap().result, Ok(Reply::Watching {}));
     while seen + missed < sent {
@@ -249,7 +249,7 @@ async fn a_slow_subscriber_is_told_how_much_it_missed_and_then_goes_on() {
         }
     }
     assert!(missed > 0 && seen >= SUBSCRIBER_EVENTS_MAX as u64);
-    caller.event(3, event(10));
+    caller.event(3, &event(10));
     let last = raw.read::<Answer>().await.unwrap();
     assert!(matches!(last.result, Ok(Reply::Event(Event::Message { .. }))));
 }

@@ -304,6 +304,9 @@ impl Room {
         };
         match outcome {
             Ok(()) => {
+                if self.full_until.is_some() {
+                    tracing::info!(%room, "the disk has space again, and what waited for it is durable");
+                }
                 self.forget_pending();
                 Some(Done::Committed { room, batch: last })
             }

@@ -2,10 +2,10 @@
 
 mod machine;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rtc_client::places::is_volatile;
 use rtc_core::api::{Ask, Reply};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -76,9 +76,11 @@ struct Show {
 /// Runs the show; stops every daemon however it ends.
 pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
     let dir = tempfile::Builder::new().prefix("rtc-demo-").tempdir()?;
-    let runtime_dir = dir.path().join("run");
-    DirBuilder::new().mode(0o700).create(&runtime_dir)?;
-    let machine = |name| Machine::new(name, dir.path(), &runtime_dir, session.launcher.clone());
+    // Number records and locks go where memory is; made below a directory of the demo's own, they end with it.
+    let memory = Path::new("/dev/shm");
+    let runtime_dir = if is_volatile(memory) { memory } else { dir.path() };
+    let runtime_dir = tempfile::Builder::new().prefix("rtc-demo-").tempdir_in(runtime_dir)?;
+    let machine = |name| Machine::new(name, dir.path(), runtime_dir.path(), session.launcher.clone());
     let mut show =
         Show { ada: machine("ada")?, bob: machine("bob")?, cleo: machine("cleo")?, steps: Vec::new() };
     let mut terminated = signal(SignalKind::terminate())?;
