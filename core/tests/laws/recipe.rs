@@ -136,7 +136,7 @@ fn op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
             let value = match option.shape {
                 Shape::Place => place(pick, stamp),
                 Shape::Message => target(pick, earlier),
-                Shape::CharacterOrEnd if pick.argument % 3 == 0 => Value::Null,
+                Shape::CharacterOrEnd if pick.argument.is_multiple_of(3) => Value::Null,
                 Shape::Character | Shape::CharacterOrEnd => character(pick, bit, stamp, earlier),
                 Shape::Spans => spans(pick, stamp, earlier),
                 shape => argument(shape, pick.options >> 6, pick.options % 32 == 7),
