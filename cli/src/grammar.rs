@@ -108,11 +108,13 @@ fn parse_edit(words: &[String]) -> Result<EditOp, GrammarError> {
     match table::argument(row.argument) {
         Argument::Assignments if !row.kind.is_property() => parse_assignments(row, rest, &mut edit)?,
         Argument::Number
+        | Argument::Amount
         | Argument::Truth
         | Argument::Text
         | Argument::Numbers(_)
         | Argument::List
         | Argument::Map
+        | Argument::Entry
         | Argument::Any
         | Argument::Assignments => parse_property_edit(row, rest, &mut edit)?,
     }
@@ -158,7 +160,8 @@ fn parse_property_edit(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(
     };
     edit.path = Some((*path).to_owned());
     let (value, options) = words.split_at(value_words(row, words));
-    edit.value = Some(parse_value(row, value)?).filter(|value| *value != Value::Null);
+    // Who wrote no word gave no value: the row has one for that, or `parse_value` would have failed.
+    edit.value = Some(parse_value(row, value)?).filter(|_| !value.is_empty());
     for word in options {
         let Some((name, argument, text)) = option_of(row, word) else {
             return Err(wrong_value(row, words));
@@ -170,10 +173,13 @@ fn parse_property_edit(row: &Row, words: &[&str], edit: &mut EditOp) -> Result<(
     Ok(())
 }
 
-/// How many of `words` are the value: one, where the shape takes one; otherwise all up to the first option.
+/// How many of `words` are the value: as many as the shape takes; otherwise all up to the first option.
 fn value_words(row: &Row, words: &[&str]) -> usize {
     match table::argument(row.argument) {
-        Argument::Number | Argument::Truth | Argument::Text | Argument::Any => words.len().min(1),
+        Argument::Number | Argument::Amount | Argument::Truth | Argument::Text | Argument::Any => {
+            words.len().min(1)
+        }
+        Argument::Entry => words.len().min(2),
         Argument::Numbers(_) | Argument::List | Argument::Map | Argument::Assignments => {
             words.iter().position(|word| option_of(row, word).is_some()).unwrap_or(words.len())
         }
@@ -194,8 +200,8 @@ fn option_value(argument: Argument, text: &str) -> Value {
 
 fn parse_value(row: &Row, words: &[&str]) -> Result<Value, GrammarError> {
     let value = match (table::argument(row.argument), words) {
-        (Argument::Assignments, []) => Some(Value::Null),
-        (Argument::Number, [word]) => number(word),
+        (Argument::Assignments | Argument::Amount, []) => Some(Value::Null),
+        (Argument::Number | Argument::Amount, [word]) => number(word),
         (Argument::Truth, [word]) => word.parse().ok().map(Value::Bool),
         (Argument::Text, [word]) => Some((*word).into()),
         (Argument::Any, [word]) => Some(any(word)),
@@ -207,6 +213,8 @@ fn parse_value(row: &Row, words: &[&str]) -> Result<Value, GrammarError> {
         (Argument::List, [_, ..]) => Some(Value::List(words.iter().map(|word| any(word)).collect())),
         (Argument::Map, [word]) if word.starts_with('{') => json(word),
         (Argument::Map, [_, ..]) => map(words)?,
+        (Argument::Entry, [word]) if word.starts_with('{') => json(word),
+        (Argument::Entry, [key, value]) => Some(entry(key, value)),
         (_, _) => None,
     };
     value.filter(|value| row.argument.check(value).is_ok()).ok_or_else(|| wrong_value(row, words))
@@ -227,6 +235,8 @@ fn expected(shape: Shape) -> String {
         Shape::Numbers(len) => format!("{len} numbers"),
         Shape::List => "a list, or its elements".to_owned(),
         Shape::Map => "a map, or key=value words".to_owned(),
+        Shape::Entry => "a key and a value".to_owned(),
+        Shape::Amount => "a number from 0 on, or none".to_owned(),
         _ => shape.to_string(),
     }
 }
@@ -240,6 +250,10 @@ fn map(words: &[&str]) -> Result<Option<Value>, GrammarError> {
         }
     }
     Ok(Some(Value::Map(map)))
+}
+
+fn entry(key: &str, value: &str) -> Value {
+    Value::Map([("key".to_owned(), key.into()), ("value".to_owned(), any(value))].into())
 }
 
 fn number(word: &str) -> Option<Value> {
@@ -313,6 +327,19 @@ mod tests {
             ("c array.set a []", r#"["array.set","c","a",[],{}]"#),
             ("c array.set a 1 two null", r#"["array.set","c","a",[1,"two",null],{}]"#),
             ("c object.merge o {\"a\":1}", r#"["object.merge","c","o",{"a":1},{}]"#),
+            ("c counter.increment n", r#"["counter.increment","c","n",null,{}]"#),
+            ("c counter.decrement n 0.5", r#"["counter.decrement","c","n",0.5,{}]"#),
+            ("c set.set s red 2", r#"["set.set","c","s",["red",2],{}]"#),
+            ("c set.add s red", r#"["set.add","c","s","red",{}]"#),
+            ("c set.remove s [1,2]", r#"["set.remove","c","s",[1,2],{}]"#),
+            ("c dict.put d speed 2.5", r#"["dict.put","c","d",{"key":"speed","value":2.5},{}]"#),
+            ("c dict.put d 7 a=b", r#"["dict.put","c","d",{"key":"7","value":"a=b"},{}]"#),
+            ("c dict.put d { {\"a\":1}", r#"["dict.put","c","d",{"key":"{","value":{"a":1}},{}]"#),
+            (
+                "c dict.put d {\"key\":\"k\",\"value\":[1]}",
+                r#"["dict.put","c","d",{"key":"k","value":[1]},{}]"#,
+            ),
+            ("c dict.remove d 7", r#"["dict.remove","c","d","7",{}]"#),
             ("c object.merge o a=1 b=x=y", r#"["object.merge","c","o",{"a":1,"b":"x=y"},{}]"#),
         ];
         for (line, expected) in cases {
@@ -358,7 +385,7 @@ mod tests {
         for (line, expected) in cases {
             check_line(line, expected);
         }
-        check_line("c text.insert t hi length=3", "text.insert takes text, found hi length=3");
+        check_line("c text.insert t hi length=3", "text.insert takes one text (quote it), found hi length=3");
     }
 
     #[test]
@@ -413,6 +440,12 @@ mod tests {
             ("c number.add x 1 2", "number.add takes a number, found 1 2"),
             ("c boolean.set on yes", "boolean.set takes true or false, found yes"),
             ("c string.set l two words", "string.set takes one text (quote it), found two words"),
+            ("c counter.increment n -1", "counter.increment takes a number from 0 on, or none, found -1"),
+            ("c counter.increment n 1 2", "counter.increment takes a number from 0 on, or none, found 1 2"),
+            ("c dict.put d", "dict.put takes a key and a value, found nothing"),
+            ("c dict.put d k", "dict.put takes a key and a value, found k"),
+            ("c dict.put d k 1 2", "dict.put takes a key and a value, found k 1 2"),
+            ("c dict.put d {\"key\":\"k\"}", "dict.put takes a key and a value, found {\"key\":\"k\"}"),
             ("c vector3.add p 1 2", "vector3.add takes 3 numbers, found 1 2"),
             ("c vector3.add p [1,2]", "vector3.add takes 3 numbers, found [1,2]"),
             ("c vector3.add p 1 2 x", "vector3.add takes 3 numbers, found 1 2 x"),

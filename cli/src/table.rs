@@ -7,6 +7,8 @@ use rtc_core::op::{Kind, Row, Shape};
 pub enum Argument {
     /// One number.
     Number,
+    /// One number, or none.
+    Amount,
     /// `true` or `false`.
     Truth,
     /// One text, as it stands.
@@ -19,6 +21,8 @@ pub enum Argument {
     Any,
     /// A map, or its entries.
     Map,
+    /// A key and a value, or both as one map.
+    Entry,
     /// No value, but `key=value` words.
     Assignments,
 }
@@ -64,10 +68,12 @@ pub fn argument(shape: Shape) -> Argument {
         | Shape::Spans => Argument::Any,
         Shape::Bool => Argument::Truth,
         Shape::Number => Argument::Number,
+        Shape::Amount => Argument::Amount,
         Shape::Text | Shape::Color | Shape::Word(_) | Shape::Message => Argument::Text,
         Shape::Numbers(len) => Argument::Numbers(len),
         Shape::List => Argument::List,
         Shape::Map => Argument::Map,
+        Shape::Entry => Argument::Entry,
     }
 }
 
@@ -90,15 +96,5 @@ pub fn takes_properties(row: &Row) -> bool {
 
 /// Whether `row` speaks of a node or a property of one.
 pub fn has_node(row: &Row) -> bool {
-    match row.kind {
-        Kind::Reset(_)
-        | Kind::Step(_)
-        | Kind::List(_)
-        | Kind::Text(_)
-        | Kind::Append(_)
-        | Kind::Insert
-        | Kind::Remove
-        | Kind::Move => true,
-        Kind::Undo | Kind::Redo => false,
-    }
+    !row.kind.is_meta()
 }

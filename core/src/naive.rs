@@ -11,7 +11,7 @@ use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot, PeerKey};
 use crate::message::Message;
 use crate::op::array::Element;
-use crate::op::{Kind, NoEffect, Op, Row, node::DEFAULT_TAG};
+use crate::op::{Kind, Membership, NoEffect, Op, Row, Shape, node::DEFAULT_TAG};
 use crate::place::Place;
 use crate::scene::{Root, Scene};
 use crate::value::Value;
@@ -190,9 +190,13 @@ impl<'a> Fold<'a> {
             let verdict = match row {
                 Err(reason) => Err(reason),
                 Ok(row) => match row.kind {
-                    Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Text(_) | Kind::Append(_) => {
-                        self.property(at)
-                    }
+                    Kind::Reset(_)
+                    | Kind::Step(_)
+                    | Kind::List(_)
+                    | Kind::Text(_)
+                    | Kind::Append(_)
+                    | Kind::Member(_)
+                    | Kind::Entries(_) => self.property(at),
                     Kind::Insert => self.insert(at),
                     Kind::Remove => self.remove(at),
                     Kind::Move => self.move_node(at),
@@ -374,6 +378,7 @@ impl<'a> Fold<'a> {
                 verdicts.extend(result.err().map(|reason| (at, reason)));
                 continue;
             }
+            let wrong = |expected| NoEffect::BadCurrent { expected };
             let result = match kind(at) {
                 Kind::Step(step) => step(current.as_ref(), &op.value, &op.options)
                     .map(|value| (added_by(&value, index_in_log(at)), value)),
@@ -387,7 +392,25 @@ impl<'a> Fold<'a> {
                             list.into_iter().map(|element| (element.value, element.adders)).unzip();
                         Ok((adders, Value::List(values)))
                     }
-                    _ => Err(NoEffect::BadCurrent { expected: crate::op::Shape::List }),
+                    _ => Err(wrong(Shape::List)),
+                },
+                Kind::Member(membership) => match current.clone().unwrap_or(Value::List(Vec::new())) {
+                    Value::List(values) => {
+                        let set = values.into_iter().zip(adders.clone()).collect();
+                        let seen = |adder: u32| self.seen(at, log[adder as usize]);
+                        Ok(change_set(set, &op.value, membership, index_in_log(at), seen))
+                    }
+                    _ => Err(wrong(Shape::List)),
+                },
+                Kind::Entries(write) => match current.clone().unwrap_or(Value::Map(BTreeMap::new())) {
+                    Value::Map(mut map) => {
+                        write(&op.value, &mut |key, value| match value {
+                            Some(value) => drop(map.insert(key.to_owned(), value.clone())),
+                            None => drop(map.remove(key)),
+                        });
+                        Ok((Vec::new(), Value::Map(map)))
+                    }
+                    _ => Err(wrong(Shape::Map)),
                 },
                 _ => unreachable!("resets were skipped, and nothing else is logged"),
             };
@@ -398,6 +421,30 @@ impl<'a> Fold<'a> {
         }
         current
     }
+}
+
+/// Adds an element to a set, or takes away those of its adders that were seen. The list becomes one without equal elements,
+/// in the order of values.
+fn change_set(
+    list: Vec<(Value, Vec<u32>)>,
+    element: &Value,
+    membership: Membership,
+    by: u32,
+    seen: impl Fn(u32) -> bool,
+) -> (Vec<Vec<u32>>, Value) {
+    let mut set: BTreeMap<Value, Vec<u32>> = BTreeMap::new();
+    for (value, adders) in list {
+        set.entry(value).or_default().extend(adders);
+    }
+    match membership {
+        Membership::Add => set.entry(element.clone()).or_default().push(by),
+        Membership::Remove => {
+            set.entry(element.clone()).or_default().retain(|&adder| !seen(adder));
+            set.retain(|_, adders| !adders.is_empty());
+        }
+    }
+    let (values, adders) = set.into_iter().unzip();
+    (adders, Value::List(values))
 }
 
 /// One adder for each element, where `value` is a list.

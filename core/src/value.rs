@@ -1,5 +1,6 @@
 //! Property values: JSON's model with finite numbers, one representation per meaning.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,8 +15,9 @@ const INTEGRAL_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What a property holds, and what an op carries.
 ///
-/// Equality is by value: `2` and `2.0` are one number, a boolean is no number.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// Equality is by value: `2` and `2.0` are one number, a boolean is no number. The order is total and agrees with it: null,
+/// `false`, `true`, numbers by size, texts by their bytes, then lists and maps by what they hold.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Value {
     /// Nothing, as a value.
     #[default]
@@ -33,7 +35,7 @@ pub enum Value {
 }
 
 /// A finite IEEE double that is never -0 (DESIGN §3, law 11).
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Number(f64);
 
 impl Number {
@@ -59,6 +61,19 @@ impl Number {
 }
 
 impl Eq for Number {}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Without NaN and -0 the total order of doubles is the one by size.
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,6 +301,14 @@ mod tests {
     fn integral_numbers_print_as_integers() {
         let value = Value::numbers(&[5.0, -1.0, 0.5, 9_007_199_254_740_992.0]).unwrap();
         assert_eq!(serde_json::to_string(&value).unwrap(), "[5,-1,0.5,9007199254740992.0]");
+    }
+
+    #[test]
+    fn values_have_one_order() {
+        let sorted =
+            r#"[null,false,true,-1e300,-2,0,0.1,2,10,"","B","a","aa",[],[1],[1,0],[2],{},{"a":1},{"a":2}]"#;
+        let Value::List(sorted) = serde_json::from_str(sorted).unwrap() else { panic!("a list") };
+        assert!(sorted.windows(2).all(|pair| pair[0] < pair[1]), "{sorted:?}");
     }
 
     #[test]

@@ -13,6 +13,14 @@ fn step(name: &str, current: &str, argument: &str, options: &str) -> Result<Valu
     match OpCode::named(name).and_then(OpCode::row).unwrap().kind {
         Kind::Step(step) | Kind::Append(step) => step(current.as_ref(), &value(argument), &options),
         Kind::Reset(reset) => Ok(reset(&value(argument))),
+        Kind::Entries(write) => {
+            let mut map = current.map_or_else(Default::default, |current| current.as_map().unwrap().clone());
+            write(&value(argument), &mut |key, value| match value {
+                Some(value) => drop(map.insert(key.to_owned(), value.clone())),
+                None => drop(map.remove(key)),
+            });
+            Ok(Value::Map(map))
+        }
         kind => panic!("{kind:?} is no step"),
     }
 }
@@ -49,6 +57,10 @@ fn an_absent_value_is_the_neutral_one() {
     check("quaternion.multiply", "null", "[0,0,1,0]", "[0,0,1,0]");
     check("color.blend", "null", "\"#ABCDEF\"", "\"#abcdef\"");
     check("object.merge", "null", "{\"a\":1}", "{\"a\":1}");
+    check("counter.increment", "null", "null", "1");
+    check("counter.decrement", "null", "2", "-2");
+    check("dict.put", "null", "{\"key\":\"a\",\"value\":1}", "{\"a\":1}");
+    check("dict.remove", "null", "\"a\"", "{}");
 }
 
 #[test]
@@ -66,6 +78,11 @@ fn a_step_combines_what_is_there_with_its_argument() {
     check("color.set", "null", "\"#ABCDEF\"", "\"#abcdef\"");
     check("color.blend", "\"#ff0000\"", "\"#0000FF\"", "\"#7f007f\"");
     check_with("color.blend", "\"#ff0000\"", "\"#0000FF\"", "{\"nearest\":true}", "\"#800080\"");
+    check("counter.increment", "1", "0.5", "1.5");
+    check("counter.decrement", "1", "null", "0");
+    check("set.set", "null", "[2,\"b\",1,2,\"a\"]", "[1,2,\"a\",\"b\"]");
+    check("dict.put", "{\"a\":1,\"b\":2}", "{\"key\":\"b\",\"value\":null}", "{\"a\":1,\"b\":null}");
+    check("dict.remove", "{\"a\":1,\"b\":2}", "\"b\"", "{\"a\":1}");
     check("object.merge", "{\"a\":1,\"b\":2}", "{\"b\":null,\"c\":{}}", "{\"a\":1,\"b\":null,\"c\":{}}");
 }
 
@@ -93,5 +110,7 @@ fn a_value_of_another_type_or_a_result_that_is_no_number_has_no_effect() {
     fails("vector3.applyQuaternion", "[1,2,3]", "[1e200,0,0,1]", NoEffect::NotFinite);
     fails("boolean.or", "1", "true", NoEffect::BadCurrent { expected: Shape::Bool });
     fails("color.blend", "\"red\"", "\"#000000\"", NoEffect::BadCurrent { expected: Shape::Color });
-    fails("object.merge", "[]", "{}", NoEffect::BadCurrent { expected: Shape::Map });
+    fails("counter.increment", "[]", "1", NoEffect::BadCurrent { expected: Shape::Number });
+    fails("counter.decrement", "1", "-1", NoEffect::BadArgument { expected: Shape::Amount });
+    fails("counter.increment", "1.7e308", "1.7e308", NoEffect::NotFinite);
 }

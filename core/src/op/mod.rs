@@ -3,6 +3,8 @@
 pub mod array;
 mod boolean;
 mod color;
+mod counter;
+mod dict;
 pub mod edit;
 mod effect;
 mod euler;
@@ -13,6 +15,7 @@ mod number;
 mod object;
 mod quaternion;
 mod row;
+mod set;
 mod shape;
 mod shown;
 mod string;
@@ -22,7 +25,7 @@ mod vector3;
 
 pub use effect::NoEffect;
 pub use flat::FlatError;
-pub use row::{Kind, ListStep, OptionRow, Options, Row, Seen, Step};
+pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Seen, Step, WriteEntry};
 pub use shape::{Shape, ShapeError};
 pub use table::{nearest_name, table};
 

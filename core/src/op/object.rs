@@ -1,7 +1,7 @@
-//! Maps as one value, merged by top-level key.
+//! Maps, set as a whole or merged by top-level key.
 
-use super::row::{Kind, Options, Row, argument, as_given, current_or};
-use super::{NoEffect, OpCode, Shape};
+use super::row::{Kind, Row, WriteEntry, as_given};
+use super::{OpCode, Shape};
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
@@ -19,15 +19,14 @@ pub(super) const ROWS: &[Row] = &[
         name: "object.merge",
         argument: Shape::Map,
         options: &[],
-        kind: Kind::Step(merge),
+        kind: Kind::Entries(merge),
         doc: "Sets the given top-level keys and leaves the others.",
         example: "cube-1 object.merge userData '{\"grade\":2}'",
     },
 ];
 
-fn merge(current: Option<&Value>, value: &Value, _: &Options) -> Result<Value, NoEffect> {
-    let given = argument(value, Shape::Map, |value| value.as_map().cloned())?;
-    let mut merged = current_or(current, Default::default(), Shape::Map, |value| value.as_map().cloned())?;
-    merged.extend(given);
-    Ok(Value::Map(merged))
+fn merge(argument: &Value, write: WriteEntry<'_>) {
+    for (key, value) in argument.as_map().into_iter().flatten() {
+        write(key, Some(value));
+    }
 }

@@ -49,6 +49,21 @@ pub type Step = fn(current: Option<&Value>, argument: &Value, options: &Options)
 /// A step on a list whose elements remember who added them: what it may take away is what it has `seen`.
 pub type ListStep = fn(list: &mut Vec<Element>, argument: &Value, options: &Options, by: u32, seen: Seen<'_>);
 
+/// What an op writes into a map: it tells `write` each key with the value it is to hold, or none where it is to go.
+pub type EntryStep = fn(argument: &Value, write: WriteEntry<'_>);
+
+/// Takes one entry that an op writes.
+pub type WriteEntry<'a> = &'a mut dyn FnMut(&str, Option<&Value>);
+
+/// Whether an element comes into a set or goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    /// It comes in.
+    Add,
+    /// It goes, as far as the op has seen who added it.
+    Remove,
+}
+
 /// Whether the op whose step runs has seen the op of that number.
 pub type Seen<'a> = &'a dyn Fn(u32) -> bool;
 
@@ -65,6 +80,11 @@ pub enum Kind {
     Text(Writing),
     /// Computes the next value of a text by appending to it. Where characters have identities, so have those it brings.
     Append(Step),
+    /// Adds the argument to a set, or removes it (DESIGN §3, law 8). On a property that holds no list it has no effect.
+    Member(Membership),
+    /// Writes entries of a map, of which each key's last counts (DESIGN §3, law 8). On a property that holds no map it has
+    /// no effect.
+    Entries(EntryStep),
     /// Starts a life of the node, or resets the given properties of a live one.
     Insert,
     /// Ends the node's life.
@@ -81,7 +101,13 @@ impl Kind {
     /// Whether it works on one property, so that the op names a path.
     pub fn is_property(self) -> bool {
         match self {
-            Self::Reset(_) | Self::Step(_) | Self::List(_) | Self::Text(_) | Self::Append(_) => true,
+            Self::Reset(_)
+            | Self::Step(_)
+            | Self::List(_)
+            | Self::Text(_)
+            | Self::Append(_)
+            | Self::Member(_)
+            | Self::Entries(_) => true,
             Self::Insert | Self::Remove | Self::Move | Self::Undo | Self::Redo => false,
         }
     }
@@ -95,6 +121,8 @@ impl Kind {
             | Self::List(_)
             | Self::Text(_)
             | Self::Append(_)
+            | Self::Member(_)
+            | Self::Entries(_)
             | Self::Insert
             | Self::Remove
             | Self::Move => false,

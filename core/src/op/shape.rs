@@ -25,12 +25,16 @@ pub enum Shape {
     Text,
     /// A list of exactly so many numbers.
     Numbers(usize),
+    /// A number from 0 on, or nothing for 1.
+    Amount,
     /// `#rrggbb`: six hexadecimal digits.
     Color,
     /// A list of any values.
     List,
     /// A map from text.
     Map,
+    /// One entry of a map, as the map `{key, value}`: the key is text, the value any. It nests like the map it goes into.
+    Entry,
     /// A map of initial properties by path, or nothing.
     Properties,
     /// One of these words.
@@ -72,9 +76,11 @@ impl Shape {
             Self::Numbers(len) => value
                 .as_list()
                 .is_some_and(|list| list.len() == len && list.iter().all(|item| item.as_number().is_some())),
+            Self::Amount => amount(value).is_some(),
             Self::Color => value.as_text().is_some_and(is_color),
             Self::List => value.as_list().is_some(),
             Self::Map => value.as_map().is_some(),
+            Self::Entry => entry(value).is_some(),
             Self::Properties => *value == Value::Null || value.as_map().is_some(),
             Self::Word(words) => value.as_text().is_some_and(|word| words.contains(&word)),
             Self::Message => value.as_text().is_some_and(|text| text.parse::<Dot>().is_ok()),
@@ -84,6 +90,20 @@ impl Shape {
             Self::Spans => text::is_spans(value),
         }
     }
+}
+
+/// The number an [`Shape::Amount`] stands for.
+pub(super) fn amount(value: &Value) -> Option<f64> {
+    match value {
+        Value::Null => Some(1.0),
+        value => value.as_number().filter(|number| *number >= 0.0),
+    }
+}
+
+/// The key and the value of an [`Shape::Entry`].
+pub(super) fn entry(value: &Value) -> Option<(&str, &Value)> {
+    let map = value.as_map().filter(|map| map.len() == 2)?;
+    Some((map.get("key")?.as_text()?, map.get("value")?))
 }
 
 /// Whether lists and maps in `value` nest less than `depth` deep.
@@ -110,9 +130,11 @@ impl fmt::Display for Shape {
             Self::Number => f.write_str("a number"),
             Self::Text => f.write_str("text"),
             Self::Numbers(len) => write!(f, "a list of {len} numbers"),
+            Self::Amount => f.write_str("a number from 0 on, or nothing for 1"),
             Self::Color => f.write_str("a color as #rrggbb"),
             Self::List => f.write_str("a list"),
             Self::Map => f.write_str("a map"),
+            Self::Entry => f.write_str("a map of key, a text, and value"),
             Self::Properties => f.write_str("a map of properties, or nothing"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Message => f.write_str("a message id"),
@@ -144,6 +166,15 @@ mod tests {
         check(Shape::Color, "\"#+2aBef\"", false);
         check(Shape::Color, "\"12aBefa\"", false);
         check(Shape::Nothing, "null", true);
+        check(Shape::Amount, "null", true);
+        check(Shape::Amount, "0", true);
+        check(Shape::Amount, "0.5", true);
+        check(Shape::Amount, "-1", false);
+        check(Shape::Amount, "\"1\"", false);
+        check(Shape::Entry, "{\"key\":\"a\",\"value\":null}", true);
+        check(Shape::Entry, "{\"key\":\"a\"}", false);
+        check(Shape::Entry, "{\"key\":1,\"value\":1}", false);
+        check(Shape::Entry, "{\"key\":\"a\",\"value\":1,\"more\":1}", false);
         check(Shape::Properties, "null", true);
         check(Shape::Properties, "[]", false);
         check(Shape::Word(&["XYZ"]), "\"XYZ\"", true);

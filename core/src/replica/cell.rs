@@ -151,6 +151,30 @@ impl Cell {
         is_last
     }
 
+    /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
+    /// it did.
+    pub(super) fn join(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
+        let place = history.place_in(&self.open, step);
+        if place < self.open.len() && !self.commutes(step, history) {
+            return false;
+        }
+        self.open.insert(place, step);
+        self.step(step, history, verdicts);
+        self.is_changed = true;
+        true
+    }
+
+    /// Whether the steps that were applied and come after this one give the same with it before or after them.
+    fn commutes(&self, step: OpIx, history: &History) -> bool {
+        let Some(first) = self.current.commutes_from(step, history) else { return false };
+        let follows = history.is_before(first, step) || self.open.first() == Some(&first);
+        // What failed may not fail with it.
+        let before = |fault: &OpIx| history.is_before(*fault, step);
+        // Where no author's last step has seen it, no earlier one has.
+        let seen = |author: &Author| author.steps.last().is_some_and(|&last| history.has_seen(last, step));
+        follows && self.faults.last().is_none_or(before) && !self.authors.iter().any(seen)
+    }
+
     /// Applies an op that counts and is the last one in order.
     pub(super) fn append(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) {
         debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
@@ -263,7 +287,9 @@ impl Cell {
             && match &self.current {
                 Current::Absent | Current::Script => true,
                 Current::Whole(Value::Text(_), by) => is_reset(*by, history),
-                Current::Whole(..) | Current::Elements(_) => false,
+                Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
+                    false
+                }
             }
     }
 

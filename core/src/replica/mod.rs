@@ -7,10 +7,12 @@
 mod cell;
 mod changes;
 mod current;
+mod entries;
 mod history;
 mod index;
 mod life;
 mod mask;
+mod members;
 mod node;
 mod read;
 mod script;
@@ -173,7 +175,15 @@ impl Replica {
     fn enter(&mut self, op: OpIx) {
         match self.history.op(op).kind() {
             None => self.judge_void(op),
-            Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Text(_) | Kind::Append(_)) => {
+            Some(
+                Kind::Reset(_)
+                | Kind::Step(_)
+                | Kind::List(_)
+                | Kind::Text(_)
+                | Kind::Append(_)
+                | Kind::Member(_)
+                | Kind::Entries(_),
+            ) => {
                 self.enter_property(op);
             }
             Some(Kind::Insert) => self.enter_insert(op),
@@ -217,15 +227,18 @@ impl Replica {
         {
             return;
         }
+        let was_changed = cell.is_changed;
         if is_last {
-            if !cell.is_changed {
-                self.changes.cells.push(ix);
-            }
             cell.append(op, &self.history, &mut self.verdicts);
-        } else if cell::is_reset(op, &self.history)
-            || !cell.is_covered(op, life, &self.history, &self.verdicts)
-        {
-            self.mark_cell(ix);
+        } else if cell::is_reset(op, &self.history) {
+            return self.mark_cell(ix);
+        } else if cell.is_covered(op, life, &self.history, &self.verdicts) {
+            return;
+        } else if !cell.join(op, &self.history, &mut self.verdicts) {
+            return self.mark_cell(ix);
+        }
+        if !was_changed {
+            self.changes.cells.push(ix);
         }
     }
 
@@ -374,7 +387,15 @@ impl Replica {
             let node = held.node;
             match held.kind() {
                 None => self.judge_void(op),
-                Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Text(_) | Kind::Append(_)) => {
+                Some(
+                    Kind::Reset(_)
+                    | Kind::Step(_)
+                    | Kind::List(_)
+                    | Kind::Text(_)
+                    | Kind::Append(_)
+                    | Kind::Member(_)
+                    | Kind::Entries(_),
+                ) => {
                     let cell = held.cell.expect("a property op has a cell");
                     cell::judge(op, &self.nodes[node.at()].life, &self.history, &mut self.verdicts);
                     self.mark_cell(cell);

@@ -74,6 +74,7 @@ fn argument(shape: Shape, random: &mut Random) -> Value {
     let mut number = || *random.pick(&[1e16, -1e16, 1.0, 0.1, -2.5]);
     match shape {
         Shape::Number => Value::number(number()).unwrap_or_default(),
+        Shape::Amount => Value::number(number().abs()).unwrap_or_default(),
         Shape::Numbers(len) => {
             let numbers: Vec<f64> = (0..len).map(|_| number()).collect();
             Value::numbers(&numbers).unwrap_or_default()
@@ -83,6 +84,10 @@ fn argument(shape: Shape, random: &mut Random) -> Value {
         Shape::List => Value::List(vec![(*random.pick(&["a", "b"])).into(), "c".into()]),
         Shape::Map | Shape::Properties => {
             Value::Map([((*random.pick(&["k", "l"])).to_owned(), "v".into())].into())
+        }
+        Shape::Entry => {
+            let entry = [("key", *random.pick(&["a", "b", "c"])), ("value", "v")];
+            Value::Map(entry.map(|(name, value)| (name.to_owned(), value.into())).into())
         }
         Shape::Any | Shape::Element | Shape::Text | Shape::Word(_) => (*random.pick(&["a", "b", "c"])).into(),
         Shape::Nothing

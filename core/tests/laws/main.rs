@@ -108,6 +108,28 @@ proptest! {
     }
 
     #[test]
+    fn ops_that_meet_in_one_property_give_the_naive_fold(mix in recipe::kindred(), steps in recipe::steps(24), order in prop::collection::vec(any::<u32>(), 1..32)) {
+        let mut replica = Replica::new(Root::default());
+        let mut held: Vec<Message> = Vec::new();
+        for message in shuffled(&recipe::messages_of(mix, &steps), &order) {
+            replica.apply(&message);
+            held.push(message);
+            check(&replica, &held);
+        }
+    }
+
+    #[test]
+    fn ops_that_meet_in_causal_order_give_the_naive_fold(mix in recipe::kindred(), steps in recipe::steps(48)) {
+        let mut replica = Replica::new(Root::default());
+        let mut held: Vec<Message> = Vec::new();
+        for message in recipe::messages_of(mix, &steps) {
+            replica.apply(&message);
+            held.push(message);
+            check(&replica, &held);
+        }
+    }
+
+    #[test]
     fn batches_give_what_single_messages_give(steps in recipe::steps(40), order in prop::collection::vec(any::<u32>(), 1..48), size in 1..20_usize) {
         let messages = shuffled(&recipe::messages(&steps), &order);
         let mut replica = Replica::new(Root::default());

@@ -20,6 +20,28 @@ const PATHS: [&str; 2] = ["p", "transform.q"];
 /// Sums of these depend on their order; some overflow.
 const NUMBERS: [f64; 8] = [1.0, 0.1, -2.0, 1e16, -1e16, 0.0, 1e300, -0.5];
 
+/// What a history is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mix {
+    /// Ops of every row, on any node and path.
+    Everything,
+    /// Mostly property ops of these families on one property, with that many different arguments, so that they meet.
+    Kindred(&'static [&'static str], u8),
+}
+
+/// Families that work on values of one type.
+const KINDRED: [Mix; 4] = [
+    Mix::Kindred(&["number", "counter"], 255),
+    Mix::Kindred(&["array", "set"], 5),
+    Mix::Kindred(&["set"], 2),
+    Mix::Kindred(&["object", "dict"], 12),
+];
+
+/// Mixes of families that work on values of one type.
+pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
+    prop::sample::select(&KINDRED[..])
+}
+
 /// One message to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -62,6 +84,11 @@ pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// The messages of a recipe in an order in which each comes after its causal past, with whole clocks.
 pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
+    messages_of(Mix::Everything, steps)
+}
+
+/// The messages of a recipe that are made of that.
+pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
     let actors = ACTORS.map(|(key, epoch)| Actor::new(PeerKey([key; 32]), epoch));
     let mut clocks: Vec<VersionVector> = vec![VersionVector::default(); actors.len()];
     let mut lamports: BTreeMap<Dot, u64> = BTreeMap::new();
@@ -93,7 +120,13 @@ pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
         };
         for (index, pick) in (0..).zip(&step.ops) {
             let stamp = Stamp { lamport: message.lamport, actor: message.actor, seq, index };
-            message.ops.push(op(pick, stamp, &messages));
+            message.ops.push(match mix {
+                Mix::Everything => op(pick, row(pick), stamp, &messages),
+                Mix::Kindred(families, arguments) => {
+                    let pick = Pick { argument: pick.argument % arguments, ..pick.clone() };
+                    kindred_op(&pick, families, stamp, &messages)
+                }
+            });
         }
         clocks[me].raise(actors[me], seq);
         lamports.insert(message.dot(), message.lamport);
@@ -120,16 +153,42 @@ fn choose<T: Copy>(list: &[T], number: impl Into<usize>) -> T {
     list[number.into() % list.len()]
 }
 
-fn op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
+/// A row of the whole table.
+fn row(pick: &Pick) -> &'static Row {
     let rows: Vec<&Row> = table().collect();
     let nodes: Vec<&Row> = rows.iter().copied().filter(|row| !row.kind.is_property()).collect();
     let inserts: Vec<&Row> = nodes.iter().copied().filter(|row| matches!(row.kind, Kind::Insert)).collect();
     // Half of all ops are about nodes and messages, and many of these inserts, so that there are nodes.
-    let row = match pick.row {
+    match pick.row {
         0..128 => choose(&rows, pick.row),
         128..208 => choose(&nodes, pick.row),
         208..=255 => choose(&inserts, pick.row),
+    }
+}
+
+/// An op on the one property of the one node, or an insert of it, or an undo.
+fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message]) -> Op {
+    let is_kin = |row: &&Row| row.name.split_once('.').is_some_and(|(family, _)| families.contains(&family));
+    let kin: Vec<&Row> = table().filter(is_kin).collect();
+    let metas: Vec<&Row> = table().filter(|row| row.kind.is_meta()).collect();
+    let inserts: Vec<&Row> = table().filter(|row| matches!(row.kind, Kind::Insert)).collect();
+    let row = match pick.row {
+        0..220 => choose(&kin, pick.row),
+        220..236 => choose(&metas, pick.row),
+        236..=255 => choose(&inserts, pick.row),
     };
+    let mut op = op(&Pick { key: 0, path: 0, ..pick.clone() }, row, stamp, earlier);
+    if matches!(row.kind, Kind::Insert) {
+        let reset = kin.iter().find(|row| matches!(row.kind, Kind::Reset(_))).unwrap();
+        let initial = argument(reset.argument, u16::from(pick.argument), false);
+        let initial =
+            (pick.path.is_multiple_of(3)).then(|| Value::Map([(PATHS[0].to_owned(), initial)].into()));
+        op.value = initial.unwrap_or_default();
+    }
+    op
+}
+
+fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
     let mut options = BTreeMap::new();
     for (bit, option) in row.options.iter().enumerate() {
         if pick.options >> bit & 1 == 1 || matches!(option.shape, Shape::Message) {
@@ -232,7 +291,12 @@ fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
         Shape::Any | Shape::Element => element(0),
         Shape::Bool => (seed % 2 == 0).into(),
         Shape::Number => number(0),
+        Shape::Amount if seed % 3 == 0 => Value::Null,
+        Shape::Amount => Value::number(NUMBERS[seed % NUMBERS.len()].abs()).unwrap(),
         Shape::Text => choose(&KEYS, seed).into(),
+        Shape::Entry => Value::Map(
+            [("key".to_owned(), choose(&KEYS, seed).into()), ("value".to_owned(), element(seed / 7))].into(),
+        ),
         Shape::Numbers(len) => Value::List((0..len).map(number).collect()),
         Shape::Color => ["#00ff80", "#FFFFFF", "#010203"][seed % 3].into(),
         Shape::List => Value::List((0..seed % 4).map(element).collect()),

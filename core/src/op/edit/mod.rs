@@ -93,7 +93,12 @@ fn compile_one(
             draft.expect_live(&op.key)?;
             draft.texts.compile(&mut op, range, earlier, stamp, is_last)?;
         }
-        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Append(_) => draft.expect_live(&op.key)?,
+        Kind::Reset(_)
+        | Kind::Step(_)
+        | Kind::List(_)
+        | Kind::Append(_)
+        | Kind::Member(_)
+        | Kind::Entries(_) => draft.expect_live(&op.key)?,
         Kind::Insert => insert(&mut op, position, draft, stamp)?,
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,

@@ -188,12 +188,16 @@ impl Draft<'_> {
                 sequence.show(naming.base + index, skip, true);
                 self.characters.shows = Shows::Text;
             }
-            Kind::Step(_) | Kind::List(_) if is_here && self.characters.shows == Shows::Nothing => {
+            Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_)
+                if is_here && self.characters.shows == Shows::Nothing =>
+            {
                 self.characters.shows = Shows::Other;
             }
             Kind::Reset(_)
             | Kind::Step(_)
             | Kind::List(_)
+            | Kind::Member(_)
+            | Kind::Entries(_)
             | Kind::Append(_)
             | Kind::Text(_)
             | Kind::Move
