@@ -29,6 +29,8 @@ pub(super) struct Cell {
     /// The steps that count, in order.
     open: Vec<OpIx>,
     current: Current,
+    /// How many steps there ever were that are something else than writing characters.
+    others: usize,
     /// The characters, once an op has named some.
     script: Option<Box<Script>>,
     /// The open steps that could not be applied.
@@ -56,6 +58,7 @@ impl Cell {
             newest: None,
             open: Vec::new(),
             current: Current::Absent,
+            others: 0,
             script: None,
             faults: Vec::new(),
             is_stale: false,
@@ -144,6 +147,7 @@ impl Cell {
         };
         let place = history.place_in(list, op);
         list.insert(place, op);
+        self.others += usize::from(!is_reset(op, history) && !is_writing(op, history));
         let is_last = self.newest.is_none_or(|newest| history.is_before(newest, op));
         if is_last {
             self.newest = Some(op);
@@ -166,6 +170,9 @@ impl Cell {
 
     /// Whether the steps that were applied and come after this one give the same with it before or after them.
     fn commutes(&self, step: OpIx, history: &History) -> bool {
+        if self.is_purely_written() {
+            return self.can_write(step, history);
+        }
         let Some(first) = self.current.commutes_from(step, history) else { return false };
         let follows = history.is_before(first, step) || self.open.first() == Some(&first);
         // What failed may not fail with it.
@@ -173,6 +180,49 @@ impl Cell {
         // Where no author's last step has seen it, no earlier one has.
         let seen = |author: &Author| author.steps.last().is_some_and(|&last| history.has_seen(last, step));
         follows && self.faults.last().is_none_or(before) && !self.authors.iter().any(seen)
+    }
+
+    /// Lets a step that writes characters begin or cease to count, as its mask says now, if that is all that changes. Says
+    /// whether it is; otherwise everything is to be computed anew.
+    pub(super) fn toggle(&mut self, step: OpIx, life: &Life, history: &History, verdicts: &Verdicts) -> bool {
+        let is_simple = !self.is_stale && self.is_purely_written() && self.faults.is_empty();
+        if !is_simple || !self.can_write(step, history) || life.era(step, history) != Era::Current {
+            return false;
+        }
+        if self.is_covered(step, life, history, verdicts) {
+            return true;
+        }
+        let place = history.place_in(&self.open, step);
+        let is_open = self.open.get(place) == Some(&step);
+        let counts = !history.is_masked(step);
+        if is_open == counts {
+            return true;
+        }
+        match counts {
+            true => self.open.insert(place, step),
+            // Without any step the reset's value would stand for itself again.
+            false if self.open.len() == 1 => return false,
+            false => drop(self.open.remove(place)),
+        }
+        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.op(step).kind()) {
+            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
+        }
+        self.is_changed = true;
+        true
+    }
+
+    /// Whether the value is characters, and nothing but writing them was ever done to it between resets: steps then come in
+    /// any order.
+    fn is_purely_written(&self) -> bool {
+        self.others == 0 && matches!(self.current, Current::Script)
+    }
+
+    /// Whether the step writes characters, and where they go is known.
+    fn can_write(&self, step: OpIx, history: &History) -> bool {
+        match (history.op(step).kind(), &self.script) {
+            (Some(Kind::Text(writing)), Some(script)) => !writing.inserts() || script.holds(step),
+            (_, _) => false,
+        }
     }
 
     /// Applies an op that counts and is the last one in order.
@@ -357,6 +407,10 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
     matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+}
+
+fn is_writing(op: OpIx, history: &History) -> bool {
+    matches!(history.op(op).kind(), Some(Kind::Text(_)))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.

@@ -397,8 +397,9 @@ impl Replica {
                     | Kind::Entries(_),
                 ) => {
                     let cell = held.cell.expect("a property op has a cell");
-                    cell::judge(op, &self.nodes[node.at()].life, &self.history, &mut self.verdicts);
-                    self.mark_cell(cell);
+                    let life = &self.nodes[node.at()].life;
+                    cell::judge(op, life, &self.history, &mut self.verdicts);
+                    self.toggle_cell(op, cell);
                 }
                 Some(Kind::Insert | Kind::Remove) => {
                     let turned = self.nodes[node.at()].life.rewalk(&self.history, &mut self.verdicts);
@@ -410,6 +411,18 @@ impl Replica {
                 Some(Kind::Move) => self.follow_move(op),
                 Some(Kind::Undo | Kind::Redo) => {}
             }
+        }
+    }
+
+    /// Lets a cell know that one of its ops began or ceased to count.
+    fn toggle_cell(&mut self, op: OpIx, ix: CellIx) {
+        let cell = &mut self.cells[ix.at()];
+        let was_changed = cell.is_changed;
+        let life = &self.nodes[cell.node.at()].life;
+        if !cell.toggle(op, life, &self.history, &self.verdicts) {
+            self.mark_cell(ix);
+        } else if cell.is_changed && !was_changed {
+            self.changes.cells.push(ix);
         }
     }
 
