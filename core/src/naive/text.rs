@@ -146,16 +146,17 @@ impl Fold<'_> {
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
         let anchors = Anchors::read(&self.op(at).options, self.messages[at.0].dot());
+        let left = match anchors.side {
+            Side::Before(id) => return self.char(at, id).map(Spot::Before),
+            Side::After(None) => None,
+            Side::After(Some(id)) => Some(self.char(at, id)?),
+        };
         let until = match anchors.until {
             None => Until::Inherited,
             Some(None) => Until::Given(None),
             Some(Some(id)) => Until::Given(Some(self.char(at, id)?)),
         };
-        Some(match anchors.side {
-            Side::Before(id) => Spot::Before(self.char(at, id)?),
-            Side::After(None) => Spot::After(None, until),
-            Side::After(Some(id)) => Spot::After(Some(self.char(at, id)?), until),
-        })
+        Some(Spot::After(left, until))
     }
 
     fn char(&self, by: At, id: CharId) -> Option<Char<At>> {

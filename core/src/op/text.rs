@@ -4,6 +4,10 @@
 //! it and by its offset in what that op brought, written `[back, index, offset]` where the message is `back` messages of the
 //! same actor ago (0: this one), or `[actor, seq, index, offset]`. Counted are Unicode scalar values.
 //!
+//! Whatever text the property holds can be written into: that of a reset (`string.set`, an initial property) comes in at the
+//! start, what `string.concat` appends at the end. Where the property holds something else when the step's turn comes, or text
+//! that another step made as a whole, the step has no effect (laws 4 and 10).
+//!
 //! Where inserted text goes is a place in a tree (Weidner & Kleppmann 2023, "The Art of the Fugue", FugueMax): on the left
 //! of the character it stands `before`, or on the right of the one it stands `after`, or on the right of the start. Texts
 //! on the right of one character sort by the character `until` which their author saw nothing more: unless it is given,
@@ -198,7 +202,7 @@ impl Span {
 pub struct Anchors {
     /// On which side of what.
     pub side: Side,
-    /// What followed; as what it stands beside has it where absent, the end where that is absent.
+    /// What followed, for what stands on the right; as what it stands beside has it where absent, the end where that is absent.
     pub until: Option<Option<CharId>>,
 }
 

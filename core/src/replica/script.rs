@@ -68,16 +68,17 @@ impl Script {
     fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
         let anchors = Anchors::read(history.op(op).options(), history.dot(history.op(op).message));
         let char = |id: CharId| self.char(id, op, history);
+        let left = match anchors.side {
+            Side::Before(id) => return char(id).map(Spot::Before),
+            Side::After(None) => Char::START,
+            Side::After(Some(id)) => char(id)?,
+        };
         let until = match anchors.until {
             None => Until::Inherited,
             Some(None) => Until::Given(None),
             Some(Some(id)) => Until::Given(Some(char(id)?)),
         };
-        Some(match anchors.side {
-            Side::Before(id) => Spot::Before(char(id)?),
-            Side::After(None) => Spot::After(Char::START, until),
-            Side::After(Some(id)) => Spot::After(char(id)?, until),
-        })
+        Some(Spot::After(left, until))
     }
 
     /// A character that `by` names: one that is here and that it has seen.

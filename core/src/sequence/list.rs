@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use super::{Char, number};
 
-/// Runs of one leaf.
-const LEAF_RUNS_MAX: usize = 64;
+/// Runs of one leaf; few in unit tests, so that leaves split there.
+const LEAF_RUNS_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
 /// Whether characters show.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -108,8 +108,8 @@ impl Sequence {
         compare: impl Fn(u32, u32) -> Ordering,
     ) {
         let first = self.end();
-        self.arena.extend(text);
-        let len = self.end().0 - first.0;
+        let text: Vec<char> = text.into_iter().collect();
+        let len = number(text.len());
         let at = self.by_op.partition_point(|&(other, _)| other < op);
         self.by_op.insert(at, (op, number(self.brought.len())));
         self.brought.push(Brought { op, first });
@@ -128,6 +128,7 @@ impl Sequence {
                 && !self.children.contains_key(&(parent, Side::Right));
             if continues {
                 self.list.insert_after(parent, first, len);
+                self.arena.extend(text);
                 return;
             }
         }
@@ -158,7 +159,9 @@ impl Sequence {
         let mut siblings = siblings;
         siblings.insert(index, first);
         self.children.insert((parent, side), siblings);
+        // Not before: until here the last chain ended where these begin.
         self.chains.push(chain);
+        self.arena.extend(text);
     }
 
     /// Whether the op's characters were placed.
@@ -352,4 +355,75 @@ impl Sequence {
 
 fn number(index: usize) -> u32 {
     u32::try_from(index).expect("memory ends before 2^32 characters")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain::{self, Plain};
+    use super::*;
+
+    /// Places characters anywhere, as no honest writer would, hides and deletes some, and compares with the plain code.
+    fn check(seed: u32) {
+        let mut state = seed;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % limit
+        };
+        let (mut fast, mut plain) = (Sequence::new(), Plain::new());
+        let mut all: Vec<(u32, u32)> = Vec::new();
+        let mut gone = std::collections::BTreeSet::new();
+        for op in 0..40_u32 {
+            let any = all.get(below(all.len() + 1)).copied();
+            let last = all.last().copied();
+            let (spot, plain_spot) = match (below(6), any, last) {
+                (0 | 1, Some(any), _) => {
+                    let right = fast.char(any.0, any.1).unwrap();
+                    (Spot::Before(right), plain::Spot::Before(any))
+                }
+                (2, any, _) => {
+                    let until = all.get(below(all.len() + 1)).copied();
+                    let char = |id: Option<(u32, u32)>| id.and_then(|(op, offset)| fast.char(op, offset));
+                    (
+                        Spot::After(char(any).unwrap_or(Char::START), Until::Given(char(until))),
+                        plain::Spot::After(any, plain::Until::Given(until)),
+                    )
+                }
+                (3, _, _) => (Spot::Last, plain::Spot::Last),
+                (_, _, last) => {
+                    let left = last.map_or(Char::START, |(op, offset)| fast.char(op, offset).unwrap());
+                    (Spot::After(left, Until::Inherited), plain::Spot::After(last, plain::Until::Inherited))
+                }
+            };
+            let len = u32::try_from(below(3)).unwrap();
+            let text = (0..len).map(|offset| char::from_u32(0x4e00 + op * 4 + offset).unwrap());
+            fast.place(op, text, spot, |a, b| a.cmp(&b));
+            assert!(plain.place(op, len, plain_spot));
+            fast.show(op, 0, true);
+            all.extend((0..len).map(|offset| (op, offset)));
+            if let Some(&(op, offset)) = all.get(below(2 * all.len() + 1)) {
+                let is_more = gone.insert((op, offset)) || !gone.remove(&(op, offset));
+                fast.delete(op, offset..offset + 1, is_more);
+            }
+            let visible: Vec<(u32, u32)> = plain.order().filter(|id| !gone.contains(id)).collect();
+            let expected: String = visible
+                .iter()
+                .map(|(op, offset)| char::from_u32(0x4e00 + op * 4 + offset).unwrap())
+                .collect();
+            assert_eq!((fast.text(), fast.len()), (expected, visible.len()), "seed {seed}, op {op}");
+            let (from, to) = (below(visible.len() + 1), below(visible.len() + 1));
+            let pieces = fast.pieces(from.min(to)..from.max(to)).into_iter();
+            let found: Vec<(u32, u32)> = pieces
+                .flat_map(|piece| fast.origins(piece))
+                .flat_map(|(op, offsets)| offsets.map(move |offset| (op, offset)))
+                .collect();
+            assert_eq!(found, visible[from.min(to)..from.max(to)], "seed {seed}, op {op}");
+        }
+        fast.clear();
+        assert_eq!((fast.text(), fast.len()), (String::new(), 0));
+    }
+
+    #[test]
+    fn characters_stand_where_the_plain_code_has_them_wherever_they_were_put() {
+        (0..400).for_each(check);
+    }
 }
