@@ -106,7 +106,7 @@ fn parse_edit(words: &[String]) -> Result<EditOp, GrammarError> {
     let key = if table::has_node(row) { (*key).to_owned() } else { String::new() };
     let mut edit = EditOp { otype: row.name.to_owned(), key, ..EditOp::default() };
     match table::argument(row.argument) {
-        Argument::Assignments => parse_assignments(row, rest, &mut edit)?,
+        Argument::Assignments if !row.kind.is_property() => parse_assignments(row, rest, &mut edit)?,
         Argument::Number
         | Argument::Amount
         | Argument::Truth
@@ -115,7 +115,8 @@ fn parse_edit(words: &[String]) -> Result<EditOp, GrammarError> {
         | Argument::List
         | Argument::Map
         | Argument::Entry
-        | Argument::Any => parse_property_edit(row, rest, &mut edit)?,
+        | Argument::Any
+        | Argument::Assignments => parse_property_edit(row, rest, &mut edit)?,
     }
     Ok(edit)
 }
@@ -199,8 +200,8 @@ fn option_value(argument: Argument, text: &str) -> Value {
 
 fn parse_value(row: &Row, words: &[&str]) -> Result<Value, GrammarError> {
     let value = match (table::argument(row.argument), words) {
+        (Argument::Assignments | Argument::Amount, []) => Some(Value::Null),
         (Argument::Number | Argument::Amount, [word]) => number(word),
-        (Argument::Amount, []) => Some(Value::Null),
         (Argument::Truth, [word]) => word.parse().ok().map(Value::Bool),
         (Argument::Text, [word]) => Some((*word).into()),
         (Argument::Any, [word]) => Some(any(word)),
@@ -367,6 +368,24 @@ mod tests {
         }
         check_line("c number.add x 1 unit=m", "number.add takes a number, found 1 unit=m");
         check_line("c string.concat l a separator=1 separator=2", "\"separator\" is given twice");
+    }
+
+    #[test]
+    fn texts_are_written_into_at_positions() {
+        let cases = [
+            ("c text.insert t hi", r#"["text.insert","c","t","hi",{}]"#),
+            ("c text.insert t hi position=3", r#"["text.insert","c","t","hi",{"position":3}]"#),
+            (
+                "c text.delete t position=0 length=2",
+                r#"["text.delete","c","t",null,{"length":2,"position":0}]"#,
+            ),
+            ("c text.delete t", r#"["text.delete","c","t",null,{}]"#),
+            ("c text.replace t hi length=1", r#"["text.replace","c","t","hi",{"length":1}]"#),
+        ];
+        for (line, expected) in cases {
+            check_line(line, expected);
+        }
+        check_line("c text.insert t hi length=3", "text.insert takes one text (quote it), found hi length=3");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rtc_core::op::{Row, table};
 
 use crate::args::{Cli, HELP_COLUMNS};
 use crate::exit::Exit;
-use crate::table::POSITIONS;
+use crate::table::{POSITIONS, TEXT_POSITIONS, is_made, takes_text_position};
 
 /// Set to anything, the tests write the references instead of comparing them.
 pub const UPDATE_VARIABLE: &str = "RTC_UPDATE_DOCS";
@@ -82,9 +82,12 @@ pub fn arguments(row: &Row) -> Vec<(&'static str, String, &'static str)> {
                 let shape = if name == "index" { "a number" } else { "text" };
                 arguments.push((name, shape.to_owned(), doc));
             }
-        } else {
+        } else if !is_made(option.shape) {
             arguments.push((option.name, option.shape.to_string(), option.doc));
         }
+    }
+    for (name, doc) in TEXT_POSITIONS.into_iter().filter(|(name, _)| takes_text_position(row, name)) {
+        arguments.push((name, "a number".to_owned(), doc));
     }
     arguments
 }

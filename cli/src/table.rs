@@ -1,6 +1,6 @@
 //! How the words of `rtc edit` are read, by the shapes of core's operation table.
 
-use rtc_core::op::{Row, Shape};
+use rtc_core::op::{Kind, Row, Shape};
 
 /// How the words of an argument are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,11 +34,38 @@ pub const POSITIONS: [(&str, &str); 3] = [
     ("index", "The position among the siblings, from 0."),
 ];
 
+/// How clients say where in a text they write; the daemon makes identities of characters of it.
+pub const TEXT_POSITIONS: [(&str, &str); 2] = [
+    (
+        "position",
+        "How many characters stand before; for an insertion the end unless given, otherwise the start.",
+    ),
+    ("length", "How many characters go; one for a deletion, the rest for a replacement unless given."),
+];
+
+/// Whether the row takes one of [`TEXT_POSITIONS`].
+pub fn takes_text_position(row: &Row, name: &str) -> bool {
+    match row.kind {
+        Kind::Text(writing) => name == "position" || (name == "length" && writing.deletes()),
+        _ => false,
+    }
+}
+
+/// Whether the daemon makes the option, of what clients give instead.
+pub fn is_made(shape: Shape) -> bool {
+    matches!(shape, Shape::Place | Shape::Character | Shape::CharacterOrEnd | Shape::Spans)
+}
+
 /// How a value of `shape` is read.
 pub fn argument(shape: Shape) -> Argument {
     match shape {
         Shape::Nothing | Shape::Properties => Argument::Assignments,
-        Shape::Any | Shape::Element | Shape::Place => Argument::Any,
+        Shape::Any
+        | Shape::Element
+        | Shape::Place
+        | Shape::Character
+        | Shape::CharacterOrEnd
+        | Shape::Spans => Argument::Any,
         Shape::Bool => Argument::Truth,
         Shape::Number => Argument::Number,
         Shape::Amount => Argument::Amount,
@@ -56,9 +83,9 @@ pub fn option(row: &Row, name: &str) -> Option<Argument> {
     match name {
         "before" | "after" if positions => Some(Argument::Text),
         "index" if positions => Some(Argument::Number),
-        // A clients' position becomes one of these in the daemon.
-        "place" => None,
-        _ => row.option(name).map(|option| argument(option.shape)),
+        _ if takes_text_position(row, name) => Some(Argument::Number),
+        // A client's position becomes one of those that are made.
+        _ => row.option(name).filter(|option| !is_made(option.shape)).map(|option| argument(option.shape)),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod place;
 pub mod replica;
 pub mod room;
 pub mod scene;
+mod sequence;
 pub mod sim;
 pub mod store;
 pub mod switchboard;

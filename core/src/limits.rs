@@ -19,6 +19,8 @@ pub const REQUEST_BYTES_MAX: usize = 64;
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// Lamport times stay exact in JavaScript (2^53 - 1).
 pub const LAMPORT_MAX: u64 = (1 << 53) - 1;
+/// Spans of characters one op may delete; what is scattered more goes in several ops.
+pub const SPANS_MAX: usize = 1024;
 /// Components of a sibling's place: each insertion into the same gap can add one.
 pub const PLACE_COMPONENTS_MAX: usize = 256;
 /// Bytes of one fraction in a place: each eight million insertions in front of all siblings can add three.

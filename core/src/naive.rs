@@ -2,6 +2,8 @@
 //!
 //! It shares the rows' step functions with the replica and nothing else. Its cost is of no concern.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::Node;
@@ -188,9 +190,13 @@ impl<'a> Fold<'a> {
             let verdict = match row {
                 Err(reason) => Err(reason),
                 Ok(row) => match row.kind {
-                    Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) => {
-                        self.property(at)
-                    }
+                    Kind::Reset(_)
+                    | Kind::Step(_)
+                    | Kind::List(_)
+                    | Kind::Text(_)
+                    | Kind::Append(_)
+                    | Kind::Member(_)
+                    | Kind::Entries(_) => self.property(at),
                     Kind::Insert => self.insert(at),
                     Kind::Remove => self.remove(at),
                     Kind::Move => self.move_node(at),
@@ -340,7 +346,7 @@ impl<'a> Fold<'a> {
         Scene { root: self.root.key.clone(), nodes, deleted }
     }
 
-    /// Laws 3, 4 and 8: the value of one property, `log` being what was done to it in order.
+    /// Laws 3, 4, 8 and 9: the value of one property, `log` being what was done to it in order.
     fn value(&self, path: &str, log: &[At], verdicts: &mut Vec<(At, NoEffect)>) -> Option<Value> {
         let kind = |at: At| self.op(at).code.row().expect("only known ops are logged").kind;
         let resets: Vec<At> =
@@ -348,6 +354,9 @@ impl<'a> Fold<'a> {
         let mut current = None;
         // Of a list, who added each element.
         let mut adders: Vec<Vec<u32>> = Vec::new();
+        // Of a text, the reset whose value it still is; and its characters, once some step has named them.
+        let mut whole = resets.last().copied();
+        let mut script = None;
         let index_in_log =
             |at: At| u32::try_from(log.iter().position(|&x| x == at).unwrap_or(0)).unwrap_or(0);
         if let Some(&winner) = resets.last() {
@@ -364,6 +373,11 @@ impl<'a> Fold<'a> {
                 continue;
             }
             let op = self.op(at);
+            if let Kind::Text(_) | Kind::Append(_) = kind(at) {
+                let result = self.write(at, path, &mut current, whole, &mut script);
+                verdicts.extend(result.err().map(|reason| (at, reason)));
+                continue;
+            }
             let wrong = |expected| NoEffect::BadCurrent { expected };
             let result = match kind(at) {
                 Kind::Step(step) => step(current.as_ref(), &op.value, &op.options)
@@ -401,7 +415,7 @@ impl<'a> Fold<'a> {
                 _ => unreachable!("resets were skipped, and nothing else is logged"),
             };
             match result {
-                Ok((who, value)) => (adders, current) = (who, Some(value)),
+                Ok((who, value)) => (adders, current, whole, script) = (who, Some(value), None, None),
                 Err(reason) => verdicts.push((at, reason)),
             }
         }

@@ -289,7 +289,7 @@ fn a_request_told_twice_counts_once() {
 fn what_a_newer_version_may_know_is_kept_counted_and_shown() {
     let mut message =
         message(1, 1, 1, &[], &["node.insert cube", "number.add cube.x 1", "number.add cube.x 1"]);
-    message.ops[1].code = OpCode(0x0a01);
+    message.ops[1].code = OpCode(0x7a01);
     message.ops[2].options.insert("modulo".to_owned(), true.into());
     let mut replica = Replica::new(Root::default());
     replica.apply(&message);
@@ -297,9 +297,9 @@ fn what_a_newer_version_may_know_is_kept_counted_and_shown() {
     let reasons: Vec<String> = replica.ineffective(&message.dot()).into_iter().map(|op| op.reason).collect();
     assert_eq!(
         reasons,
-        ["operation 0x0a01 is not known to this version", "option modulo is not known to this version"]
+        ["operation 0x7a01 is not known to this version", "option modulo is not known to this version"]
     );
     let entry = replica.log_entry(&message.dot(), Some(&PeerKey([1; 32]))).unwrap();
     assert!(entry.own && !entry.undone);
-    assert_eq!(entry.ops[1].otype, "unknown.2561");
+    assert_eq!(entry.ops[1].otype, "unknown.31233");
 }

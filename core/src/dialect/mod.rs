@@ -7,6 +7,7 @@ mod envelope;
 mod ot;
 mod otype;
 mod vector;
+mod writing;
 
 pub use vector::{Difference, Order, Vector, VectorError, describe, unsupported};
 
@@ -19,6 +20,7 @@ use crate::replica::Replica;
 use crate::scene::Root;
 use crate::value::Value;
 use envelope::Envelope;
+use writing::{Writer, Writing};
 
 /// Which package wrote a history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,11 +90,23 @@ impl History {
             Dialect::Otype => (Root::default(), None),
             Dialect::Ot => ot::root(&envelopes),
         };
+        // In the total order, since positions in texts mean something only after what their writer had seen.
+        let mut sorted: Vec<usize> = (0..envelopes.len()).collect();
+        sorted.sort_by_key(|&index| {
+            let message = &envelopes[index].message;
+            (message.lamport, message.actor, message.seq, index)
+        });
         let mut read: BTreeMap<Dot, Message> = BTreeMap::new();
-        let mut history = Self { dialect, root, messages: Vec::with_capacity(envelopes.len()) };
-        for (index, envelope) in envelopes.iter().enumerate() {
+        let mut writer = Writer::new(root.clone());
+        for index in sorted {
+            let envelope = &envelopes[index];
             let mut message = envelope.message.clone();
+            let mut writing = writer.begin(envelope, &read);
             for (place, op) in envelope.ops.iter().enumerate() {
+                if let Some(writing) = writing.as_mut().filter(|_| writing::is_writing(op)) {
+                    writing.translate(op, dialect, &mut message.ops);
+                    continue;
+                }
                 match dialect {
                     Dialect::Otype => message.ops.extend(otype::ops(op, &ids)),
                     Dialect::Ot => {
@@ -101,14 +115,19 @@ impl History {
                     }
                 }
             }
+            let named = writing.map(Writing::end).unwrap_or_default();
+            writer.end(named);
             match read.get(&message.dot()) {
                 Some(earlier) if *earlier != message => return Err(DialectError::Contradiction { index }),
                 Some(_) => {}
                 None => {
-                    read.insert(message.dot(), message.clone());
-                    history.messages.push(message);
+                    read.insert(message.dot(), message);
                 }
             }
+        }
+        let mut history = Self { dialect, root, messages: Vec::with_capacity(read.len()) };
+        for envelope in &envelopes {
+            history.messages.extend(read.remove(&envelope.message.dot()));
         }
         Ok(history)
     }

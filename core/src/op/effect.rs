@@ -49,6 +49,9 @@ pub enum NoEffect {
         /// What it should hold.
         expected: Shape,
     },
+    /// Text beside a character that is not there, or that its author cannot have known.
+    #[error("the text has no such character to stand beside")]
+    AnchorMissing,
     /// The result would be infinite or no number.
     #[error("the result is not a finite number")]
     NotFinite,

@@ -20,6 +20,7 @@ mod shape;
 mod shown;
 mod string;
 mod table;
+pub mod text;
 mod vector3;
 
 pub use effect::NoEffect;
@@ -28,7 +29,7 @@ pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Se
 pub use shape::{Shape, ShapeError};
 pub use table::{nearest_name, table};
 
-pub(crate) use edit::Standing;
+pub(crate) use edit::{Range, Standing, Texts};
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::array::Element;
+use super::text::Writing;
 use super::{NoEffect, Op, OpCode, Shape};
 use crate::value::Value;
 
@@ -75,6 +76,10 @@ pub enum Kind {
     Step(Step),
     /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
     List(ListStep),
+    /// Changes a sequence of characters (DESIGN §3, law 9). On a property that holds something else than text it has no effect.
+    Text(Writing),
+    /// Computes the next value of a text by appending to it. Where characters have identities, so have those it brings.
+    Append(Step),
     /// Adds the argument to a set, or removes it (DESIGN §3, law 8). On a property that holds no list it has no effect.
     Member(Membership),
     /// Writes entries of a map, of which each key's last counts (DESIGN §3, law 8). On a property that holds no map it has
@@ -96,7 +101,13 @@ impl Kind {
     /// Whether it works on one property, so that the op names a path.
     pub fn is_property(self) -> bool {
         match self {
-            Self::Reset(_) | Self::Step(_) | Self::List(_) | Self::Member(_) | Self::Entries(_) => true,
+            Self::Reset(_)
+            | Self::Step(_)
+            | Self::List(_)
+            | Self::Text(_)
+            | Self::Append(_)
+            | Self::Member(_)
+            | Self::Entries(_) => true,
             Self::Insert | Self::Remove | Self::Move | Self::Undo | Self::Redo => false,
         }
     }
@@ -108,6 +119,8 @@ impl Kind {
             Self::Reset(_)
             | Self::Step(_)
             | Self::List(_)
+            | Self::Text(_)
+            | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_)
             | Self::Insert

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::text;
 use crate::id::Dot;
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::place::Place;
@@ -42,6 +43,12 @@ pub enum Shape {
     Message,
     /// A place among siblings, as [`Place`] writes it.
     Place,
+    /// A character of a text, as [`CharId`](super::text::CharId) writes it.
+    Character,
+    /// A character of a text, or nothing for its end.
+    CharacterOrEnd,
+    /// A list of spans of characters, as [`Span`](super::text::Span) writes them.
+    Spans,
 }
 
 /// A value that has not the shape it should have.
@@ -78,6 +85,9 @@ impl Shape {
             Self::Word(words) => value.as_text().is_some_and(|word| words.contains(&word)),
             Self::Message => value.as_text().is_some_and(|text| text.parse::<Dot>().is_ok()),
             Self::Place => Place::is_written(value),
+            Self::Character => text::is_character(value),
+            Self::CharacterOrEnd => *value == Value::Null || text::is_character(value),
+            Self::Spans => text::is_spans(value),
         }
     }
 }
@@ -129,6 +139,9 @@ impl fmt::Display for Shape {
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Message => f.write_str("a message id"),
             Self::Place => f.write_str("a place among siblings"),
+            Self::Character => f.write_str("a character of the text"),
+            Self::CharacterOrEnd => f.write_str("a character of the text, or null"),
+            Self::Spans => f.write_str("spans of characters"),
         }
     }
 }

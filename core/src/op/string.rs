@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
             shape: Shape::Text,
             doc: "Goes between what is there and what is appended, where there is something.",
         }],
-        kind: Kind::Step(concat),
+        kind: Kind::Append(concat),
         doc: "Appends to the text.",
         example: "cube-1 string.concat label ' (left)'",
     },

@@ -4,14 +4,22 @@
 //! 4). Ops are kept by author: what a reset has seen of an author is a prefix of that author's steps, so finding the
 //! steps that count costs a binary search per author, however long the history.
 
+use std::borrow::Cow;
+
 use super::current::Current;
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
+use super::script::Script;
 use super::verdicts::Verdicts;
-use crate::op::{Kind, NoEffect};
+use super::writing::{Characters, Shows};
+use crate::op::text::{Span, Writing};
+use crate::op::{Kind, NoEffect, Shape};
+use crate::sequence::Sequence;
+use crate::value::Value;
 
 /// A property and everything that was ever done to it.
+#[derive(Clone)]
 pub(super) struct Cell {
     pub(super) node: NodeIx,
     pub(super) path: PathIx,
@@ -21,6 +29,10 @@ pub(super) struct Cell {
     /// The steps that count, in order.
     open: Vec<OpIx>,
     current: Current,
+    /// How many steps there ever were that are something else than writing characters.
+    others: usize,
+    /// The characters, once an op has named some.
+    script: Option<Box<Script>>,
     /// The open steps that could not be applied.
     faults: Vec<OpIx>,
     /// What is cached here is stale until the next refold.
@@ -30,6 +42,7 @@ pub(super) struct Cell {
 }
 
 /// What one actor did to the property, in order, masked ops and those of past lives included.
+#[derive(Clone)]
 struct Author {
     actor: ActorIx,
     resets: Vec<OpIx>,
@@ -45,14 +58,80 @@ impl Cell {
             newest: None,
             open: Vec::new(),
             current: Current::Absent,
+            others: 0,
+            script: None,
             faults: Vec::new(),
             is_stale: false,
             is_changed: false,
         }
     }
 
-    pub(super) fn current(&self) -> &Current {
-        &self.current
+    /// The value as it shows.
+    pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
+        match (&self.current, &self.script) {
+            (Current::Script, Some(script)) => Some(Cow::Owned(script.sequence.text().into())),
+            (current, _) => current.value(),
+        }
+    }
+
+    /// The ops of one actor on the property in which a span's characters are.
+    pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
+        named(&self.authors, span, history)
+    }
+
+    /// The characters, those that do not show included.
+    pub(super) fn characters(&self, life: &Life, history: &History) -> Characters<'_> {
+        if let (Current::Script, Some(script)) = (&self.current, &self.script) {
+            return Characters { sequence: Cow::Borrowed(&script.sequence), shows: Shows::Text };
+        }
+        // Nothing was written into it so far: what it would be if something were.
+        let mut cell = self.clone();
+        cell.number_characters(history);
+        cell.refold(life, history, &mut Verdicts::default());
+        let shows = match &cell.current {
+            Current::Absent => Shows::Nothing,
+            _ if cell.is_written(history) => Shows::Text,
+            _ => Shows::Other,
+        };
+        let mut sequence = cell.script.map_or_else(Sequence::new, |script| script.sequence);
+        if let (Shows::Text, Current::Whole(_, reset)) = (shows, &cell.current) {
+            sequence.show(reset.0, 0, true);
+        }
+        Characters { sequence: Cow::Owned(sequence), shows }
+    }
+
+    /// Puts the characters of an op that was kept into their place. Says whether everything is to be computed anew: the
+    /// first op that names characters came, or one that others had been waiting for.
+    pub(super) fn enter_script(&mut self, op: OpIx, history: &History) -> bool {
+        let path = history.paths.text(self.path.at());
+        if let Some(script) = &mut self.script {
+            script.enter(op, path, history);
+            let is_overdue = history.is_overdue(op);
+            if is_overdue {
+                script.retry(path, history);
+            }
+            return is_overdue;
+        }
+        let names_characters = matches!(history.op(op).kind(), Some(Kind::Text(_)));
+        if names_characters {
+            self.number_characters(history);
+        }
+        names_characters
+    }
+
+    /// Gives identities to the characters of all ops, if they have none.
+    fn number_characters(&mut self, history: &History) {
+        if self.script.is_some() {
+            return;
+        }
+        let path = history.paths.text(self.path.at());
+        let mut all: Vec<OpIx> = self.authors.iter().flat_map(Author::ops).collect();
+        all.sort_by(|&a, &b| history.compare(a, b));
+        let mut script = Box::new(Script::new());
+        for op in all {
+            script.enter(op, path, history);
+        }
+        self.script = Some(script);
     }
 
     /// Keeps an op, in its place. Says whether it is the last one in order.
@@ -68,6 +147,7 @@ impl Cell {
         };
         let place = history.place_in(list, op);
         list.insert(place, op);
+        self.others += usize::from(!is_reset(op, history) && !is_writing(op, history));
         let is_last = self.newest.is_none_or(|newest| history.is_before(newest, op));
         if is_last {
             self.newest = Some(op);
@@ -90,6 +170,9 @@ impl Cell {
 
     /// Whether the steps that were applied and come after this one give the same with it before or after them.
     fn commutes(&self, step: OpIx, history: &History) -> bool {
+        if self.is_purely_written() {
+            return self.can_write(step, history);
+        }
         let Some(first) = self.current.commutes_from(step, history) else { return false };
         let follows = history.is_before(first, step) || self.open.first() == Some(&first);
         // What failed may not fail with it.
@@ -97,6 +180,49 @@ impl Cell {
         // Where no author's last step has seen it, no earlier one has.
         let seen = |author: &Author| author.steps.last().is_some_and(|&last| history.has_seen(last, step));
         follows && self.faults.last().is_none_or(before) && !self.authors.iter().any(seen)
+    }
+
+    /// Lets a step that writes characters begin or cease to count, as its mask says now, if that is all that changes. Says
+    /// whether it is; otherwise everything is to be computed anew.
+    pub(super) fn toggle(&mut self, step: OpIx, life: &Life, history: &History, verdicts: &Verdicts) -> bool {
+        let is_simple = !self.is_stale && self.is_purely_written() && self.faults.is_empty();
+        if !is_simple || !self.can_write(step, history) || life.era(step, history) != Era::Current {
+            return false;
+        }
+        if self.is_covered(step, life, history, verdicts) {
+            return true;
+        }
+        let place = history.place_in(&self.open, step);
+        let is_open = self.open.get(place) == Some(&step);
+        let counts = !history.is_masked(step);
+        if is_open == counts {
+            return true;
+        }
+        match counts {
+            true => self.open.insert(place, step),
+            // Without any step the reset's value would stand for itself again.
+            false if self.open.len() == 1 => return false,
+            false => drop(self.open.remove(place)),
+        }
+        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.op(step).kind()) {
+            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
+        }
+        self.is_changed = true;
+        true
+    }
+
+    /// Whether the value is characters, and nothing but writing them was ever done to it between resets: steps then come in
+    /// any order.
+    fn is_purely_written(&self) -> bool {
+        self.others == 0 && matches!(self.current, Current::Script)
+    }
+
+    /// Whether the step writes characters, and where they go is known.
+    fn can_write(&self, step: OpIx, history: &History) -> bool {
+        match (history.op(step).kind(), &self.script) {
+            (Some(Kind::Text(writing)), Some(script)) => !writing.inserts() || script.holds(step),
+            (_, _) => false,
+        }
     }
 
     /// Applies an op that counts and is the last one in order.
@@ -174,6 +300,9 @@ impl Cell {
         for fault in self.faults.drain(..) {
             verdicts.clear(fault);
         }
+        if let Some(script) = &mut self.script {
+            script.sequence.clear();
+        }
         self.current = match reset {
             None => Current::Absent,
             Some(reset) => reset_value(reset, self.path, history),
@@ -184,11 +313,85 @@ impl Cell {
     }
 
     fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
-        if let Err(reason) = self.current.step(step, history) {
+        let result = match history.op(step).kind() {
+            Some(Kind::Text(writing)) => self.write(step, Some(writing), history),
+            Some(Kind::Append(_)) if self.is_written(history) => self.write(step, None, history),
+            _ => {
+                if matches!(self.current, Current::Script) {
+                    // Steps that know nothing of characters work on what shows, and end their identities.
+                    self.step_on_text(step, history)
+                } else {
+                    self.current.step(step, history)
+                }
+            }
+        };
+        if let Err(reason) = result {
             verdicts.set(step, Err(reason));
             self.faults.push(step);
         }
     }
+
+    /// Whether the value is text whose characters have identities, or may have them from here on.
+    fn is_written(&self, history: &History) -> bool {
+        self.script.is_some()
+            && match &self.current {
+                Current::Absent | Current::Script => true,
+                Current::Whole(Value::Text(_), by) => is_reset(*by, history),
+                Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
+                    false
+                }
+            }
+    }
+
+    /// Inserts, deletes or, where nothing is said, appends.
+    fn write(&mut self, step: OpIx, writing: Option<Writing>, history: &History) -> Result<(), NoEffect> {
+        if !self.is_written(history) {
+            return Err(NoEffect::BadCurrent { expected: Shape::Text });
+        }
+        let script = self.script.as_mut().expect("it is written");
+        let is_empty = history.op(step).value.as_text().is_none_or(str::is_empty);
+        if writing.is_some_and(Writing::inserts) && !is_empty && !script.holds(step) {
+            return Err(NoEffect::AnchorMissing);
+        }
+        if let Current::Whole(_, reset) = self.current {
+            script.show(reset);
+        }
+        self.current = Current::Script;
+        match writing {
+            Some(writing) => {
+                script.write(step, writing, true, history, &|span| named(&self.authors, span, history));
+            }
+            None => script.append(step, history),
+        }
+        Ok(())
+    }
+
+    fn step_on_text(&mut self, step: OpIx, history: &History) -> Result<(), NoEffect> {
+        let Some(text) = self.value().map(Cow::into_owned) else { return Ok(()) };
+        let mut current = Current::Whole(text, step);
+        current.step(step, history)?;
+        self.current = current;
+        Ok(())
+    }
+}
+
+impl Author {
+    fn ops(&self) -> impl Iterator<Item = OpIx> + '_ {
+        self.resets.iter().chain(&self.steps).copied()
+    }
+}
+
+/// The ops of one actor in which a span's characters are.
+fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
+    let actor = history.actor_number(&span.first.dot.actor);
+    let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return Vec::new() };
+    let (first, last) = ((span.first.dot.seq, span.first.index), (span.last.dot.seq, span.last.index));
+    let mut ops = Vec::new();
+    for list in [&author.resets, &author.steps] {
+        let from = list.partition_point(|&op| history.position(op) < first);
+        ops.extend(list[from..].iter().take_while(|&&op| history.position(op) <= last));
+    }
+    ops
 }
 
 /// Judges one property op by its node's life alone; what its value is worth the fold says.
@@ -204,6 +407,10 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
     matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+}
+
+fn is_writing(op: OpIx, history: &History) -> bool {
+    matches!(history.op(op).kind(), Some(Kind::Text(_)))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.

@@ -105,7 +105,7 @@ impl Replica {
             list.push(Change::Property {
                 key: self.key(cell.node).to_owned(),
                 path: self.history.paths.text(cell.path.at()).to_owned(),
-                value: cell.current().value().map(Cow::into_owned),
+                value: cell.value().map(Cow::into_owned),
             });
         }
     }

@@ -24,6 +24,8 @@ pub(super) enum Current {
     Whole(Value, OpIx),
     /// A list whose elements came from several ops.
     Elements(Vec<Element>),
+    /// Text, the characters of which the property's script has.
+    Script,
     /// A list without equal elements, in the order of values.
     Members(Members),
     /// A map whose entries came from several ops.
@@ -35,7 +37,7 @@ impl Current {
     pub(super) fn step(&mut self, op: OpIx, history: &History) -> Result<(), NoEffect> {
         let held = history.op(op);
         match held.kind() {
-            Some(Kind::Step(step)) => {
+            Some(Kind::Step(step) | Kind::Append(step)) => {
                 let next = step(self.value().as_deref(), &held.value, held.options())?;
                 *self = Self::Whole(next, op);
             }
@@ -45,7 +47,15 @@ impl Current {
             }
             Some(Kind::Member(membership)) => self.members(op)?.change(op, membership, history),
             Some(Kind::Entries(step)) => self.entries(op)?.write(op, step, history),
-            Some(Kind::Reset(_) | Kind::Insert | Kind::Remove | Kind::Move | Kind::Undo | Kind::Redo)
+            Some(
+                Kind::Reset(_)
+                | Kind::Text(_)
+                | Kind::Insert
+                | Kind::Remove
+                | Kind::Move
+                | Kind::Undo
+                | Kind::Redo,
+            )
             | None => {
                 debug_assert!(false, "only steps are folded onto a value");
             }
@@ -70,7 +80,9 @@ impl Current {
         }
         match self {
             Self::Elements(list) => Ok(list),
-            Self::Absent | Self::Whole(..) | Self::Members(_) | Self::Entries(_) => Err(NO_LIST),
+            Self::Absent | Self::Whole(..) | Self::Members(_) | Self::Entries(_) | Self::Script => {
+                Err(NO_LIST)
+            }
         }
     }
 
@@ -81,7 +93,9 @@ impl Current {
         }
         match self {
             Self::Members(members) => Ok(members),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Entries(_) => Err(NO_LIST),
+            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Entries(_) | Self::Script => {
+                Err(NO_LIST)
+            }
         }
     }
 
@@ -90,14 +104,16 @@ impl Current {
         let map = match self {
             Self::Absent => Some(BTreeMap::new()),
             Self::Whole(Value::Map(map), _) => Some(std::mem::take(map)),
-            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) => None,
+            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script => None,
         };
         if let Some(map) = map {
             *self = Self::Entries(Entries::new(map, op));
         }
         match self {
             Self::Entries(entries) => Ok(entries),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Members(_) => Err(NO_MAP),
+            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Script => {
+                Err(NO_MAP)
+            }
         }
     }
 
@@ -111,14 +127,14 @@ impl Current {
             }
             Self::Elements(list) => Ok(std::mem::take(list)),
             Self::Members(members) => Ok(members.take_elements()),
-            Self::Whole(..) | Self::Entries(_) => Err(NO_LIST),
+            Self::Whole(..) | Self::Entries(_) | Self::Script => Err(NO_LIST),
         }
     }
 
     /// The value as it shows.
     pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
         match self {
-            Self::Absent => None,
+            Self::Absent | Self::Script => None,
             Self::Whole(value, _) => Some(Cow::Borrowed(value)),
             Self::Elements(list) => {
                 Some(Cow::Owned(Value::List(list.iter().map(|element| element.value.clone()).collect())))

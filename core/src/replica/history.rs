@@ -32,6 +32,8 @@ struct ActorLog {
     held: BTreeMap<u64, MessageIx>,
     /// The highest number held without a gap.
     gapless: u64,
+    /// The highest number that the clock of a message held names.
+    named: u64,
     /// Of each other actor where this one's clock advanced: from its message of that number on it covers that much.
     clock: BTreeMap<ActorIx, Vec<(u64, u64)>>,
 }
@@ -105,7 +107,13 @@ impl History {
         }
         let ix = ActorIx::of(self.actors.len());
         self.numbers.insert(actor, ix);
-        self.actors.push(ActorLog { actor, held: BTreeMap::new(), gapless: 0, clock: BTreeMap::new() });
+        self.actors.push(ActorLog {
+            actor,
+            held: BTreeMap::new(),
+            gapless: 0,
+            named: 0,
+            clock: BTreeMap::new(),
+        });
         ix
     }
 
@@ -123,6 +131,8 @@ impl History {
         }
         for head in &message.clock {
             let other = self.actor(head.actor);
+            let named = &mut self.actors[other.at()].named;
+            *named = head.seq.max(*named);
             advance(self.actors[actor.at()].clock.entry(other).or_default(), message.seq, head.seq);
         }
         self.messages.push(HeldMessage {
@@ -175,6 +185,15 @@ impl History {
 
     pub(super) fn actor_of(&self, ix: ActorIx) -> Actor {
         self.actors[ix.at()].actor
+    }
+
+    pub(super) fn ops_held(&self) -> u32 {
+        OpIx::of(self.ops.len()).0
+    }
+
+    /// The number of an actor that was mentioned.
+    pub(super) fn actor_number(&self, actor: &Actor) -> Option<ActorIx> {
+        self.numbers.get(actor).copied()
     }
 
     pub(super) fn dot(&self, message: MessageIx) -> Dot {
@@ -279,6 +298,19 @@ impl History {
         }
         let (x, y) = (self.message(x.message), self.message(y.message));
         self.cover(x.actor, x.seq, y.actor) >= y.seq
+    }
+
+    /// Whether a message held has seen the op's: it comes after what it caused.
+    pub(super) fn is_overdue(&self, op: OpIx) -> bool {
+        let message = self.message_of(op);
+        let log = &self.actors[message.actor.at()];
+        log.named >= message.seq || log.held.last_key_value().is_some_and(|(&last, _)| last > message.seq)
+    }
+
+    /// The op of that message and index.
+    pub(super) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
+        let message = self.message(self.find(dot)?);
+        (index < message.ops).then_some(OpIx(message.first_op.0.wrapping_add(index)))
     }
 
     /// The first position (number, index) among `actor`'s ops that `by` has not seen.

@@ -15,11 +15,14 @@ mod mask;
 mod members;
 mod node;
 mod read;
+mod script;
 mod siblings;
 mod tree;
 mod verdicts;
+mod writing;
 
 pub use read::FindError;
+pub(crate) use writing::{Characters, Shows};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -172,7 +175,15 @@ impl Replica {
     fn enter(&mut self, op: OpIx) {
         match self.history.op(op).kind() {
             None => self.judge_void(op),
-            Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_)) => {
+            Some(
+                Kind::Reset(_)
+                | Kind::Step(_)
+                | Kind::List(_)
+                | Kind::Text(_)
+                | Kind::Append(_)
+                | Kind::Member(_)
+                | Kind::Entries(_),
+            ) => {
                 self.enter_property(op);
             }
             Some(Kind::Insert) => self.enter_insert(op),
@@ -204,6 +215,10 @@ impl Replica {
         let cell = &mut self.cells[ix.at()];
         let life = &self.nodes[cell.node.at()].life;
         let is_last = cell.keep(op, &self.history);
+        if cell.enter_script(op, &self.history) {
+            self.mark_cell(ix);
+            return;
+        }
         let is_void = self.verdicts.get(op).is_some();
         if cell.is_stale
             || is_void
@@ -372,10 +387,19 @@ impl Replica {
             let node = held.node;
             match held.kind() {
                 None => self.judge_void(op),
-                Some(Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_)) => {
+                Some(
+                    Kind::Reset(_)
+                    | Kind::Step(_)
+                    | Kind::List(_)
+                    | Kind::Text(_)
+                    | Kind::Append(_)
+                    | Kind::Member(_)
+                    | Kind::Entries(_),
+                ) => {
                     let cell = held.cell.expect("a property op has a cell");
-                    cell::judge(op, &self.nodes[node.at()].life, &self.history, &mut self.verdicts);
-                    self.mark_cell(cell);
+                    let life = &self.nodes[node.at()].life;
+                    cell::judge(op, life, &self.history, &mut self.verdicts);
+                    self.toggle_cell(op, cell);
                 }
                 Some(Kind::Insert | Kind::Remove) => {
                     let turned = self.nodes[node.at()].life.rewalk(&self.history, &mut self.verdicts);
@@ -387,6 +411,18 @@ impl Replica {
                 Some(Kind::Move) => self.follow_move(op),
                 Some(Kind::Undo | Kind::Redo) => {}
             }
+        }
+    }
+
+    /// Lets a cell know that one of its ops began or ceased to count.
+    fn toggle_cell(&mut self, op: OpIx, ix: CellIx) {
+        let cell = &mut self.cells[ix.at()];
+        let was_changed = cell.is_changed;
+        let life = &self.nodes[cell.node.at()].life;
+        if !cell.toggle(op, life, &self.history, &self.verdicts) {
+            self.mark_cell(ix);
+        } else if cell.is_changed && !was_changed {
+            self.changes.cells.push(ix);
         }
     }
 

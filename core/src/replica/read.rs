@@ -49,7 +49,7 @@ impl Replica {
         let node = self.live(key)?;
         let path = PathIx::of(self.history.paths.find(path)?);
         let cell = self.cell_numbers.get(&(node, path))?;
-        self.cells[cell.at()].current().value().map(Cow::into_owned)
+        self.cells[cell.at()].value().map(Cow::into_owned)
     }
 
     /// Every node of the scene, parents before children and siblings in order.
@@ -244,7 +244,7 @@ impl Replica {
         let keys = |nodes: &[NodeIx]| nodes.iter().map(|&node| self.key(node).to_owned()).collect();
         let mut properties = BTreeMap::new();
         for cell in record.cells.iter().map(|cell| &self.cells[cell.at()]) {
-            if let Some(value) = cell.current().value() {
+            if let Some(value) = cell.value() {
                 properties.insert(self.history.paths.text(cell.path.at()).to_owned(), value.into_owned());
             }
         }

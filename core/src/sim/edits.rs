@@ -90,6 +90,11 @@ fn argument(shape: Shape, random: &mut Random) -> Value {
             Value::Map(entry.map(|(name, value)| (name.to_owned(), value.into())).into())
         }
         Shape::Any | Shape::Element | Shape::Text | Shape::Word(_) => (*random.pick(&["a", "b", "c"])).into(),
-        Shape::Nothing | Shape::Message | Shape::Place => Value::Null,
+        Shape::Nothing
+        | Shape::Message
+        | Shape::Place
+        | Shape::Character
+        | Shape::CharacterOrEnd
+        | Shape::Spans => Value::Null,
     }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::message::{Head, Message};
+use rtc_core::op::text::{CharId, Span};
 use rtc_core::op::{Kind, Op, OpCode, Row, Shape, table};
 use rtc_core::place::Place;
 use rtc_core::value::Value;
@@ -194,6 +195,9 @@ fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
             let value = match option.shape {
                 Shape::Place => place(pick, stamp),
                 Shape::Message => target(pick, earlier),
+                Shape::CharacterOrEnd if pick.argument.is_multiple_of(3) => Value::Null,
+                Shape::Character | Shape::CharacterOrEnd => character(pick, bit, stamp, earlier),
+                Shape::Spans => spans(pick, stamp, earlier),
                 shape => argument(shape, pick.options >> 6, pick.options % 32 == 7),
             };
             options.insert(option.name.to_owned(), value);
@@ -224,6 +228,39 @@ fn place(pick: &Pick, stamp: Stamp) -> Value {
         _ => return Value::List(vec!["00".into()]),
     };
     place.unwrap().write()
+}
+
+/// A character of an op that may have brought some, on any property.
+fn char_id(number: usize, stamp: Stamp, earlier: &[Message]) -> CharId {
+    let own = Dot { actor: stamp.actor, seq: stamp.seq };
+    let offset = u32::try_from(number % 2).unwrap();
+    let texts = earlier.iter().flat_map(|message| (0..).zip(&message.ops).map(|op| (message.dot(), op)));
+    let texts: Vec<(Dot, u32)> = texts
+        .filter(|(_, (_, op))| op.path.is_some() && op.value.as_text().is_some())
+        .map(|(dot, (index, _))| (dot, index))
+        .collect();
+    match texts.get(number / 2 % (texts.len() + 1)) {
+        Some(&(dot, index)) => CharId { dot, index, offset },
+        None => CharId { dot: own, index: stamp.index.saturating_sub(1), offset },
+    }
+}
+
+fn character(pick: &Pick, bit: usize, stamp: Stamp, earlier: &[Message]) -> Value {
+    let own = Dot { actor: stamp.actor, seq: stamp.seq };
+    char_id(usize::from(pick.target) + bit * usize::from(pick.argument), stamp, earlier).write(own)
+}
+
+fn spans(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Value {
+    let own = Dot { actor: stamp.actor, seq: stamp.seq };
+    let id = |salt| char_id(usize::from(pick.target) + salt, stamp, earlier);
+    let one = |id| Span { first: id, last: id };
+    let (a, b) = (id(0), id(usize::from(pick.argument)));
+    let long = Span { first: a.min(b), last: a.max(b) };
+    let spans = match (a.dot.actor == b.dot.actor, pick.target % 3) {
+        (true, 0 | 1) => vec![long],
+        _ => vec![one(a), one(b)],
+    };
+    Value::List(spans.iter().map(|span| span.write(own)).collect())
 }
 
 /// Mostly a message made before; sometimes one made later, or never.
@@ -270,6 +307,8 @@ fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
             Value::Map(PATHS[..1 + seed % 2].iter().map(|path| ((*path).to_owned(), number(0))).collect())
         }
         Shape::Word(words) => words[seed % words.len()].into(),
-        Shape::Message | Shape::Place => Value::Null,
+        Shape::Message | Shape::Place | Shape::Character | Shape::CharacterOrEnd | Shape::Spans => {
+            Value::Null
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::EditFault;
+use super::{EditFault, Texts};
 use crate::clock::Stamp;
 use crate::place::Place;
 use crate::replica::Replica;
@@ -20,6 +20,7 @@ pub(super) struct Draft<'a> {
     pub(super) replica: &'a Replica,
     /// Nodes that stand elsewhere than in the replica; none where they are removed.
     changed: BTreeMap<String, Option<Standing>>,
+    pub(super) texts: Texts<'a>,
 }
 
 /// Where a node stands.
@@ -32,7 +33,7 @@ pub(crate) struct Standing {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(replica: &'a Replica) -> Self {
-        Self { replica, changed: BTreeMap::new() }
+        Self { replica, changed: BTreeMap::new(), texts: Texts::new(replica) }
     }
 
     pub(super) fn is_live(&self, key: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::api::{ApiError, Code};
 use crate::id::Dot;
-use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX, SPANS_MAX};
 use crate::op::{Row, Shape};
 use crate::place::NoRoom;
 use crate::replica::FindError;
@@ -135,6 +135,20 @@ pub enum EditFault {
         /// The parent below which that should be.
         parent: String,
     },
+    /// Writing into something else than text.
+    #[error("{path} of {key} holds something else than text")]
+    NotText {
+        /// The node.
+        key: String,
+        /// The property.
+        path: String,
+    },
+    /// A deletion of characters that came from too many places.
+    #[error("{spans} spans of characters in one deletion exceed {SPANS_MAX}")]
+    TooScattered {
+        /// How many there are.
+        spans: usize,
+    },
     /// The siblings stand as close as they can.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
@@ -167,7 +181,10 @@ impl EditFault {
     fn code(&self) -> Code {
         match self {
             Self::UnknownOperation { .. } => Code::UnknownOperation,
-            Self::KeyTooLong { .. } | Self::PathTooLong { .. } | Self::NoRoom(_) => Code::TooLarge,
+            Self::KeyTooLong { .. }
+            | Self::PathTooLong { .. }
+            | Self::TooScattered { .. }
+            | Self::NoRoom(_) => Code::TooLarge,
             Self::NodeMissing { .. }
             | Self::ParentMissing { .. }
             | Self::SiblingMissing { .. }
@@ -181,6 +198,7 @@ impl EditFault {
             | Self::BadOption { .. }
             | Self::PositionTwice
             | Self::BadPosition
+            | Self::NotText { .. }
             | Self::RootFixed
             | Self::Cycle { .. }
             | Self::Nowhere
@@ -201,6 +219,8 @@ impl EditFault {
                 Some(format!("make it with: rtc edit {key} node.insert"))
             }
             Self::NoRoom(_) => Some("put the node elsewhere, or move its neighbours first".into()),
+            Self::NotText { .. } => Some("text.init makes it a text".into()),
+            Self::TooScattered { .. } => Some("delete it in parts".into()),
             Self::Nowhere => Some("give parent, before, after or index".into()),
             Self::TargetMissing { .. } | Self::Target { .. } => Some("`rtc log` lists the messages".into()),
             Self::NotUndoable { .. } => Some("redo the message it undid, or undo it again".into()),

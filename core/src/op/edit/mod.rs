@@ -3,6 +3,7 @@
 
 mod draft;
 mod error;
+mod text;
 
 pub use error::{EditError, EditFault};
 
@@ -16,6 +17,7 @@ use crate::replica::Replica;
 use crate::value::Value;
 pub(crate) use draft::Standing;
 use draft::{Draft, Position};
+pub(crate) use text::{Range, Texts};
 
 /// The message that edits are to become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +52,8 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     let mut ops = Vec::with_capacity(edits.len());
     for (index, edit) in (0..).zip(edits) {
         let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
-        let op = compile_one(edit, &mut draft, stamp).map_err(|fault| EditError::Op {
+        let is_last = ops.len() + 1 == edits.len();
+        let op = compile_one(edit, &mut draft, stamp, (&ops, is_last)).map_err(|fault| EditError::Op {
             index,
             of: edits.len(),
             fault,
@@ -61,7 +64,12 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     Ok(ops)
 }
 
-fn compile_one(edit: &EditOp, draft: &mut Draft<'_>, stamp: Stamp) -> Result<Op, EditFault> {
+fn compile_one(
+    edit: &EditOp,
+    draft: &mut Draft<'_>,
+    stamp: Stamp,
+    (earlier, is_last): (&[Op], bool),
+) -> Result<Op, EditFault> {
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
     let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
@@ -78,11 +86,19 @@ fn compile_one(edit: &EditOp, draft: &mut Draft<'_>, stamp: Stamp) -> Result<Op,
     };
     split_separator(row, &mut op);
     let position = take_position(row, &mut op.options)?;
+    let range = Range::take(row, &mut op)?;
     check_shapes(row, &op)?;
     match row.kind {
-        Kind::Reset(_) | Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) => {
+        Kind::Text(_) => {
             draft.expect_live(&op.key)?;
+            draft.texts.compile(&mut op, range, earlier, stamp, is_last)?;
         }
+        Kind::Reset(_)
+        | Kind::Step(_)
+        | Kind::List(_)
+        | Kind::Append(_)
+        | Kind::Member(_)
+        | Kind::Entries(_) => draft.expect_live(&op.key)?,
         Kind::Insert => insert(&mut op, position, draft, stamp)?,
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
