@@ -26,7 +26,6 @@ pub(crate) use writing::{Characters, Shows};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::Dot;
 use crate::message::Message;
 use crate::op::{Kind, NoEffect, Op};
 use crate::place::Place;
@@ -344,86 +343,6 @@ impl Replica {
             Ok(())
         };
         self.verdicts.set(op, verdict);
-    }
-
-    fn enter_meta(&mut self, op: OpIx) {
-        let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
-        let target = target.expect("the row's check has read it");
-        let target = (self.history.actor(target.actor), target.seq);
-        self.registers.enter(target, op, &self.history);
-        self.follow_register(target);
-    }
-
-    /// Lets a message know what its undos and redos say.
-    fn follow_register(&mut self, target: (index::ActorIx, u64)) {
-        self.registers.judge(target, &self.history, &mut self.verdicts);
-        let undone = self.registers.is_undone(target, &self.history);
-        let changed = |&message: &MessageIx| self.history.message(message).undone != undone;
-        if let Some(message) = self.history.find_by(target.0, target.1).filter(changed) {
-            self.history.message_mut(message).undone = undone;
-            self.follow_mask(message);
-        }
-    }
-
-    /// A lesser message with the same request came: of this one nothing counts any more.
-    fn set_repeated(&mut self, message: MessageIx) {
-        self.history.message_mut(message).repeated = true;
-        self.follow_mask(message);
-        for op in self.history.ops_of(message) {
-            if !self.history.op(op).kind().is_some_and(Kind::is_meta) {
-                continue;
-            }
-            let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
-            let target = target.expect("the row's check has read it");
-            let target = (self.history.actor(target.actor), target.seq);
-            self.follow_register(target);
-        }
-    }
-
-    /// Lets everything that depends on a message's scene ops know that they began or ceased to count.
-    fn follow_mask(&mut self, message: MessageIx) {
-        for op in self.history.ops_of(message) {
-            let held = self.history.op(op);
-            let node = held.node;
-            match held.kind() {
-                None => self.judge_void(op),
-                Some(
-                    Kind::Reset(_)
-                    | Kind::Step(_)
-                    | Kind::List(_)
-                    | Kind::Text(_)
-                    | Kind::Append(_)
-                    | Kind::Member(_)
-                    | Kind::Entries(_),
-                ) => {
-                    let cell = held.cell.expect("a property op has a cell");
-                    let life = &self.nodes[node.at()].life;
-                    cell::judge(op, life, &self.history, &mut self.verdicts);
-                    self.toggle_cell(op, cell);
-                }
-                Some(Kind::Insert | Kind::Remove) => {
-                    let turned = self.nodes[node.at()].life.rewalk(&self.history, &mut self.verdicts);
-                    self.follow_life(node, turned);
-                    for cell in self.initial_cells(op) {
-                        self.mark_cell(cell);
-                    }
-                }
-                Some(Kind::Move) => self.follow_move(op),
-                Some(Kind::Undo | Kind::Redo) => {}
-            }
-        }
-    }
-
-    /// Lets a cell know that one of its ops began or ceased to count.
-    fn toggle_cell(&mut self, op: OpIx, ix: CellIx) {
-        let cell = &mut self.cells[ix.at()];
-        let was_changed = cell.is_changed;
-        let life = &self.nodes[cell.node.at()].life;
-        if !cell.toggle(op, life, &self.history, &self.verdicts) {
-            self.mark_cell(ix);
-        } else if cell.is_changed && !was_changed {
-            self.changes.cells.push(ix);
-        }
     }
 
     fn mark_cell(&mut self, ix: CellIx) {
