@@ -1,0 +1,323 @@
+//! `rtc-core`: edits become messages with canonical bytes on the hash chain of their actor; signatures are left out.
+//!
+//! The bytes of messages are kept as the daemon keeps them on disk: they are the file, not live heap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+use rtc_core::api::EditOp;
+use rtc_core::chain::{Link, Signature};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::limits::RUN_MESSAGES_MAX;
+use rtc_core::message::{Head, Message};
+use rtc_core::op::edit::{self, Commit};
+use rtc_core::replica::Replica;
+use rtc_core::scene::Root;
+use rtc_core::sync::Run;
+use rtc_core::sync::frame::{LinkFrame, RoomFrame};
+use rtc_core::value::Value;
+
+use super::{Ability, Engine, Position};
+
+const ROOM: RoomId = RoomId([7; 32]);
+/// Any time will do that takes the bytes a present one takes.
+const TIME_MS: u64 = 1_760_000_000_000;
+/// Nodes that one commit makes.
+const NODES_PER_COMMIT: usize = 100;
+
+/// The engine.
+pub(super) struct Rtc;
+
+impl Engine for Rtc {
+    fn name(&self) -> &'static str {
+        "rtc-core"
+    }
+
+    fn can(&self, _ability: Ability) -> bool {
+        true
+    }
+
+    fn create(&self, number: u8) -> Box<dyn super::Replica> {
+        Box::new(RtcReplica::new(number))
+    }
+
+    fn load(&self, number: u8, saved: &[u8]) -> Result<Box<dyn super::Replica>> {
+        let mut replica = RtcReplica::new(number);
+        super::Replica::merge(&mut replica, saved)?;
+        Ok(Box::new(replica))
+    }
+}
+
+/// What is held of one actor.
+#[derive(Clone, Copy)]
+struct Chain {
+    seq: u64,
+    link: Link,
+}
+
+/// A message in the file.
+struct Entry {
+    actor: Actor,
+    seq: u64,
+    bytes: u32,
+}
+
+struct RtcReplica {
+    replica: Replica,
+    actor: Actor,
+    chains: BTreeMap<Actor, Chain>,
+    /// Others that our next message is the first of ours to see.
+    advanced: BTreeSet<Actor>,
+    file: Vec<u8>,
+    entries: Vec<Entry>,
+    /// The first entry, and its place in the file, that others lack.
+    unsent: (usize, usize),
+    keys: Vec<String>,
+    counters: Vec<String>,
+    tree: Vec<String>,
+    /// The number of our oldest message that is undone.
+    undone: Option<u64>,
+}
+
+impl RtcReplica {
+    fn new(number: u8) -> Self {
+        Self {
+            replica: Replica::new(Root::default()),
+            actor: Actor::new(PeerKey([number; 32]), 1),
+            chains: BTreeMap::new(),
+            advanced: BTreeSet::new(),
+            file: Vec::new(),
+            entries: Vec::new(),
+            unsent: (0, 0),
+            keys: Vec::new(),
+            counters: Vec::new(),
+            tree: Vec::new(),
+            undone: None,
+        }
+    }
+
+    fn chain(&self, actor: Actor) -> Chain {
+        let origin = || Chain { seq: 0, link: Link::origin(&ROOM, &actor) };
+        self.chains.get(&actor).copied().unwrap_or_else(origin)
+    }
+
+    fn commit(&mut self, edits: &[EditOp]) -> Result<()> {
+        let Chain { seq, link } = self.chain(self.actor);
+        let at = Commit { lamport: self.replica.lamport_max() + 1, actor: self.actor, seq: seq + 1 };
+        let clock = std::mem::take(&mut self.advanced).into_iter().map(|actor| {
+            let Chain { seq, link } = self.chain(actor);
+            Head { actor, seq, link: link.short() }
+        });
+        let message = Message {
+            actor: at.actor,
+            seq: at.seq,
+            lamport: at.lamport,
+            clock: clock.collect(),
+            time_ms: Some(TIME_MS + at.seq),
+            request: None,
+            note: None,
+            ops: edit::compile(edits, &self.replica, at)?,
+        };
+        let body = message.encode();
+        self.chains.insert(self.actor, Chain { seq: at.seq, link: link.next(&body) });
+        self.replica.apply(&message);
+        self.replica.drop_changes();
+        self.write(message.actor, message.seq, &body);
+        Ok(())
+    }
+
+    fn write(&mut self, actor: Actor, seq: u64, body: &[u8]) {
+        self.file.extend_from_slice(body);
+        self.entries.push(Entry { actor, seq, bytes: body.len() as u32 });
+    }
+
+    /// The entries from there on as the frames that a peer would get, each after its length.
+    fn frames(&self, (entry, mut at): (usize, usize)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for one in self.entries[entry..].chunk_by(|a, b| a.actor == b.actor && a.seq + 1 == b.seq) {
+            for entries in one.chunks(RUN_MESSAGES_MAX) {
+                let bodies = entries.iter().map(|entry| {
+                    let from = at;
+                    at += entry.bytes as usize;
+                    self.file[from..at].to_vec()
+                });
+                let bodies = bodies.collect();
+                let signature = Signature([0; 64]);
+                let run = Run { actor: entries[0].actor, first: entries[0].seq, bodies, signature };
+                let frame =
+                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { bulk: true, run } }.encode();
+                bytes.extend((frame.len() as u32).to_le_bytes());
+                bytes.extend(frame);
+            }
+        }
+        bytes
+    }
+
+    fn insert(key: &str, path: Option<&str>, value: Value) -> EditOp {
+        let value = path.map(|path| Value::Map([(path.to_owned(), value)].into()));
+        EditOp { otype: "node.insert".into(), key: key.into(), value, ..EditOp::default() }
+    }
+
+    fn insert_all(&mut self, keys: &[String], path: &str, value: &Value) -> Result<()> {
+        for keys in keys.chunks(NODES_PER_COMMIT) {
+            let edits: Vec<EditOp> =
+                keys.iter().map(|key| Self::insert(key, Some(path), value.clone())).collect();
+            self.commit(&edits)?;
+        }
+        Ok(())
+    }
+}
+
+impl super::Replica for RtcReplica {
+    fn create_nodes(&mut self, count: u32) -> Result<()> {
+        let keys = names("node", count);
+        let zeros = Value::numbers(&[0.0; 3]).context("zeros are finite")?;
+        self.insert_all(&keys, "position", &zeros)?;
+        self.keys = keys;
+        Ok(())
+    }
+
+    fn find_nodes(&mut self, count: u32) -> Result<()> {
+        self.keys = names("node", count);
+        Ok(())
+    }
+
+    fn set_position(&mut self, node: u32, position: Position) -> Result<()> {
+        let edit = EditOp {
+            otype: "vector3.set".into(),
+            key: self.keys[node as usize].clone(),
+            path: Some("position".into()),
+            value: Value::numbers(&position.map(f64::from)),
+            ..EditOp::default()
+        };
+        self.commit(&[edit])
+    }
+
+    fn position(&self, node: u32) -> Result<Position> {
+        let value = self.replica.value(&self.keys[node as usize], "position").context("no position")?;
+        let numbers: [f64; 3] = value.as_numbers().context("no vector")?;
+        Ok(numbers.map(|number| number as f32))
+    }
+
+    fn create_counters(&mut self, count: u32) -> Result<()> {
+        let keys = names("counter", count);
+        self.insert_all(&keys, "count", &Value::number(0.0).context("zero is finite")?)?;
+        self.counters = keys;
+        Ok(())
+    }
+
+    fn find_counters(&mut self, count: u32) -> Result<()> {
+        self.counters = names("counter", count);
+        Ok(())
+    }
+
+    fn increment(&mut self, counter: u32) -> Result<()> {
+        let edit = EditOp {
+            otype: "counter.increment".into(),
+            key: self.counters[counter as usize].clone(),
+            path: Some("count".into()),
+            value: Value::number(1.0),
+            ..EditOp::default()
+        };
+        self.commit(&[edit])
+    }
+
+    fn counter(&self, counter: u32) -> Result<u64> {
+        let value = self.replica.value(&self.counters[counter as usize], "count").context("no count")?;
+        Ok(value.as_number().context("no number")? as u64)
+    }
+
+    fn grow(&mut self, parent: Option<u32>) -> Result<()> {
+        let key = format!("tree-{}", self.tree.len());
+        let mut edit = Self::insert(&key, None, Value::Null);
+        if let Some(parent) = parent {
+            edit.options.insert("parent".into(), self.tree[parent as usize].as_str().into());
+        }
+        self.tree.push(key);
+        self.commit(&[edit])
+    }
+
+    fn find_tree(&mut self, count: u32) -> Result<()> {
+        self.tree = names("tree", count);
+        Ok(())
+    }
+
+    fn move_below(&mut self, node: u32, parent: u32) -> Result<()> {
+        let edit = EditOp {
+            otype: "node.move".into(),
+            key: self.tree[node as usize].clone(),
+            options: [("parent".to_owned(), self.tree[parent as usize].as_str().into())].into(),
+            ..EditOp::default()
+        };
+        self.commit(&[edit])
+    }
+
+    fn parent(&self, node: u32) -> Result<Option<u32>> {
+        let node = self.replica.node(&self.tree[node as usize]).context("no node")?;
+        let parent = node.parent.context("no parent")?;
+        Ok(parent.strip_prefix("tree-").map(str::parse).transpose()?)
+    }
+
+    fn track_undo(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        let last = self.undone.unwrap_or(self.chain(self.actor).seq + 1) - 1;
+        self.undone = Some(last);
+        let target = Dot { actor: self.actor, seq: last };
+        let edit = EditOp {
+            otype: "meta.undo".into(),
+            options: [("target".to_owned(), target.to_string().into())].into(),
+            ..EditOp::default()
+        };
+        self.commit(&[edit])
+    }
+
+    fn updates(&mut self) -> Result<Vec<u8>> {
+        let bytes = self.frames(self.unsent);
+        self.unsent = (self.entries.len(), self.file.len());
+        Ok(bytes)
+    }
+
+    fn merge(&mut self, updates: &[u8]) -> Result<()> {
+        let mut messages = Vec::new();
+        let mut rest = updates;
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let (frame, after) =
+                after.split_at_checked(u32::from_le_bytes(*length) as usize).context("a frame is cut")?;
+            rest = after;
+            let Some(LinkFrame::Room { frame: RoomFrame::Run { run, .. }, .. }) = LinkFrame::decode(frame)?
+            else {
+                bail!("no run");
+            };
+            let mut chain = self.chain(run.actor);
+            ensure!(run.first == chain.seq + 1, "a gap before message {}", run.first);
+            for body in &run.bodies {
+                chain = Chain { seq: chain.seq + 1, link: chain.link.next(body) };
+                messages.push(Message::decode(run.actor, body)?);
+                self.write(run.actor, chain.seq, body);
+            }
+            self.chains.insert(run.actor, chain);
+            if run.actor != self.actor {
+                self.advanced.insert(run.actor);
+            }
+        }
+        self.replica.apply_all(&messages);
+        self.replica.drop_changes();
+        self.unsent = (self.entries.len(), self.file.len());
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<Vec<u8>> {
+        Ok(self.frames((0, 0)))
+    }
+
+    fn file_bytes(&self) -> usize {
+        self.file.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+fn names(what: &str, count: u32) -> Vec<String> {
+    (0..count).map(|number| format!("{what}-{number}")).collect()
+}
