@@ -64,6 +64,7 @@ const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
 const ARRAY: u8 = 4 << 5;
 const MAP: u8 = 5 << 5;
+const SIMPLE: u8 = 7 << 5;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
@@ -103,7 +104,7 @@ impl Writer {
     fn head(&mut self, major: u8, argument: u64) -> &mut Self {
         match argument {
             0..=23 => self.0.push(major | argument as u8),
-            24..=0xff => self.0.extend([major | 24, argument as u8]),
+            24..=0xff => self.0.extend_from_slice(&[major | 24, argument as u8]),
             0x100..=0xffff => self.item(major | 25, (argument as u16).to_be_bytes()),
             0x1_0000..=0xffff_ffff => self.item(major | 26, (argument as u32).to_be_bytes()),
             0x1_0000_0000.. => self.item(major | 27, argument.to_be_bytes()),
@@ -113,7 +114,7 @@ impl Writer {
 
     fn item<const N: usize>(&mut self, first: u8, rest: [u8; N]) {
         self.0.push(first);
-        self.0.extend(rest);
+        self.0.extend_from_slice(&rest);
     }
 
     /// Begins a list of exactly `len` items.
@@ -291,31 +292,60 @@ impl<'a> Reader<'a> {
         self.is_canonical &= is_canonical;
     }
 
+    /// The argument of an item of that kind, if one comes next whose first byte says it all.
+    #[inline]
+    fn short(&mut self, major: u8) -> Option<usize> {
+        let argument = self.bytes.get(self.at)?.checked_sub(major).filter(|&argument| argument < 24)?;
+        self.at += 1;
+        Some(usize::from(argument))
+    }
+
+    #[inline]
+    fn short_null(&mut self) -> bool {
+        let is_null = self.bytes.get(self.at) == Some(&NULL);
+        self.at += usize::from(is_null);
+        is_null
+    }
+
     pub(crate) fn pull(&mut self) -> Result<Head, DecodeError> {
-        let [first] = self.array_of_bytes()?;
-        let (argument, least) = match first & 0x1f {
-            short @ 0..=23 => (u64::from(short), 0),
-            24 => (u64::from(u8::from_be_bytes(self.array_of_bytes()?)), 24),
-            25 => (u64::from(u16::from_be_bytes(self.array_of_bytes()?)), 0x100),
-            26 => (u64::from(u32::from_be_bytes(self.array_of_bytes()?)), 0x1_0000),
-            27 => (u64::from_be_bytes(self.array_of_bytes()?), 0x1_0000_0000),
-            31 if !matches!(first >> 5, 0 | 1 | 6) => return Ok(Head::Other),
-            _ => return Err(self.malformed()),
-        };
-        if first >> 5 == 7 {
-            return Ok(self.simple_or_float(first, argument));
-        }
-        self.is_canonical &= argument >= least;
-        let len = usize::try_from(argument).map_err(|_| self.malformed());
-        Ok(match first & 0xe0 {
-            POSITIVE => Head::Positive(argument),
-            NEGATIVE => Head::Negative(argument),
-            BYTES => Head::Bytes(len?),
-            TEXT => Head::Text(len?),
-            ARRAY => Head::Array(len?),
-            MAP => Head::Map(len?),
-            _ => Head::Other,
+        self.try_pull().ok_or_else(|| self.malformed())
+    }
+
+    /// The beginning of the next item; nothing where the bytes end or are no CBOR.
+    fn try_pull(&mut self) -> Option<Head> {
+        let &first = self.bytes.get(self.at)?;
+        self.at += 1;
+        let short = first & 0x1f;
+        // Most are short: what follows costs more.
+        let argument = if short < 24 { u64::from(short) } else { self.argument(first)? };
+        let len = usize::try_from(argument);
+        Some(match first & 0xe0 {
+            POSITIVE if short < 31 => Head::Positive(argument),
+            NEGATIVE if short < 31 => Head::Negative(argument),
+            BYTES if short < 31 => Head::Bytes(len.ok()?),
+            TEXT if short < 31 => Head::Text(len.ok()?),
+            ARRAY if short < 31 => Head::Array(len.ok()?),
+            MAP if short < 31 => Head::Map(len.ok()?),
+            SIMPLE => return Some(self.simple_or_float(first, argument)),
+            BYTES | TEXT | ARRAY | MAP => Head::Other,
+            _ if short < 31 => Head::Other,
+            _ => return None,
         })
+    }
+
+    /// The argument that follows an item's first byte; 0 for none.
+    fn argument(&mut self, first: u8) -> Option<u64> {
+        let (argument, least) = match first & 0x1f {
+            24 => (u64::from(self.take_array::<1>()?[0]), 24),
+            25 => (u64::from(u16::from_be_bytes(self.take_array()?)), 0x100),
+            26 => (u64::from(u32::from_be_bytes(self.take_array()?)), 0x1_0000),
+            27 => (u64::from_be_bytes(self.take_array()?), 0x1_0000_0000),
+            31 => (0, 0),
+            _ => return None,
+        };
+        // Of a float all bits are given, be they zeros.
+        self.is_canonical &= argument >= least || first >= SIMPLE;
+        Some(argument)
     }
 
     #[expect(
@@ -348,10 +378,10 @@ impl<'a> Reader<'a> {
         Head::Float(number)
     }
 
-    fn array_of_bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let Some(&bytes) = self.bytes[self.at..].first_chunk() else { return Err(self.malformed()) };
+    fn take_array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let &bytes = self.bytes.get(self.at..)?.first_chunk()?;
         self.at += N;
-        Ok(bytes)
+        Some(bytes)
     }
 
     fn malformed(&self) -> DecodeError {
@@ -372,6 +402,9 @@ impl<'a> Reader<'a> {
 
     /// The length of a list of at most `limit` items; `what` names it in the error.
     pub fn array(&mut self, limit: usize, what: &'static str) -> Result<usize, DecodeError> {
+        if let Some(len) = self.short(ARRAY) {
+            return checked_len(len, limit, what);
+        }
         match self.pull()? {
             Head::Array(len) => checked_len(len, limit, what),
             _ => self.unexpected(what),
@@ -388,6 +421,9 @@ impl<'a> Reader<'a> {
 
     /// An unsigned integer.
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
+        if let Some(number) = self.short(POSITIVE) {
+            return Ok(number as u64);
+        }
         match self.pull()? {
             Head::Positive(number) => Ok(number),
             _ => self.unexpected("an unsigned integer"),
@@ -396,6 +432,9 @@ impl<'a> Reader<'a> {
 
     /// An unsigned integer, or nothing.
     pub fn uint_or_null(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.short_null() {
+            return Ok(None);
+        }
         match self.pull()? {
             Head::Positive(number) => Ok(Some(number)),
             Head::Null => Ok(None),
@@ -431,6 +470,9 @@ impl<'a> Reader<'a> {
 
     /// A text of at most `limit` bytes, in place.
     pub fn str(&mut self, limit: usize, what: &'static str) -> Result<&'a str, DecodeError> {
+        if let Some(len) = self.short(TEXT) {
+            return self.str_of(len, limit, what);
+        }
         match self.pull()? {
             Head::Text(len) => self.str_of(len, limit, what),
             _ => self.unexpected(what),
@@ -444,6 +486,9 @@ impl<'a> Reader<'a> {
 
     /// A text of at most `limit` bytes, in place, or nothing.
     pub fn str_or_null(&mut self, limit: usize, what: &'static str) -> Result<Option<&'a str>, DecodeError> {
+        if self.short_null() {
+            return Ok(None);
+        }
         match self.pull()? {
             Head::Text(len) => self.str_of(len, limit, what).map(Some),
             Head::Null => Ok(None),

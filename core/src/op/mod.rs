@@ -125,7 +125,7 @@ impl<'a> OpView<'a> {
 
     /// Whether there are named arguments.
     pub fn has_options(&self) -> bool {
-        self.options.entries().next().is_some()
+        self.options.memory() != Raw::EMPTY_MAP.memory()
     }
 
     /// The op as plain data.

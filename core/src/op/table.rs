@@ -44,7 +44,8 @@ impl OpCode {
 
     /// The code of the operation of that name.
     pub fn named(name: &str) -> Option<Self> {
-        table().find(|row| row.name == name).map(|row| row.code)
+        let mut families = FAMILIES.iter();
+        families.find_map(|rows| rows.iter().find(|row| row.name == name)).map(|row| row.code)
     }
 }
 

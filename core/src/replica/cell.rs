@@ -248,7 +248,8 @@ impl Cell {
     pub(super) fn refold(&mut self, life: &Life, history: &History, verdicts: &mut Verdicts) {
         let resets: Vec<OpIx> = self.last_resets(life, history, verdicts).collect();
         let greatest = resets.iter().copied().max_by(|&a, &b| history.compare(a, b));
-        self.open.clear();
+        // With their lamports: most comparisons need no more.
+        let mut open: Vec<(u64, OpIx)> = Vec::new();
         if life.is_alive() {
             for author in &self.authors {
                 let unseen = resets
@@ -259,10 +260,13 @@ impl Cell {
                 let covered = author.steps.partition_point(|&step| history.position(step) < unseen);
                 let past = author.steps.partition_point(|&step| life.era(step, history) != Era::Current);
                 let counting = &author.steps[covered.max(past)..];
-                self.open.extend(counting.iter().filter(|&&step| !history.is_masked(step)));
+                let counting = counting.iter().filter(|&&step| !history.is_masked(step));
+                open.extend(counting.map(|&step| (history.message_of(step).lamport, step)));
             }
         }
-        self.open.sort_by(|&a, &b| history.compare(a, b));
+        open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| history.compare(a.1, b.1)));
+        self.open.clear();
+        self.open.extend(open.into_iter().map(|(_, step)| step));
         self.fold(greatest, history, verdicts);
         (self.is_stale, self.is_changed) = (false, true);
     }

@@ -117,7 +117,10 @@ impl Replica {
     }
 
     /// Takes in many messages as [`Replica::apply_all`] does, from where they were read.
-    pub fn apply_views<'a>(&mut self, messages: impl IntoIterator<Item = MessageView<'a>>) -> usize {
+    pub fn apply_views<'a, 'b: 'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+    ) -> usize {
         let count = messages.into_iter().filter(|message| self.take_in(message)).count();
         self.settle();
         count
@@ -391,6 +394,9 @@ impl Replica {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
+        if self.stale_nodes.is_empty() {
+            return;
+        }
         let mut moved = Vec::new();
         for node in std::mem::take(&mut self.stale_nodes) {
             let record = &self.nodes[node.at()];

@@ -7,8 +7,8 @@ use crate::chain::Link;
 use crate::clock::VersionVector;
 use crate::id::{Actor, Dot, RoomId};
 use crate::limits::RUN_MESSAGES_MAX;
-use crate::message::Message;
 use crate::sync::frame::Digest;
+use crate::view::MessageView;
 
 /// Bytes of bodies one backlog run is filled up to; it ends at the first signature past that.
 const RUN_BYTES: usize = 48 * 1024;
@@ -91,7 +91,7 @@ impl Log {
     }
 
     /// Appends the next message of its actor.
-    pub(super) fn append(&mut self, message: &Message, link: Link, body_bytes: usize, signed: bool) {
+    pub(super) fn append(&mut self, message: &MessageView<'_>, link: Link, body_bytes: usize, signed: bool) {
         let log = self.actors.entry(message.actor);
         let log = log.or_insert_with(|| ActorLog { entries: Vec::new(), clock: VersionVector::default() });
         debug_assert_eq!(log.entries.len() as u64 + 1, message.seq, "chains have no gaps");
