@@ -47,6 +47,15 @@ pub const TABLE_VERSION: u32 = {
 };
 
 /// Every row, by code.
+///
+/// ```
+/// use rtc_core::op::{OpCode, nearest_name, table};
+///
+/// let add = OpCode::named("vector3.add").and_then(OpCode::row).expect("it is in the table");
+/// assert!(table().any(|row| row.code == add.code));
+/// assert_eq!(add.argument.to_string(), "a list of 3 numbers");
+/// assert_eq!(nearest_name("vector3.ad"), Some("vector3.add"));
+/// ```
 pub fn table() -> impl Iterator<Item = &'static Row> {
     FAMILIES.iter().flat_map(|rows| rows.iter())
 }
