@@ -368,6 +368,15 @@ pub struct LogEntry {
     pub ops: Vec<EditOp>,
 }
 
+/// One op that made something what it is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Blamed {
+    /// Which of the message's ops, from 0.
+    pub index: u32,
+    /// Its message; of the ops only this one.
+    pub message: LogEntry,
+}
+
 /// What a subscriber is told.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

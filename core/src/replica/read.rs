@@ -185,8 +185,13 @@ impl Replica {
 
     /// A message as people read it; `me` is whose messages count as own.
     pub fn log_entry(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
-        let ix = self.history.find(dot)?;
-        let message = self.history.message(ix);
+        let ops = self.ops(self.history.find(dot)?).map(|op| op.shown()).collect();
+        Some(LogEntry { ops, ..self.log_line(dot, me)? })
+    }
+
+    /// A message as people read it, without its ops.
+    pub(super) fn log_line(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
+        let message = self.history.message(self.history.find(dot)?);
         Some(LogEntry {
             id: *dot,
             lamport: message.lamport,
@@ -194,7 +199,7 @@ impl Replica {
             note: message.note.as_deref().map(str::to_owned),
             undone: message.undone,
             own: me == Some(&dot.actor.key()),
-            ops: self.ops(ix).map(|op| op.shown()).collect(),
+            ops: Vec::new(),
         })
     }
 
