@@ -4,6 +4,7 @@
 //! messages is a cache of the fold that [`crate::naive`] spells out, and is settled whenever a call returns. The layers only
 //! look downwards: masks decide which ops count, lives when nodes are alive, the tree and the cells build on both.
 
+mod blame;
 mod cell;
 mod changes;
 mod columns;
@@ -16,6 +17,7 @@ mod life;
 mod mask;
 mod members;
 mod node;
+mod past;
 mod read;
 mod runs;
 mod script;

@@ -184,6 +184,12 @@ impl Replica {
 
     /// A message as people read it; `me` is whose messages count as own.
     pub fn log_entry(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
+        let ops = self.ops(self.history.find(dot)?).map(|op| op.shown()).collect();
+        Some(LogEntry { ops, ..self.log_line(dot, me)? })
+    }
+
+    /// A message as people read it, without its ops.
+    pub(super) fn log_line(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
         let ix = self.history.find(dot)?;
         let message = self.history.message(ix);
         Some(LogEntry {
@@ -193,7 +199,7 @@ impl Replica {
             note: self.history.note(ix).map(str::to_owned),
             undone: self.history.is_undone(ix),
             own: me == Some(&dot.actor.key()),
-            ops: self.ops(ix).map(|op| op.shown()).collect(),
+            ops: Vec::new(),
         })
     }
 

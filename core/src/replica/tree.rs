@@ -38,6 +38,12 @@ impl Tree {
         self.dirty.insert(op);
     }
 
+    /// The moves of a node that took effect, in order. Costs a walk over the log.
+    pub(super) fn moves_of(&self, node: NodeIx, history: &History) -> impl Iterator<Item = OpIx> {
+        let moved = move |entry: &&Entry| entry.node == node && entry.applied && is_move(entry.op, history);
+        self.log.iter().filter(moved).map(|entry| entry.op)
+    }
+
     /// A node that moves name lives at other times from `from` on.
     pub(super) fn doubt(&mut self, from: OpIx, history: &History) {
         self.unsure_from = history.lesser(self.unsure_from, Some(from));
