@@ -10,6 +10,9 @@ use ciborium_ll::{Decoder, Encoder, Header};
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::value::Value;
 
+/// Items of a list that are made room for before they come: lists inside each other can all announce as many as there are bytes.
+const RESERVED_ITEMS_MAX: usize = 16;
+
 /// Bytes that are no canonical CBOR of the expected shape.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
@@ -292,7 +295,7 @@ impl<'a> Reader<'a> {
             Header::Text(Some(len)) => self.text_of(len, limit, "text").map(Value::Text),
             Header::Array(Some(len)) => {
                 let len = self.nested_len(len, depth)?;
-                let mut list = Vec::with_capacity(len);
+                let mut list = Vec::with_capacity(len.min(RESERVED_ITEMS_MAX));
                 for _ in 0..len {
                     list.push(self.value_below(depth + 1)?);
                 }
