@@ -14,6 +14,7 @@ mod life;
 mod mask;
 mod members;
 mod node;
+mod parents;
 mod read;
 mod script;
 mod siblings;
@@ -24,7 +25,7 @@ mod writing;
 pub use read::FindError;
 pub(crate) use writing::{Characters, Shows};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::message::Message;
 use crate::op::{Kind, NoEffect, Op};
@@ -60,7 +61,7 @@ pub struct Replica {
     /// Cells to fold anew before the next read.
     stale_cells: Vec<CellIx>,
     /// Nodes that may stand elsewhere before the next read.
-    stale_nodes: BTreeSet<NodeIx>,
+    stale_nodes: Vec<NodeIx>,
 }
 
 impl Replica {
@@ -84,7 +85,7 @@ impl Replica {
             places: BTreeMap::new(),
             changes: Changes::default(),
             stale_cells: Vec::new(),
-            stale_nodes: BTreeSet::new(),
+            stale_nodes: Vec::new(),
         }
     }
 
@@ -293,7 +294,7 @@ impl Replica {
         for op in placings {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     fn enter_move(&mut self, op: OpIx) {
@@ -323,7 +324,7 @@ impl Replica {
         } else {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     /// Judges a move that names no parent: it needs no place in the tree's log.
@@ -362,7 +363,7 @@ impl Replica {
             }
             cell.refold(&self.nodes[cell.node.at()].life, &self.history, &mut self.verdicts);
         }
-        let moved = self.tree.settle(&mut self.nodes, &self.history, &mut self.verdicts);
+        let moved = self.tree.settle(&self.nodes, &self.history, &mut self.verdicts);
         self.stale_nodes.extend(moved);
         self.stand_nodes();
     }
@@ -370,9 +371,13 @@ impl Replica {
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
         let mut moved = Vec::new();
-        for node in std::mem::take(&mut self.stale_nodes) {
+        let mut stale = std::mem::take(&mut self.stale_nodes);
+        stale.sort_unstable();
+        stale.dedup();
+        for node in stale {
             let record = &self.nodes[node.at()];
-            let shown = record.stand(&self.history, |op| self.verdicts.get(op).is_none());
+            let parent = self.tree.parents().of(node);
+            let shown = record.stand(parent, &self.history, |op| self.verdicts.get(op).is_none());
             if record.shown != shown {
                 moved.push((node, shown));
             }

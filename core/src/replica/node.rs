@@ -10,8 +10,6 @@ pub(super) struct NodeRecord {
     pub(super) life: Life,
     /// The properties that were ever named.
     pub(super) cells: Vec<CellIx>,
-    /// What the tree's log says; none before the first insert, and for the root.
-    pub(super) parent: Option<NodeIx>,
     /// The moves that give a place, in order.
     pub(super) placings: Vec<OpIx>,
     /// How many ops that matter to the tree name this key, besides its first insert.
@@ -40,9 +38,14 @@ impl NodeRecord {
     /// The root is the first key of every replica.
     pub(super) const ROOT: NodeIx = NodeIx(0);
 
-    /// Where the node stands now. The tree is settled.
-    pub(super) fn stand(&self, history: &History, is_effective: impl Fn(OpIx) -> bool) -> Option<Shown> {
-        let (birth, parent) = (self.life.birth()?, self.parent?);
+    /// Where the node stands below its last parent. The tree is settled.
+    pub(super) fn stand(
+        &self,
+        parent: Option<NodeIx>,
+        history: &History,
+        is_effective: impl Fn(OpIx) -> bool,
+    ) -> Option<Shown> {
+        let (birth, parent) = (self.life.birth()?, parent?);
         let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
         let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
         let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();
