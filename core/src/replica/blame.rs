@@ -29,8 +29,7 @@ impl Replica {
         let Some(node) = self.keys.find(key).map(NodeIx::of) else { return Vec::new() };
         let record = &self.nodes[node.at()];
         let Some((birth, death)) = record.life.last_turns() else { return Vec::new() };
-        let mut ops: Vec<OpIx> =
-            self.tree.moves_of(node, &self.history).chain(record.placings.iter().copied()).collect();
+        let mut ops: Vec<OpIx> = self.tree.moves_of(node).chain(record.placings.iter().copied()).collect();
         ops.retain(|&op| {
             let counts = !self.history.is_masked(op) && self.verdicts.get(op).is_none();
             counts && self.history.is_before(birth, op)
