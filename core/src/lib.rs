@@ -2,6 +2,9 @@
 //!
 //! Nothing here reads a clock, a disk, a socket or a source of randomness: all of these are arguments. The same
 //! messages therefore give the same scene on every machine, bit for bit.
+//!
+//! The rest of this page is the crate's README; its programs are run as tests.
+#![doc = include_str!("../README.md")]
 
 pub mod api;
 pub mod author;

@@ -11,6 +11,29 @@ pub(crate) const VERSION: u64 = 1;
 pub const SHORT_LINK_BYTES: usize = 16;
 
 /// What one commit makes: it travels, is stored and is undone as one.
+///
+/// ```
+/// use rtc_core::id::Actor;
+/// use rtc_core::message::Message;
+/// use rtc_core::op::{Op, OpCode};
+///
+/// let remove = OpCode::named("node.remove").expect("it is in the table");
+/// let (key, options) = ("cube-1".to_owned(), Default::default());
+/// let message = Message {
+///     actor: Actor::from_name("alice"),
+///     seq: 1,
+///     lamport: 1,
+///     clock: Vec::new(),
+///     time_ms: None,
+///     request: None,
+///     note: Some("tidied up".into()),
+///     ops: vec![Op { code: remove, key, path: None, value: Default::default(), options }],
+/// };
+/// let mut bytes = message.encode();
+/// assert_eq!(Message::decode(message.actor, &bytes), Ok(message.clone()));
+/// bytes.push(0);
+/// assert!(Message::decode(message.actor, &bytes).is_err());
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Message {
     /// Who made it. Not part of the bytes: the chain they hang on names the actor.

@@ -74,6 +74,13 @@ impl Cell {
         }
     }
 
+    /// The ops that the value is made of: the greatest live reset, and the steps that count and could be applied.
+    pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
+        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        let steps = self.open.iter().copied().filter(|step| !self.faults.contains(step));
+        greatest.into_iter().chain(steps).collect()
+    }
+
     /// The ops of one actor on the property in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
         named(&self.authors, span, history)

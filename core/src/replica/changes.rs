@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::index::{CellIx, NodeIx};
 use super::node::{NodeRecord, Shown};
-use super::tree::ancestors;
 use crate::api::Change;
 
 /// What may show differently.
@@ -54,7 +53,8 @@ impl Replica {
 
     /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.
     fn was_reachable(&self, node: NodeIx, moved: &BTreeMap<NodeIx, Option<Shown>>) -> bool {
-        self.is_reachable(node) && ancestors(node, &self.nodes).all(|above| !moved.contains_key(&above))
+        self.is_reachable(node)
+            && self.tree.parents().ancestors(node).all(|above| !moved.contains_key(&above))
     }
 
     /// A node that is part of the scene, and everything below it.
@@ -114,7 +114,7 @@ impl Replica {
         let mut reached = false;
         let live = |at: NodeIx| self.nodes[at.at()].life.is_alive();
         let all_live =
-            ancestors(node, &self.nodes).inspect(|&at| reached |= at == NodeRecord::ROOT).all(live);
+            self.tree.parents().ancestors(node).inspect(|&at| reached |= at == NodeRecord::ROOT).all(live);
         all_live && reached
     }
 }

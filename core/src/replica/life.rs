@@ -68,6 +68,15 @@ impl Life {
         if self.is_alive() { self.turns.last().copied() } else { None }
     }
 
+    /// The insert that began the last life, and the removal that ended it; nothing where no insert began one.
+    pub(super) fn last_turns(&self) -> Option<(OpIx, Option<OpIx>)> {
+        match (self.turns.len() % 2 == 1, &self.turns[..]) {
+            (true, [.., birth]) => Some((*birth, None)),
+            (false, [.., birth, death]) => Some((*birth, Some(*death))),
+            (_, _) => None,
+        }
+    }
+
     /// Whether the op is an insert that began a life.
     pub(super) fn is_birth(&self, op: OpIx, history: &History) -> bool {
         let at = history.place_in(&self.turns, op);

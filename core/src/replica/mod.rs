@@ -4,6 +4,7 @@
 //! messages is a cache of the fold that [`crate::naive`] spells out, and is settled whenever a call returns. The layers only
 //! look downwards: masks decide which ops count, lives when nodes are alive, the tree and the cells build on both.
 
+mod blame;
 mod cell;
 mod changes;
 mod columns;
@@ -16,6 +17,8 @@ mod life;
 mod mask;
 mod members;
 mod node;
+mod parents;
+mod past;
 mod read;
 mod runs;
 mod script;
@@ -27,7 +30,7 @@ mod writing;
 pub use read::FindError;
 pub(crate) use writing::{Characters, Shows};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::id::Dot;
 use crate::message::Message;
@@ -66,7 +69,7 @@ pub struct Replica {
     /// Cells to fold anew before the next read.
     stale_cells: Vec<CellIx>,
     /// Nodes that may stand elsewhere before the next read.
-    stale_nodes: BTreeSet<NodeIx>,
+    stale_nodes: Vec<NodeIx>,
 }
 
 impl Replica {
@@ -89,7 +92,7 @@ impl Replica {
             places: BTreeMap::new(),
             changes: Changes::default(),
             stale_cells: Vec::new(),
-            stale_nodes: BTreeSet::new(),
+            stale_nodes: Vec::new(),
         }
     }
 
@@ -317,7 +320,7 @@ impl Replica {
         for op in placings {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     fn enter_move(&mut self, op: OpIx) {
@@ -347,7 +350,7 @@ impl Replica {
         } else {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     /// Judges a move that names no parent: it needs no place in the tree's log.
@@ -387,7 +390,7 @@ impl Replica {
             }
             cell.refold(&self.nodes[cell.node.at()].life, &self.history, &mut self.verdicts);
         }
-        let moved = self.tree.settle(&mut self.nodes, &self.history, &mut self.verdicts);
+        let moved = self.tree.settle(&self.nodes, &self.history, &mut self.verdicts);
         self.stale_nodes.extend(moved);
         self.stand_nodes();
     }
@@ -398,9 +401,13 @@ impl Replica {
             return;
         }
         let mut moved = Vec::new();
-        for node in std::mem::take(&mut self.stale_nodes) {
+        let mut stale = std::mem::take(&mut self.stale_nodes);
+        stale.sort_unstable();
+        stale.dedup();
+        for node in stale {
             let record = &self.nodes[node.at()];
-            let shown = record.stand(&self.history, |op| self.verdicts.get(op).is_none());
+            let parent = self.tree.parents().of(node);
+            let shown = record.stand(parent, &self.history, |op| self.verdicts.get(op).is_none());
             if record.shown != shown {
                 moved.push((node, shown));
             }

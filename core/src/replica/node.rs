@@ -10,8 +10,6 @@ pub(super) struct NodeRecord {
     pub(super) life: Life,
     /// The properties that were ever named, by path.
     cells: Vec<(PathIx, CellIx)>,
-    /// What the tree's log says; none before the first insert, and for the root.
-    pub(super) parent: Option<NodeIx>,
     /// The moves that give a place, in order.
     pub(super) placings: Vec<OpIx>,
     /// How many ops that matter to the tree name this key, besides its first insert.
@@ -62,9 +60,14 @@ impl NodeRecord {
         self.cells.insert(at, (path, cell));
     }
 
-    /// Where the node stands now. The tree is settled.
-    pub(super) fn stand(&self, history: &History, is_effective: impl Fn(OpIx) -> bool) -> Option<Shown> {
-        let (birth, parent) = (self.life.birth()?, self.parent?);
+    /// Where the node stands below its last parent. The tree is settled.
+    pub(super) fn stand(
+        &self,
+        parent: Option<NodeIx>,
+        history: &History,
+        is_effective: impl Fn(OpIx) -> bool,
+    ) -> Option<Shown> {
+        let (birth, parent) = (self.life.birth()?, parent?);
         let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
         let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
         let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();

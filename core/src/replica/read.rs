@@ -9,7 +9,7 @@ use crate::api::{Ineffective, LogEntry, Node};
 use crate::clock::VersionVector;
 use crate::id::{Dot, PeerKey, StateHash};
 use crate::op::node::DEFAULT_TAG;
-use crate::op::{Kind, Op};
+use crate::op::{Kind, Op, TABLE_VERSION};
 use crate::scene::{Root, Scene, state_hash};
 use crate::value::Value;
 
@@ -84,9 +84,9 @@ impl Replica {
         self.keys.iter().filter(dead).map(|(key, _)| key.to_owned()).collect()
     }
 
-    /// The hash that replicas with the same messages agree on. Costs a walk over all live nodes.
+    /// The hash that replicas with the same messages and the same operation table agree on. Costs a walk over all live nodes.
     pub fn state_hash(&self) -> StateHash {
-        state_hash(&self.root.key, self.live_nodes().map(|node| self.describe(node)))
+        state_hash(TABLE_VERSION, &self.root.key, self.live_nodes().map(|node| self.describe(node)))
     }
 
     /// How many ops have no effect on the scene as it stands, those of masked messages not counted.
@@ -184,6 +184,12 @@ impl Replica {
 
     /// A message as people read it; `me` is whose messages count as own.
     pub fn log_entry(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
+        let ops = self.ops(self.history.find(dot)?).map(|op| op.shown()).collect();
+        Some(LogEntry { ops, ..self.log_line(dot, me)? })
+    }
+
+    /// A message as people read it, without its ops.
+    pub(super) fn log_line(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
         let ix = self.history.find(dot)?;
         let message = self.history.message(ix);
         Some(LogEntry {
@@ -193,7 +199,7 @@ impl Replica {
             note: self.history.note(ix).map(str::to_owned),
             undone: self.history.is_undone(ix),
             own: me == Some(&dot.actor.key()),
-            ops: self.ops(ix).map(|op| op.shown()).collect(),
+            ops: Vec::new(),
         })
     }
 
