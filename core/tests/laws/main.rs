@@ -5,6 +5,7 @@
 
 mod pairs;
 mod past;
+mod reading;
 mod recipe;
 
 use std::collections::BTreeMap;
