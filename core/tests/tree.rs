@@ -29,8 +29,7 @@ struct Step {
 }
 
 fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step =
-        (0..ACTORS, prop::bool::weighted(0.2), 0..32_u8, 0..KEYS, 0..=KEYS, any::<u8>(), any::<u16>());
+    let step = (0..ACTORS, prop::bool::weighted(0.2), 0..32_u8, 0..KEYS, 0..=KEYS, any::<u8>(), any::<u16>());
     let step = step.prop_map(|(actor, hears, what, key, parent, place, target)| Step {
         actor,
         hears,
@@ -67,8 +66,11 @@ impl Writers {
     /// The first actor has made a chain of all keys, each below the one before, and the others know of it.
     fn of_chain() -> Self {
         let count = usize::from(ACTORS);
-        let mut writers =
-            Self { clocks: vec![VersionVector::default(); count], lamports: vec![0; count], messages: vec![] };
+        let mut writers = Self {
+            clocks: vec![VersionVector::default(); count],
+            lamports: vec![0; count],
+            messages: vec![],
+        };
         for number in 0..KEYS {
             let parent = number.checked_sub(1).map_or("scene".to_owned(), key);
             writers.write(0, |_| op("node.insert", key(number), [("parent", parent.as_str().into())]));
@@ -206,7 +208,7 @@ fn a_late_batch_costs_its_suffix_once() {
     for _ in 0..MOVES {
         for me in [1, 2] {
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (node, parent) = ((number >> 33) as u8 % KEYS, (number >> 43) as u8 % (KEYS + 1));
+            let (node, parent) = (number.to_le_bytes()[5] % KEYS, number.to_le_bytes()[6] % (KEYS + 1));
             writers.write(me, |_| op("node.move", key(node), [("parent", key(parent).as_str().into())]));
         }
     }

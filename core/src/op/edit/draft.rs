@@ -20,8 +20,9 @@ pub(super) struct Draft<'a> {
     pub(super) replica: &'a Replica,
     /// The numbers of keys the replica has never heard of; they go on from its own.
     fresh: BTreeMap<String, NodeIx>,
-    /// Nodes that stand elsewhere than in the replica, or do not live there, or not any more.
-    changed: BTreeMap<NodeIx, Standing>,
+    /// Nodes that stand elsewhere than in the replica, or do not live there, or not any more. Boxed: most commits have one,
+    /// and a map makes room for many.
+    changed: BTreeMap<NodeIx, Box<Standing>>,
     /// The children of nodes below which a place was sought, as the changes leave them.
     drafted: BTreeMap<NodeIx, Children>,
     pub(super) texts: Texts<'a>,
@@ -86,7 +87,7 @@ impl<'a> Draft<'a> {
 
     fn standing(&self, node: NodeIx) -> Option<Standing> {
         match self.changed.get(&node) {
-            Some(changed) => Some(changed.clone()).filter(|changed| changed.is_live),
+            Some(changed) => Some(Standing::clone(changed)).filter(|changed| changed.is_live),
             None => self.replica.standing(node),
         }
     }
@@ -137,7 +138,7 @@ impl<'a> Draft<'a> {
             });
         }
         let (parent, is_live) = (standing.parent, standing.is_live);
-        self.changed.insert(node, standing);
+        self.changed.insert(node, Box::new(standing));
         if is_live && let Some(siblings) = self.drafted.get(&parent) {
             let spot = self.spot(siblings, node);
             self.drafted.entry(parent).and_modify(|siblings| siblings.insert(spot, node));
