@@ -101,12 +101,7 @@ impl Author {
     /// Makes the next message of the edits, or first one that only tells the heads that do not fit beside them. It has its
     /// number afterwards and must be applied; where there is an error, nothing has happened. The replica holds whatever
     /// this author was told of.
-    pub fn next(
-        &mut self,
-        edits: &[EditOp],
-        about: About<'_>,
-        replica: &Replica,
-    ) -> Result<Made, MakeError> {
+    pub fn next(&mut self, edits: &[EditOp], about: About<'_>, replica: &Replica) -> Result<Made, MakeError> {
         let seq = self.seq + 1;
         let told = self.advanced.values().take(CLOCK_ENTRIES_MAX);
         let lamport = told.clone().map(|&(_, lamport)| lamport).fold(self.lamport, u64::max) + 1;
