@@ -4,6 +4,7 @@
 //! messages therefore give the same scene on every machine, bit for bit.
 
 pub mod api;
+pub mod block;
 pub mod canonical;
 pub mod chain;
 pub mod clock;
