@@ -145,7 +145,7 @@ impl RtcReplica {
                 let signature = Signature([0; 64]);
                 let run = Run { actor: entries[0].actor, first: entries[0].seq, bodies, signature };
                 let frame =
-                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { bulk: true, run } }.encode();
+                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode();
                 bytes.extend((frame.len() as u32).to_le_bytes());
                 bytes.extend(frame);
             }
