@@ -3,7 +3,6 @@
 //! A subscriber that does what the changes say to the scene it read before has the scene as it is. Nodes that hang hidden
 //! below a removed one are no part of it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
@@ -98,14 +97,14 @@ impl Replica {
             }
         }
         for &node in entered {
-            told.extend(&self.nodes[node.at()].cells);
+            told.extend(self.nodes[node.at()].cells());
         }
         for ix in told {
             let cell = &self.cells[ix.at()];
             list.push(Change::Property {
                 key: self.key(cell.node).to_owned(),
                 path: self.history.paths.text(cell.path.at()).to_owned(),
-                value: cell.value().map(Cow::into_owned),
+                value: cell.value(&self.history),
             });
         }
     }

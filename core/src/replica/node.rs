@@ -2,15 +2,15 @@
 
 use super::children::Children;
 use super::history::History;
-use super::index::{CellIx, NodeIx, OpIx};
+use super::index::{CellIx, NodeIx, OpIx, PathIx};
 use super::life::Life;
 
 /// What is known of one key, whether a node of that key is alive or not.
 #[derive(Default)]
 pub(super) struct NodeRecord {
     pub(super) life: Life,
-    /// The properties that were ever named.
-    pub(super) cells: Vec<CellIx>,
+    /// The properties that were ever named, by path.
+    cells: Vec<(PathIx, CellIx)>,
     /// The moves that give a place, in order.
     pub(super) placings: Vec<OpIx>,
     /// How many ops that matter to the tree name this key, besides its first insert.
@@ -38,6 +38,28 @@ pub(super) struct Shown {
 impl NodeRecord {
     /// The root is the first key of every replica.
     pub(super) const ROOT: NodeIx = NodeIx(0);
+
+    /// The root's.
+    pub(super) fn root() -> Self {
+        Self { life: Life::of_root(), ..Self::default() }
+    }
+
+    /// The properties that were ever named.
+    pub(super) fn cells(&self) -> impl Iterator<Item = CellIx> + '_ {
+        self.cells.iter().map(|&(_, cell)| cell)
+    }
+
+    /// The property of that path.
+    pub(super) fn cell(&self, path: PathIx) -> Option<CellIx> {
+        let at = self.cells.binary_search_by_key(&path, |&(path, _)| path).ok()?;
+        Some(self.cells[at].1)
+    }
+
+    /// Adds a property that was not named before.
+    pub(super) fn add_cell(&mut self, path: PathIx, cell: CellIx) {
+        let at = self.cells.partition_point(|&(other, _)| other < path);
+        self.cells.insert(at, (path, cell));
+    }
 
     /// Where the node stands below its last parent. The tree is settled.
     pub(super) fn stand(

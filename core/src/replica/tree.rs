@@ -96,6 +96,13 @@ impl Tree {
         self.dirty.push(op);
     }
 
+    /// The moves of a node that took effect, in order. Costs a walk over the log.
+    pub(super) fn moves_of(&self, node: NodeIx) -> impl Iterator<Item = OpIx> + '_ {
+        let moved =
+            move |entry: &&Entry| entry.node == node && entry.outcome == Outcome::Done && !entry.is_birth;
+        self.log.iter().filter(moved).map(|entry| entry.op)
+    }
+
     /// A node that moves name lives at other times from `from` on.
     pub(super) fn doubt(&mut self, from: OpIx, history: &History) {
         self.unsure_from = history.lesser(self.unsure_from, Some(from));
