@@ -42,6 +42,11 @@ fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..count)
 }
 
+/// How many messages come at once: lone ones have a way of their own.
+fn batches() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop_oneof![2 => Just(1), 1 => 1..24_u8], 1..8)
+}
+
 fn actor(number: u8) -> Actor {
     Actor::new(PeerKey([number + 1; 32]), 1)
 }
@@ -165,13 +170,13 @@ fn sorted(mut messages: Vec<Message>) -> Vec<Message> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_delivery_gives_the_naive_fold(
         steps in steps(60),
         ranks in prop::collection::vec(any::<u16>(), 72),
-        batches in prop::collection::vec(1..24_u8, 1..8),
+        batches in batches(),
     ) {
         let mut ranked: Vec<(u16, Message)> = ranks.into_iter().zip(history(&steps)).collect();
         ranked.sort_by_key(|(rank, _)| *rank);
@@ -181,7 +186,7 @@ proptest! {
 
     /// What one actor wrote alone for long comes at once, when all else is there.
     #[test]
-    fn late_batches_give_the_naive_fold(steps in steps(80), batches in prop::collection::vec(1..24_u8, 1..4)) {
+    fn late_batches_give_the_naive_fold(steps in steps(80), batches in batches()) {
         let (mut messages, late): (Vec<Message>, Vec<Message>) =
             history(&steps).into_iter().partition(|message| message.actor != actor(1));
         messages.extend(late);
@@ -228,6 +233,8 @@ fn a_late_batch_costs_its_suffix_once() {
     for message in &late {
         singly.apply(message);
     }
+    // Nearly all nodes are on the ways that a late move changes here; of most others nothing is asked again.
+    assert!(singly.tree_redone() < MOVES * MOVES / 2 && singly.tree_redone() > 0);
     let folded = naive::fold(&Root::default(), &writers.messages);
     assert_eq!(batched.image(), folded.scene);
     assert_eq!(singly.image(), folded.scene);
