@@ -1,14 +1,12 @@
 //! The atomic batch of ops one commit makes, and its canonical bytes.
 
-use crate::canonical::{DecodeError, Reader, Writer};
+use crate::canonical::{DecodeError, Writer};
 use crate::id::{Actor, Dot};
-use crate::limits::{
-    CLOCK_ENTRIES_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
-};
 use crate::op::Op;
+use crate::view::MessageView;
 
 /// The format this code writes; the first item of every message.
-const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 /// Bytes of a link that a clock entry carries.
 pub const SHORT_LINK_BYTES: usize = 16;
 
@@ -92,52 +90,8 @@ impl Message {
     /// Reads the canonical bytes of a message by `actor`. Everything that must hold of one message by itself does
     /// afterwards; whether it fits its actor's chain and its past is for admission to say.
     pub fn decode(actor: Actor, bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(too_long("message", bytes.len(), MESSAGE_BYTES_MAX));
-        }
-        let mut reader = Reader::new(bytes);
-        reader.array_of(8, "a message")?;
-        if reader.uint()? != VERSION {
-            return Err(DecodeError::Unexpected { expected: "message format 1", offset: 1 });
-        }
-        let message = Self {
-            actor,
-            seq: reader.uint()?,
-            lamport: reader.uint()?,
-            clock: decode_clock(&mut reader)?,
-            time_ms: reader.uint_or_null()?,
-            request: reader.text_or_null(REQUEST_BYTES_MAX, "request id")?,
-            note: reader.text_or_null(NOTE_BYTES_MAX, "description")?,
-            ops: {
-                let len = reader.array(MESSAGE_OPS_MAX, "ops")?;
-                (0..len).map(|_| Op::decode(&mut reader)).collect::<Result<_, _>>()?
-            },
-        };
-        reader.finish()?;
-        if message.lamport > LAMPORT_MAX {
-            return Err(DecodeError::Unexpected { expected: "a lamport time below 2^53", offset: 1 });
-        }
-        let ordered = message.clock.windows(2).all(|pair| pair[0].actor < pair[1].actor);
-        let others = message.clock.iter().all(|head| head.actor != actor && head.seq > 0);
-        if !ordered || !others || message.seq == 0 || message.encode() != bytes {
-            return Err(DecodeError::NotCanonical);
-        }
-        Ok(message)
+        MessageView::read(actor, bytes).map(|view| view.to_message())
     }
-}
-
-fn decode_clock(reader: &mut Reader<'_>) -> Result<Vec<Head>, DecodeError> {
-    let len = reader.array(CLOCK_ENTRIES_MAX, "clock entries")?;
-    (0..len)
-        .map(|_| {
-            reader.array_of(3, "a clock entry")?;
-            Ok(Head { actor: Actor(reader.bytes_of()?), seq: reader.uint()?, link: reader.bytes_of()? })
-        })
-        .collect()
-}
-
-fn too_long(what: &'static str, found: usize, limit: usize) -> DecodeError {
-    DecodeError::TooLong { what, found, limit }
 }
 
 #[cfg(test)]

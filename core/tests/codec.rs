@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use rtc_core::api::{
-    Answer, ApiError, Ask, Change, Code, Edit, EditOp, Event, LogEntry, Node, Reply, Request,
+    Answer, ApiError, Ask, At, Change, Code, Edit, EditOp, Event, LogEntry, Node, Reply, Request,
 };
 use rtc_core::chain::Signature;
 use rtc_core::clock::{Stamp, VersionVector};
@@ -154,6 +154,14 @@ fn edit_op() -> impl Strategy<Value = EditOp> {
         })
 }
 
+fn at() -> impl Strategy<Value = At> {
+    prop_oneof![
+        text().prop_map(At::Message),
+        any::<u64>().prop_map(At::Time),
+        (text(), any::<u64>()).prop_map(|(name, seq)| At::Version([(Actor::from_name(&name), seq)].into())),
+    ]
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let room = || prop::option::of(text());
     let ask = prop_oneof![
@@ -163,8 +171,17 @@ fn request() -> impl Strategy<Value = Request> {
                 Ask::Edit(Edit { room, ops, note, request, timeout_ms, ..Edit::default() })
             }
         ),
-        (room(), text(), text()).prop_map(|(room, key, path)| Ask::Value { room, key, path }),
-        (room(), any::<Option<u64>>()).prop_map(|(room, limit)| Ask::Log { room, limit }),
+        (room(), text(), text(), prop::option::of(at())).prop_map(|(room, key, path, at)| Ask::Value {
+            room,
+            key,
+            path,
+            at
+        }),
+        (room(), any::<Option<u64>>(), prop::option::of(at())).prop_map(|(room, limit, at)| Ask::Log {
+            room,
+            limit,
+            at
+        }),
     ];
     (any::<u64>(), ask).prop_map(|(id, ask)| Request { id, ask })
 }

@@ -2,7 +2,7 @@
 
 use super::NoEffect;
 use super::row::Row;
-use super::{Op, OpCode};
+use super::{Op, OpCode, OpView};
 use super::{
     array, boolean, color, counter, dict, euler, meta, node, number, object, quaternion, set, string, text,
     vector3,
@@ -79,7 +79,17 @@ impl Op {
     /// The op's row, or why the op can have no effect whatever the scene is.
     pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
         let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
-        row.check(self)?;
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value));
+        row.check(self.path.is_some(), &self.value, options)?;
+        Ok(row)
+    }
+}
+
+impl OpView<'_> {
+    /// The op's row, or why the op can have no effect whatever the scene is.
+    pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
+        let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
+        row.check(self.path.is_some(), self.value, self.options.entries())?;
         Ok(row)
     }
 }

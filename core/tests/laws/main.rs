@@ -4,6 +4,7 @@
 //! `RTC_CASES=20` lives through twenty times as many.
 
 mod pairs;
+mod past;
 mod recipe;
 
 use std::collections::BTreeMap;
