@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod author;
+pub mod block;
 pub mod canonical;
 pub mod chain;
 pub mod clock;

@@ -9,7 +9,7 @@ use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
-use rtc_core::limits::RUN_MESSAGES_MAX;
+use rtc_core::limits::{RUN_MESSAGES_MAX, SPANS_MAX};
 use rtc_core::message::Head;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
@@ -148,7 +148,7 @@ impl RtcReplica {
                 let signature = Signature([0; 64]);
                 let run = Run { actor: entries[0].actor, first: entries[0].seq, bodies, signature };
                 let frame =
-                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { bulk: true, run } }.encode();
+                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode();
                 bytes.extend((frame.len() as u32).to_le_bytes());
                 bytes.extend(frame);
             }
@@ -382,18 +382,19 @@ fn names(what: &str, count: u32) -> Vec<String> {
     (0..count).map(|number| format!("{what}-{number}")).collect()
 }
 
-/// The splice in parts that fit into a message each.
+/// The splice in parts each of which can be one op.
 fn parts(splice: &Splice) -> Vec<Splice> {
-    let mut parts = vec![Splice { inserted: String::new(), ..splice.clone() }];
-    let mut at = splice.at;
-    for character in splice.inserted.chars() {
+    let deletion = |deleted| Splice { at: splice.at, deleted, inserted: String::new() };
+    // No two characters need be in one span.
+    let mut parts = vec![deletion(SPANS_MAX); splice.deleted / SPANS_MAX];
+    parts.push(deletion(splice.deleted % SPANS_MAX));
+    for (at, character) in (splice.at..).zip(splice.inserted.chars()) {
         let last = parts.last_mut().expect("there is the first");
         if last.inserted.len() + character.len_utf8() <= INSERTED_BYTES_PER_COMMIT {
             last.inserted.push(character);
         } else {
             parts.push(Splice { at, deleted: 0, inserted: character.into() });
         }
-        at += 1;
     }
     parts
 }

@@ -260,26 +260,24 @@ fn insert(
     stamp: Stamp,
 ) -> Result<(), EditFault> {
     let named = text(&op.options, "parent");
-    if let Some(parent) = &named {
-        draft.expect_parent(parent)?;
-    }
+    let named = named.map(|parent| draft.expect_parent(&parent)).transpose()?;
     if draft.is_live(&op.key) {
         // Tag, parent and place stay; only the properties count.
         return Ok(());
     }
-    let parent = named.or_else(|| draft.parent_of_sibling(position.as_ref()));
-    let parent = parent.unwrap_or_else(|| draft.replica.root().key.clone());
-    if parent != draft.replica.root().key {
-        op.options.insert("parent".to_owned(), parent.as_str().into());
+    let parent = named.or_else(|| draft.parent_of_sibling(position.as_ref())).unwrap_or(Replica::ROOT);
+    if parent != Replica::ROOT && named.is_none() {
+        op.options.insert("parent".to_owned(), draft.key(parent).into());
     }
+    let node = draft.mention(&op.key);
     let place = match position {
-        Some(position) => Some(draft.place(&op.key, &parent, &position, stamp)?),
+        Some(position) => Some(draft.place(node, parent, &position, stamp)?),
         None => op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp)),
     };
     if let Some(place) = &place {
         op.options.insert("place".to_owned(), place.write());
     }
-    draft.put(&op.key, parent, place, stamp);
+    draft.put(node, parent, place, stamp);
     Ok(())
 }
 
@@ -289,28 +287,29 @@ fn move_node(
     draft: &mut Draft<'_>,
     stamp: Stamp,
 ) -> Result<(), EditFault> {
-    let current = draft.expect_movable(&op.key)?;
-    let mut named = text(&op.options, "parent");
-    if named.is_none() {
+    let node = draft.expect_movable(&op.key)?;
+    let current = draft.parent(node).ok_or(EditFault::RootFixed)?;
+    if text(&op.options, "parent").is_none() {
         // Beside a node under another parent: that parent is meant.
-        named = draft.parent_of_sibling(position.as_ref()).filter(|parent| *parent != current);
+        let meant = draft.parent_of_sibling(position.as_ref()).filter(|parent| *parent != current);
+        op.options.extend(meant.map(|parent| ("parent".to_owned(), draft.key(parent).into())));
     }
-    if let Some(parent) = &named {
-        draft.expect_parent(parent)?;
-        if draft.is_under(parent, &op.key) {
-            return Err(EditFault::Cycle { key: op.key.clone(), parent: parent.clone() });
+    let mut parent = current;
+    if let Some(named) = text(&op.options, "parent") {
+        parent = draft.expect_parent(&named)?;
+        if draft.is_under(parent, node) {
+            return Err(EditFault::Cycle { key: op.key.clone(), parent: named });
         }
-        op.options.insert("parent".to_owned(), parent.as_str().into());
     }
     if let Some(position) = position {
-        let place = draft.place(&op.key, named.as_ref().unwrap_or(&current), &position, stamp)?;
+        let place = draft.place(node, parent, &position, stamp)?;
         op.options.insert("place".to_owned(), place.write());
     }
     if op.options.is_empty() {
         return Err(EditFault::Nowhere);
     }
     let place = op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp));
-    draft.relocate(&op.key, named.unwrap_or(current), place);
+    draft.relocate(node, parent, place);
     Ok(())
 }
 
