@@ -18,6 +18,9 @@ const BYTES: u8 = 0x5d;
 /// Bytes that are not understood.
 const OPAQUE: u8 = 0x1d;
 
+/// The form of what is not understood.
+pub(crate) const OPAQUE_FORM: &[u8] = &[OPAQUE];
+
 /// Bytes of a path that are part of the form: so numbers at different paths are told apart.
 const PATH_BYTES_MAX: usize = 64;
 /// Byte strings of at least that many bytes come again: actors do, links do not.
@@ -68,6 +71,14 @@ impl Form {
     /// The length of the list that begins at its end: how many ops follow an envelope.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The number that a float's header and the bytes after it mean, if they are canonical.
+    pub(crate) fn float(first: u8, bytes: &[u8]) -> Option<f64> {
+        let mut float = [0; 9];
+        float[0] = first;
+        float.get_mut(1..=bytes.len())?.copy_from_slice(bytes);
+        read_number(&float[..=bytes.len()]).map(|(value, _)| value)
     }
 
     /// Reads the bytes of a form; none where it has too many gaps.
