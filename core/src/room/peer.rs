@@ -265,6 +265,14 @@ impl Room {
         }
     }
 
+    /// A run of the peer was taken in but not understood.
+    pub(super) fn missed(&mut self, link: LinkId) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.runs_taken += 1;
+            peer.ask_again = true;
+        }
+    }
+
     pub(super) fn settle(&mut self, now: Now) {
         self.settle_us = now.after_ms(HEARTBEAT_MS);
         self.settled = std::mem::replace(&mut self.recent, self.log.vector());
