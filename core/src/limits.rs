@@ -57,6 +57,8 @@ pub const FRAME_BYTES_MAX: usize = 5 * 1024 * 1024;
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Backlog bytes a peer may send before we grant more: two round trips of a LAN at full speed.
 pub const CREDIT_BYTES: usize = 256 * 1024;
+/// What a frame of backlog costs at least: so few wait for a slow peer that its queue holds them.
+pub const BACKLOG_COST_MIN: usize = 2 * 1024;
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
 

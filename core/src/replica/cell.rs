@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::current::Current;
+use super::current::{self, Current};
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
@@ -67,11 +67,18 @@ impl Cell {
     }
 
     /// The value as it shows.
-    pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
+    pub(super) fn value(&self, history: &History) -> Option<Value> {
         match (&self.current, &self.script) {
-            (Current::Script, Some(script)) => Some(Cow::Owned(script.sequence.text().into())),
-            (current, _) => current.value(),
+            (Current::Script, Some(script)) => Some(script.sequence.text().into()),
+            (current, _) => current.value(self.path, history).map(Cow::into_owned),
         }
+    }
+
+    /// The ops that the value is made of: the greatest live reset, and the steps that count and could be applied.
+    pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
+        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        let steps = self.open.iter().copied().filter(|step| !self.faults.contains(step));
+        greatest.into_iter().chain(steps).collect()
     }
 
     /// The ops of one actor on the property in which a span's characters are.
@@ -94,7 +101,7 @@ impl Cell {
             _ => Shows::Other,
         };
         let mut sequence = cell.script.map_or_else(Sequence::new, |script| script.sequence);
-        if let (Shows::Text, Current::Whole(_, reset)) = (shows, &cell.current) {
+        if let (Shows::Text, Current::Given(reset)) = (shows, &cell.current) {
             sequence.show(reset.0, 0, true);
         }
         Characters { sequence: Cow::Owned(sequence), shows }
@@ -112,7 +119,7 @@ impl Cell {
             }
             return is_overdue;
         }
-        let names_characters = matches!(history.op(op).kind(), Some(Kind::Text(_)));
+        let names_characters = matches!(history.kind(op), Some(Kind::Text(_)));
         if names_characters {
             self.number_characters(history);
         }
@@ -204,7 +211,7 @@ impl Cell {
             false if self.open.len() == 1 => return false,
             false => drop(self.open.remove(place)),
         }
-        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.op(step).kind()) {
+        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.kind(step)) {
             script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
         }
         self.is_changed = true;
@@ -219,7 +226,7 @@ impl Cell {
 
     /// Whether the step writes characters, and where they go is known.
     fn can_write(&self, step: OpIx, history: &History) -> bool {
-        match (history.op(step).kind(), &self.script) {
+        match (history.kind(step), &self.script) {
             (Some(Kind::Text(writing)), Some(script)) => !writing.inserts() || script.holds(step),
             (_, _) => false,
         }
@@ -313,7 +320,7 @@ impl Cell {
     }
 
     fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
-        let result = match history.op(step).kind() {
+        let result = match history.kind(step) {
             Some(Kind::Text(writing)) => self.write(step, Some(writing), history),
             Some(Kind::Append(_)) if self.is_written(history) => self.write(step, None, history),
             _ => {
@@ -321,7 +328,7 @@ impl Cell {
                     // Steps that know nothing of characters work on what shows, and end their identities.
                     self.step_on_text(step, history)
                 } else {
-                    self.current.step(step, history)
+                    self.current.step(step, self.path, history)
                 }
             }
         };
@@ -336,7 +343,9 @@ impl Cell {
         self.script.is_some()
             && match &self.current {
                 Current::Absent | Current::Script => true,
-                Current::Whole(Value::Text(_), by) => is_reset(*by, history),
+                Current::Given(reset) => {
+                    matches!(current::given(*reset, self.path, history), Some(Value::Text(_)))
+                }
                 Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
                     false
                 }
@@ -349,11 +358,11 @@ impl Cell {
             return Err(NoEffect::BadCurrent { expected: Shape::Text });
         }
         let script = self.script.as_mut().expect("it is written");
-        let is_empty = history.op(step).value.as_text().is_none_or(str::is_empty);
+        let is_empty = history.raw(step).as_text().is_none_or(str::is_empty);
         if writing.is_some_and(Writing::inserts) && !is_empty && !script.holds(step) {
             return Err(NoEffect::AnchorMissing);
         }
-        if let Current::Whole(_, reset) = self.current {
+        if let Current::Given(reset) = self.current {
             script.show(reset);
         }
         self.current = Current::Script;
@@ -367,9 +376,9 @@ impl Cell {
     }
 
     fn step_on_text(&mut self, step: OpIx, history: &History) -> Result<(), NoEffect> {
-        let Some(text) = self.value().map(Cow::into_owned) else { return Ok(()) };
+        let Some(text) = self.value(history) else { return Ok(()) };
         let mut current = Current::Whole(text, step);
-        current.step(step, history)?;
+        current.step(step, self.path, history)?;
         self.current = current;
         Ok(())
     }
@@ -396,7 +405,7 @@ fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
 
 /// Judges one property op by its node's life alone; what its value is worth the fold says.
 pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Verdicts) {
-    let is_property = history.op(op).kind().is_some_and(Kind::is_property);
+    let is_property = history.kind(op).is_some_and(Kind::is_property);
     if !is_property {
         // An insert's initial properties share its verdict.
         return;
@@ -406,11 +415,11 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 }
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+    matches!(history.kind(op), Some(Kind::Reset(_) | Kind::Insert))
 }
 
 fn is_writing(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Text(_)))
+    matches!(history.kind(op), Some(Kind::Text(_)))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.
@@ -419,12 +428,9 @@ fn is_void(reset: OpIx, verdicts: &Verdicts) -> bool {
 }
 
 fn reset_value(reset: OpIx, path: PathIx, history: &History) -> Current {
-    let op = history.op(reset);
-    match op.kind() {
-        Some(Kind::Reset(make)) => Current::Whole(make(&op.value), reset),
-        _ => {
-            let initial = op.value.as_map().and_then(|map| map.get(history.paths.text(path.at())));
-            initial.map_or(Current::Absent, |value| Current::Whole(value.clone(), reset))
-        }
-    }
+    let gives = match history.kind(reset) {
+        Some(Kind::Reset(_)) => true,
+        _ => history.raw(reset).get(history.paths.text(path.at())).is_some(),
+    };
+    if gives { Current::Given(reset) } else { Current::Absent }
 }

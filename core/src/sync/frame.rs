@@ -92,7 +92,7 @@ pub enum RoomFrame {
     },
     /// The sender has taken in that many bytes of backlog, and so many more may come.
     Credit {
-        /// Bytes of [`RoomFrame::Backlog`]'s content.
+        /// What backlogs [cost](crate::sync::backlog::cost).
         bytes: u64,
     },
     /// These are on the sender's disk.
