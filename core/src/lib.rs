@@ -7,6 +7,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod api;
+pub mod author;
 pub mod block;
 pub mod canonical;
 pub mod chain;

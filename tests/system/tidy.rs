@@ -84,8 +84,14 @@ fn the_map_stays_a_map() {
 
 #[test]
 fn links_in_the_documents_lead_somewhere() {
-    let documents =
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/storage.md"];
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/protocol.md",
+        "docs/storage.md",
+        "docs/performance.md",
+    ];
     for document in documents {
         let text = read(document);
         let dir = root().join(document).parent().expect("below the root").to_owned();
