@@ -8,7 +8,8 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use float::{from_half, to_half, to_single};
+use float::to_single;
+pub(crate) use float::{from_half, to_half};
 pub use writer::Writer;
 
 use crate::limits::VALUE_DEPTH_MAX;

@@ -11,7 +11,7 @@ pub(super) fn to_single(number: f64) -> Option<f32> {
 }
 
 /// The half-precision bits of a finite number that is not zero, if they hold it exactly.
-pub(super) fn to_half(number: f64) -> Option<u16> {
+pub(crate) fn to_half(number: f64) -> Option<u16> {
     let bits = number.to_bits();
     let exponent = i64::try_from(bits >> 52 & 0x7ff).expect("eleven bits") - 1023;
     let fraction = bits & ((1 << 52) - 1);
@@ -26,7 +26,7 @@ pub(super) fn to_half(number: f64) -> Option<u16> {
 }
 
 /// The number that half-precision bits stand for.
-pub(super) fn from_half(bits: u16) -> f64 {
+pub(crate) fn from_half(bits: u16) -> f64 {
     let (exponent, fraction) = (u64::from(bits >> 10 & 0x1f), u64::from(bits & 0x3ff));
     let magnitude = match exponent {
         0 => f64::from(bits & 0x3ff) * LEAST_HALF,

@@ -103,6 +103,11 @@ pub enum Input {
         /// The run's first message.
         first: Dot,
     },
+    /// A live run came over a connection that had lost another, and so cannot be read: it has to be sent again.
+    Missed {
+        /// The connection.
+        link: LinkId,
+    },
     /// Everything up to this batch is durable.
     Committed {
         /// The number of the batch.
@@ -338,6 +343,7 @@ impl Room {
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
+            Input::Missed { link } => self.missed(link),
             Input::Committed { batch } => self.committed(batch, now, out),
             Input::StoreFailed { batch, error } => self.store_failed(batch, &error, out),
             Input::Read { link, records } => self.hear_read(link, records, out),
