@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::array::Element;
-use super::text::Writing;
+use super::text::{Content, Writing};
 use super::{NoEffect, Op, OpCode, Shape};
 use crate::value::Value;
 
@@ -76,8 +76,9 @@ pub enum Kind {
     Step(Step),
     /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
     List(ListStep),
-    /// Changes a sequence of characters (DESIGN §3, law 9). On a property that holds something else than text it has no effect.
-    Text(Writing),
+    /// Changes a sequence of characters, or of elements (DESIGN §3, law 9). On a property that holds something else it has no
+    /// effect.
+    Write(Content, Writing),
     /// Computes the next value of a text by appending to it. Where characters have identities, so have those it brings.
     Append(Step),
     /// Adds the argument to a set, or removes it (DESIGN §3, law 8). On a property that holds no list it has no effect.
@@ -104,7 +105,7 @@ impl Kind {
             Self::Reset(_)
             | Self::Step(_)
             | Self::List(_)
-            | Self::Text(_)
+            | Self::Write(..)
             | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_) => true,
@@ -119,7 +120,7 @@ impl Kind {
             Self::Reset(_)
             | Self::Step(_)
             | Self::List(_)
-            | Self::Text(_)
+            | Self::Write(..)
             | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_)
@@ -153,6 +154,9 @@ impl Row {
         match self.kind {
             Kind::Undo | Kind::Redo if !op.options.contains_key("target") => {
                 Err(NoEffect::MissingOption { name: "target" })
+            }
+            Kind::Write(_, writing) if writing.names_item() && !op.options.contains_key("item") => {
+                Err(NoEffect::MissingOption { name: "item" })
             }
             Kind::Move if op.options.is_empty() => Err(NoEffect::MissingOption { name: "parent" }),
             _ => Ok(()),

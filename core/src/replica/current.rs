@@ -8,6 +8,7 @@ use super::history::History;
 use super::index::OpIx;
 use super::members::Members;
 use crate::op::array::Element;
+use crate::op::text::Content;
 use crate::op::{Kind, NoEffect, Shape};
 use crate::value::Value;
 
@@ -24,8 +25,8 @@ pub(super) enum Current {
     Whole(Value, OpIx),
     /// A list whose elements came from several ops.
     Elements(Vec<Element>),
-    /// Text, the characters of which the property's script has.
-    Script,
+    /// Text or a list, of which the property's script has the characters or the elements.
+    Script(Content),
     /// A list without equal elements, in the order of values.
     Members(Members),
     /// A map whose entries came from several ops.
@@ -49,7 +50,7 @@ impl Current {
             Some(Kind::Entries(step)) => self.entries(op)?.write(op, step, history),
             Some(
                 Kind::Reset(_)
-                | Kind::Text(_)
+                | Kind::Write(..)
                 | Kind::Insert
                 | Kind::Remove
                 | Kind::Move
@@ -80,7 +81,7 @@ impl Current {
         }
         match self {
             Self::Elements(list) => Ok(list),
-            Self::Absent | Self::Whole(..) | Self::Members(_) | Self::Entries(_) | Self::Script => {
+            Self::Absent | Self::Whole(..) | Self::Members(_) | Self::Entries(_) | Self::Script(_) => {
                 Err(NO_LIST)
             }
         }
@@ -93,7 +94,7 @@ impl Current {
         }
         match self {
             Self::Members(members) => Ok(members),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Entries(_) | Self::Script => {
+            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Entries(_) | Self::Script(_) => {
                 Err(NO_LIST)
             }
         }
@@ -104,14 +105,16 @@ impl Current {
         let map = match self {
             Self::Absent => Some(BTreeMap::new()),
             Self::Whole(Value::Map(map), _) => Some(std::mem::take(map)),
-            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script => None,
+            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script(_) => {
+                None
+            }
         };
         if let Some(map) = map {
             *self = Self::Entries(Entries::new(map, op));
         }
         match self {
             Self::Entries(entries) => Ok(entries),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Script => {
+            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Script(_) => {
                 Err(NO_MAP)
             }
         }
@@ -127,14 +130,14 @@ impl Current {
             }
             Self::Elements(list) => Ok(std::mem::take(list)),
             Self::Members(members) => Ok(members.take_elements()),
-            Self::Whole(..) | Self::Entries(_) | Self::Script => Err(NO_LIST),
+            Self::Whole(..) | Self::Entries(_) | Self::Script(_) => Err(NO_LIST),
         }
     }
 
     /// The value as it shows.
     pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
         match self {
-            Self::Absent | Self::Script => None,
+            Self::Absent | Self::Script(_) => None,
             Self::Whole(value, _) => Some(Cow::Borrowed(value)),
             Self::Elements(list) => {
                 Some(Cow::Owned(Value::List(list.iter().map(|element| element.value.clone()).collect())))

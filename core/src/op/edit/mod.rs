@@ -3,6 +3,7 @@
 
 mod draft;
 mod error;
+mod range;
 mod text;
 
 pub use error::{EditError, EditFault};
@@ -17,7 +18,8 @@ use crate::replica::Replica;
 use crate::value::Value;
 pub(crate) use draft::Standing;
 use draft::{Draft, Position};
-pub(crate) use text::{Range, Texts};
+pub(crate) use range::Range;
+pub(crate) use text::Texts;
 
 /// The message that edits are to become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,25 +53,30 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     let mut draft = Draft::new(replica);
     let mut ops = Vec::with_capacity(edits.len());
     for (index, edit) in (0..).zip(edits) {
-        let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
-        let is_last = ops.len() + 1 == edits.len();
-        let op = compile_one(edit, &mut draft, stamp, (&ops, is_last)).map_err(|fault| EditError::Op {
+        let is_last = index as usize + 1 == edits.len();
+        compile_one(edit, &mut draft, commit, &mut ops, is_last).map_err(|fault| EditError::Op {
             index,
             of: edits.len(),
             fault,
         })?;
-        debug_assert_eq!(op.resolve().err(), None);
-        ops.push(op);
+        debug_assert!(ops.last().is_some_and(|op| op.resolve().is_ok()));
+    }
+    if ops.len() > MESSAGE_OPS_MAX {
+        return Err(EditError::TooMany { ops: ops.len() });
     }
     Ok(ops)
 }
 
+/// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.
 fn compile_one(
     edit: &EditOp,
     draft: &mut Draft<'_>,
-    stamp: Stamp,
-    (earlier, is_last): (&[Op], bool),
-) -> Result<Op, EditFault> {
+    commit: Commit,
+    ops: &mut Vec<Op>,
+    is_last: bool,
+) -> Result<(), EditFault> {
+    let index = u32::try_from(ops.len()).expect("a commit holds at most MESSAGE_OPS_MAX edits");
+    let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
     let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
@@ -89,9 +96,10 @@ fn compile_one(
     let range = Range::take(row, &mut op)?;
     check_shapes(row, &op)?;
     match row.kind {
-        Kind::Text(_) => {
+        Kind::Write(..) => {
             draft.expect_live(&op.key)?;
-            draft.texts.compile(&mut op, range, earlier, stamp, is_last)?;
+            let before = draft.texts.compile(&mut op, range, ops, stamp, is_last)?;
+            ops.extend(before);
         }
         Kind::Reset(_)
         | Kind::Step(_)
@@ -104,7 +112,8 @@ fn compile_one(
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
         Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
     }
-    Ok(op)
+    ops.push(op);
+    Ok(())
 }
 
 fn unaliased(name: &str) -> &str {
