@@ -43,6 +43,10 @@ impl State {
         Self(self.0 & (Self::SHOWN | Self::AWAY) | (self.0 & !(Self::SHOWN | Self::AWAY)).saturating_sub(1))
     }
 
+    pub(super) fn is_deleted(self) -> bool {
+        self.0 & !(Self::SHOWN | Self::AWAY) > 0
+    }
+
     pub(super) fn is_visible(self) -> bool {
         self.0 == Self::SHOWN
     }
@@ -218,6 +222,20 @@ impl List {
         let before = if run.state.is_visible() { changed.len } else { 0 };
         self.count(leaf, before, changed.visible());
         self.split_leaf(leaf);
+    }
+
+    /// Whether all of the characters from `first` to before `end` are in such a state.
+    pub(super) fn all(&self, first: u32, end: u32, is: impl Fn(State) -> bool) -> bool {
+        let mut at = first;
+        while at < end {
+            let place = self.place(at);
+            let run = self.leaves[place.leaf as usize][place.index];
+            if !is(run.state) {
+                return false;
+            }
+            at = run.end();
+        }
+        true
     }
 
     /// Lets nothing show, and nothing be deleted.

@@ -177,7 +177,8 @@ impl Sequence {
         }
     }
 
-    /// Puts so many characters of one op in their place, to show or not. The op has brought none so far.
+    /// Puts so many characters of one op in their place, to show or not. The op has brought none so far, or it was the last to
+    /// bring any and is the last in number.
     pub(crate) fn place(
         &mut self,
         op: u32,
@@ -235,10 +236,22 @@ impl Sequence {
     fn note(&mut self, op: u32, len: u32) {
         let first = self.end;
         self.end = Char(first.0 + len);
-        if let Some(last) = self.bringers.last_mut() {
-            let follows = last.first.0 + last.len == first.0 && last.op + last.len == op;
-            if len == 1 && follows && (last.is_each || last.len == 1) {
+        if let Some(last) = self.bringers.last_mut().filter(|last| last.first.0 + last.len == first.0) {
+            let is_next = last.op + last.len == op && (last.is_each || last.len == 1);
+            if len == 1 && is_next {
                 (last.len, last.is_each) = (last.len + 1, true);
+                return;
+            }
+            if last.op == op && !last.is_each {
+                last.len += len;
+                return;
+            }
+            if last.is_each && last.op + last.len - 1 == op {
+                // One of many that brought one each brings more.
+                last.len -= 1;
+                let first = Char(first.0 - 1);
+                self.bringers.insert(ByOp { op, first, len: len + 1, is_each: false });
+                self.brought.insert(ByChar { first, op });
                 return;
             }
         }
@@ -270,6 +283,11 @@ impl Sequence {
         self.find(op).unwrap_or(Char::START..Char::START)
     }
 
+    /// The last character of an op that brought some.
+    pub(crate) fn last_of(&self, op: u32) -> Option<Char> {
+        self.find(op).map(|chars| Char(chars.end.0 - 1))
+    }
+
     /// Whether the characters may show.
     pub(crate) fn show(&mut self, chars: Range<Char>, is_shown: bool) {
         self.list.change(chars.start.0, chars.end.0, |state| state.with_shown(is_shown));
@@ -281,6 +299,11 @@ impl Sequence {
         let change = if is_more { State::deleted_once_more } else { State::deleted_once_less };
         self.list.change(chars.start.0, chars.end.0, change);
         self.follow(chars);
+    }
+
+    /// Whether all of the characters are deleted; so are no characters.
+    pub(crate) fn are_deleted(&self, chars: Range<Char>) -> bool {
+        self.list.all(chars.start.0, chars.end.0, State::is_deleted)
     }
 
     /// Lets nothing show, nothing be deleted and nothing be moved.

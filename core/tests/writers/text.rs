@@ -145,6 +145,23 @@ fn a_keystroke_is_a_small_message_and_a_long_deletion_too() {
     assert_eq!(end(&mut room), "");
 }
 
+#[test]
+fn what_one_commit_types_or_deletes_edit_by_edit_is_one_op() {
+    let mut room = Room::new(1);
+    let typed = (0..200).map(|i| insert(i, if i % 2 == 0 { "é" } else { "x" }));
+    let back = (100..150).rev().map(|i| delete(i, 1));
+    let forward = (0..50).map(|_| delete(10, 1));
+    let edits: Vec<EditOp> = typed.chain(back).chain(forward).chain([insert(100, "!")]).collect();
+    room.commit(0, &edits);
+    let ops = &room.sites[0].0.held.last().unwrap().ops;
+    assert_eq!(
+        ops.iter().map(|op| op.value.as_text().map_or(0, str::len)).collect::<Vec<_>>(),
+        [300, 0, 0, 1]
+    );
+    let expected: String = "éx".repeat(5) + &"éx".repeat(20) + &"éx".repeat(25) + "!";
+    assert_eq!(end(&mut room), expected);
+}
+
 /// What a plain string shows after an edit.
 fn on_string(text: &mut Vec<char>, edit: &Edit) {
     let at = edit.at % (text.len() + 1);
@@ -232,6 +249,40 @@ proptest! {
                 on_string(&mut string, &edit);
             }
             room.commit(0, &ops);
+            prop_assert_eq!(text(&room, 0), string.iter().collect::<String>());
+        }
+        room.end();
+    }
+
+    #[test]
+    fn a_cursor_that_types_and_deletes_does_what_it_does_to_a_string(keys in prop::collection::vec((0..8_u8, any::<u16>(), "[a-cé]{1,2}"), 1..120), commit in 1..60_usize) {
+        let mut room = Room::new(1);
+        let mut string: Vec<char> = Vec::new();
+        let mut cursor = 0;
+        for keys in keys.chunks(commit) {
+            let mut edits = Vec::new();
+            for (key, at, text) in keys {
+                match key {
+                    0 => cursor = usize::from(*at) % (string.len() + 1),
+                    1 | 2 if cursor > 0 => {
+                        cursor -= 1;
+                        string.remove(cursor);
+                        edits.push(delete(cursor, 1));
+                    }
+                    3 if cursor < string.len() => {
+                        string.remove(cursor);
+                        edits.push(delete(cursor, 1));
+                    }
+                    _ => {
+                        edits.push(insert(cursor, text));
+                        string.splice(cursor..cursor, text.chars());
+                        cursor += text.chars().count();
+                    }
+                }
+            }
+            if !edits.is_empty() {
+                room.commit(0, &edits);
+            }
             prop_assert_eq!(text(&room, 0), string.iter().collect::<String>());
         }
         room.end();

@@ -12,7 +12,7 @@ use super::row::{Kind, Row};
 use super::{Op, OpCode, Options, nearest_name};
 use crate::api::EditOp;
 use crate::clock::Stamp;
-use crate::id::Actor;
+use crate::id::{Actor, Dot};
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
 use crate::replica::Replica;
 use crate::value::Value;
@@ -39,7 +39,9 @@ const NO_PATHS: [&str; 3] = ["", "_meta", "children"];
 /// Options that become a place.
 const POSITIONS: [&str; 3] = ["before", "after", "index"];
 
-/// Turns a client's edits into the ops of one message. Each edit sees what those before it did.
+/// Turns a client's edits into the ops of one message. Each edit sees what those before it did. Usually each becomes one
+/// op; a text that is typed or deleted by one edit after the other becomes one op, and a deletion of very scattered
+/// characters several.
 ///
 /// What comes back has an effect on the scene as it stands, as far as its shape, its options and the nodes it names go.
 /// Whether the message fits [`crate::limits::MESSAGE_BYTES_MAX`] is for the caller to see, who encodes it.
@@ -47,20 +49,25 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     if edits.is_empty() {
         return Err(EditError::Empty);
     }
-    if edits.len() > MESSAGE_OPS_MAX {
-        return Err(EditError::TooMany { ops: edits.len() });
-    }
+    let own = Dot { actor: commit.actor, seq: commit.seq };
     let mut draft = Draft::new(replica);
-    let mut ops = Vec::with_capacity(edits.len());
+    let mut ops = Vec::with_capacity(edits.len().min(MESSAGE_OPS_MAX));
     for (index, edit) in (0..).zip(edits) {
         let is_last = index as usize + 1 == edits.len();
+        if draft.texts.go_on(edit, &mut ops, own) {
+            continue;
+        }
         compile_one(edit, &mut draft, commit, &mut ops, is_last).map_err(|fault| EditError::Op {
             index,
             of: edits.len(),
             fault,
         })?;
         debug_assert!(ops.last().is_some_and(|op| op.resolve().is_ok()));
+        if ops.len() > MESSAGE_OPS_MAX {
+            return Err(EditError::TooMany { ops: edits.len() });
+        }
     }
+    draft.texts.finish(&mut ops, own);
     if ops.len() > MESSAGE_OPS_MAX {
         return Err(EditError::TooMany { ops: ops.len() });
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops;
 
 use super::{EditFault, Range};
+use crate::api::EditOp;
 use crate::clock::Stamp;
 use crate::id::Dot;
 use crate::limits::SPANS_MAX;
@@ -20,6 +21,16 @@ use crate::value::Value;
 pub(crate) struct Texts<'a> {
     replica: &'a Replica,
     drafts: BTreeMap<(String, String), Vec<Draft<'a>>>,
+    /// What the last op may go on as.
+    run: Option<Run>,
+}
+
+/// A text that is typed or deleted by one edit after the other: they become one op.
+enum Run {
+    /// Typed up to a position. The last so many characters are not in the draft yet.
+    Typed { end: usize, more: u32 },
+    /// Deleted at a position. The op does not name all that goes if there is more than it was made with.
+    Gone { at: usize, chars: Vec<ops::Range<Char>>, is_more: bool },
 }
 
 struct Draft<'a> {
@@ -31,6 +42,7 @@ struct Draft<'a> {
 
 /// What an op is to do, in characters.
 struct Plan {
+    at: usize,
     spot: Option<Spot>,
     gone: Vec<ops::Range<Char>>,
     item: Option<Char>,
@@ -38,7 +50,7 @@ struct Plan {
 
 impl<'a> Texts<'a> {
     pub(crate) fn new(replica: &'a Replica) -> Self {
-        Self { replica, drafts: BTreeMap::new() }
+        Self { replica, drafts: BTreeMap::new(), run: None }
     }
 
     /// Makes identities of a range: `op` is to follow `earlier` in the commit; `is_last` says that nothing follows it. Gives
@@ -55,7 +67,90 @@ impl<'a> Texts<'a> {
         let naming = self.naming(stamp);
         let draft = self.draft(op, content, earlier, &naming);
         let plan = draft.plan(op, content, writing, range)?;
-        Ok(draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, is_last))
+        let at = plan.at;
+        let run = match writing {
+            _ if is_last || content != Content::Text => None,
+            Writing::Insert => Content::Text
+                .len(&op.value)
+                .filter(|&len| len > 0)
+                .map(|len| Run::Typed { end: at + len as usize, more: 0 }),
+            Writing::Delete if plan.gone.is_empty() => None,
+            Writing::Delete => Some(Run::Gone { at, chars: plan.gone.clone(), is_more: false }),
+            Writing::Replace | Writing::Move | Writing::Set => None,
+        };
+        let before = draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, is_last);
+        self.run = run.filter(|_| before.is_empty());
+        Ok(before)
+    }
+
+    /// Does what an edit does that goes on where the last of `ops` ended, by making that op longer. Says whether it does;
+    /// otherwise that op is finished.
+    pub(crate) fn go_on(&mut self, edit: &EditOp, ops: &mut Vec<Op>, own: Dot) -> bool {
+        let does = self.run.is_some() && self.try_go_on(edit, ops).is_some();
+        if !does {
+            self.finish(ops, own);
+        }
+        does
+    }
+
+    fn try_go_on(&mut self, edit: &EditOp, ops: &mut [Op]) -> Option<()> {
+        let op = ops.last_mut().filter(|op| op.key == edit.key && op.path == edit.path)?;
+        let number = |name: &str| match edit.options.get(name) {
+            Some(Value::Number(number)) => {
+                number.as_integer().and_then(|number| usize::try_from(number).ok())
+            }
+            _ => None,
+        };
+        let position = number("position")?;
+        match (self.run.as_mut()?, edit.otype.as_str(), &edit.value, edit.options.len(), &mut op.value) {
+            (Run::Typed { end, more }, "text.insert", Some(Value::Text(new)), 1, Value::Text(text))
+                if position == *end =>
+            {
+                let len = new.chars().count();
+                text.push_str(new);
+                (*end, *more) = (*end + len, *more + self::number(len));
+            }
+            (Run::Gone { at, chars, is_more }, "text.delete", None | Some(Value::Null), 1 | 2, _) => {
+                let count = if edit.options.len() == 1 { 1 } else { number("length")? };
+                if position != *at && position.checked_add(count)? != *at {
+                    return None;
+                }
+                let drafts = self.drafts.get_mut(&(edit.key.clone(), edit.path.clone()?))?;
+                let draft = drafts.iter_mut().find(|draft| draft.content == Content::Text)?;
+                let sequence = draft.characters.sequence.to_mut();
+                let gone = sequence.pieces(position..position.checked_add(count)?);
+                gone.iter().for_each(|gone| sequence.delete(gone.clone(), true));
+                chars.extend(gone);
+                (*at, *is_more) = (position, true);
+            }
+            (_, _, _, _, _) => return None,
+        }
+        Some(())
+    }
+
+    /// Finishes the op that edits may have gone on with.
+    pub(crate) fn finish(&mut self, ops: &mut Vec<Op>, own: Dot) {
+        let naming = Naming { replica: self.replica, own, base: self.replica.ops_held() };
+        let (Some(run), Some(op)) = (self.run.take(), ops.last_mut()) else { return };
+        let drafts = self.drafts.get_mut(&(op.key.clone(), op.path.clone().unwrap_or_default()));
+        let draft = drafts.into_iter().flatten().find(|draft| draft.content == Content::Text);
+        let draft = draft.expect("the op was made with it");
+        match run {
+            Run::Typed { more, .. } if more > 0 => {
+                let sequence = draft.characters.sequence.to_mut();
+                let number = naming.base + number(ops.len() - 1);
+                let last = sequence.last_of(number).expect("the op brought some");
+                let spot = Spot::After(last, Until::Inherited);
+                sequence.place(number, more, spot, true, |a, b| naming.compare(a, b));
+            }
+            Run::Gone { chars, is_more: true, .. } => {
+                let before = naming.name_gone(op, &draft.characters.sequence, Content::Text, &chars);
+                let at = ops.len() - 1;
+                draft.ops += before.len();
+                ops.splice(at..at, before);
+            }
+            Run::Typed { .. } | Run::Gone { .. } => {}
+        }
     }
 
     /// Does the same for a writer who knows characters: text goes right behind `left` or the start, and `gone` go.
@@ -74,7 +169,7 @@ impl<'a> Texts<'a> {
         let left = left.and_then(|left| naming.find(sequence, left)).unwrap_or(Char::START);
         let gone = gone.iter().filter_map(|&id| naming.find(sequence, id));
         let gone = gone.map(|char| char..char.next()).collect();
-        let plan = Plan { spot: Some(sequence.spot_after(left)), gone, item: None };
+        let plan = Plan { at: 0, spot: Some(sequence.spot_after(left)), gone, item: None };
         draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, false)
     }
 
@@ -194,14 +289,14 @@ impl Draft<'_> {
             element.ok_or(EditFault::ElementMissing { index: range.position.unwrap_or(0), len })
         };
         let gone = |from: usize, count: usize| sequence.elements(from..from.saturating_add(count).min(len));
-        let nothing = Plan { spot: None, gone: Vec::new(), item: None };
+        let nothing = Plan { at: at(0), spot: None, gone: Vec::new(), item: None };
         Ok(match writing {
-            Writing::Insert => Plan { spot: Some(sequence.spot(at(len))), ..nothing },
+            Writing::Insert => Plan { at: at(len), spot: Some(sequence.spot(at(len))), ..nothing },
             Writing::Delete => Plan { gone: gone(at(0), range.length.unwrap_or(1)), ..nothing },
             Writing::Replace => Plan {
                 spot: Some(sequence.spot(at(0))),
                 gone: gone(at(0), range.length.unwrap_or(len)),
-                item: None,
+                ..nothing
             },
             Writing::Set => Plan { item: Some(item()?), ..nothing },
             Writing::Move => {
@@ -226,21 +321,10 @@ impl Draft<'_> {
         is_last: bool,
     ) -> Vec<Op> {
         let sequence = &self.characters.sequence;
-        let path = op.path.as_deref().unwrap_or_default();
-        let mut spans = naming.spans(&op.key, path, sequence, &plan.gone);
-        let mut before = Vec::new();
-        while spans.len() > SPANS_MAX {
-            let code = match content {
-                Content::Text => text::DELETE,
-                Content::List => list::DELETE,
-            };
-            let mut deletion = Op { code, value: Value::Null, options: BTreeMap::new(), ..op.clone() };
-            naming.write_spans(&mut deletion, &spans.split_off(spans.len() - SPANS_MAX));
-            before.push(deletion);
-        }
-        if writing.deletes() && !spans.is_empty() {
-            naming.write_spans(op, &spans);
-        }
+        let before = match writing.deletes() {
+            true => naming.name_gone(op, sequence, content, &plan.gone),
+            false => Vec::new(),
+        };
         if let Some(item) = plan.item.and_then(|item| naming.char(sequence, item)) {
             op.options.insert("item".to_owned(), item.write(naming.own));
         }
@@ -288,17 +372,38 @@ impl Naming<'_> {
         }
     }
 
+    /// Lets an op name what it deletes. Gives deletions to come before it where that is more than one op can name.
+    fn name_gone(
+        &self,
+        op: &mut Op,
+        sequence: &Sequence,
+        content: Content,
+        gone: &[ops::Range<Char>],
+    ) -> Vec<Op> {
+        let mut spans = self.spans(&op.key, op.path.as_deref().unwrap_or_default(), sequence, gone);
+        let mut before = Vec::new();
+        while spans.len() > SPANS_MAX {
+            let code = match content {
+                Content::Text => text::DELETE,
+                Content::List => list::DELETE,
+            };
+            let mut deletion = Op { code, value: Value::Null, options: BTreeMap::new(), ..op.clone() };
+            self.write_spans(&mut deletion, &spans.split_off(spans.len() - SPANS_MAX));
+            before.push(deletion);
+        }
+        if !spans.is_empty() {
+            self.write_spans(op, &spans);
+        }
+        before
+    }
+
     fn write_spans(&self, op: &mut Op, spans: &[Span]) {
         let spans = spans.iter().map(|span| span.write(self.own)).collect();
         op.options.insert("spans".to_owned(), Value::List(spans));
     }
 
     fn find(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
-        let op = match id.dot == self.own {
-            true => self.base + id.index,
-            false => self.replica.op_number(&id)?,
-        };
-        sequence.char(op, id.offset)
+        sequence.char(self.op_number(&id)?, id.offset)
     }
 
     fn id(&self, op: u32, offset: u32) -> CharId {
@@ -329,7 +434,7 @@ impl Naming<'_> {
         }
     }
 
-    /// The fewest spans that hold these characters and no others.
+    /// The fewest spans that hold these characters, and no others that are not deleted already.
     fn spans(&self, key: &str, path: &str, sequence: &Sequence, pieces: &[ops::Range<Char>]) -> Vec<Span> {
         let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
         let mut all: Vec<Span> = origins
@@ -352,19 +457,31 @@ impl Naming<'_> {
         spans
     }
 
-    /// Whether `next` follows `char` among the characters of their actor.
+    /// Whether nothing stands between `char` and `next` among the characters of their actor, but what is deleted already.
     fn is_next(&self, key: &str, path: &str, sequence: &Sequence, char: CharId, next: CharId) -> bool {
         if (char.dot, char.index) == (next.dot, next.index) {
-            return char.offset + 1 == next.offset;
+            let op = self.op_number(&char).map(|op| sequence.chars(op));
+            return op.is_some_and(|chars| {
+                sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset))
+            });
         }
         let is_held = |id: &CharId| id.dot != self.own;
-        if char.dot.actor != next.dot.actor || char >= next || !is_held(&char) || !is_held(&next) {
+        if char.dot.actor != next.dot.actor || !is_held(&char) || !is_held(&next) {
             return false;
         }
-        let is_end =
-            self.replica.op_number(&char).is_some_and(|op| sequence.char(op, char.offset + 1).is_none());
+        let (Some(first), Some(last)) = (self.op_number(&char), self.op_number(&next)) else { return false };
+        let (first, last) = (sequence.chars(first), sequence.chars(last));
         let between = || self.replica.ops_within(key, path, &Span { first: char, last: next });
-        next.offset == 0 && is_end && between().into_iter().all(|op| sequence.char(op, 0).is_none())
+        sequence.are_deleted(first.start.plus(char.offset).next()..first.end)
+            && sequence.are_deleted(last.start..last.start.plus(next.offset))
+            && between().into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
+    }
+
+    fn op_number(&self, id: &CharId) -> Option<u32> {
+        match id.dot == self.own {
+            true => Some(self.base + id.index),
+            false => self.replica.op_number(id),
+        }
     }
 }
 
