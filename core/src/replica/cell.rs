@@ -27,6 +27,8 @@ pub(super) struct Cell {
     newest: Option<OpIx>,
     /// The steps that count, in order.
     open: Vec<OpIx>,
+    /// More of them, out of order: what came late where steps may come in any order.
+    late: Vec<OpIx>,
     current: Current,
     /// How many steps there ever were that write characters, and how many that write elements.
     writes: [usize; 2],
@@ -58,6 +60,7 @@ impl Cell {
             authors: Vec::new(),
             newest: None,
             open: Vec::new(),
+            late: Vec::new(),
             current: Current::Absent,
             writes: [0; 2],
             others: 0,
@@ -172,7 +175,11 @@ impl Cell {
         if place < self.open.len() && !self.commutes(step, history) {
             return false;
         }
-        self.open.insert(place, step);
+        match self.pure() {
+            // Making room among many steps would cost more than the step.
+            Some(_) if place < self.open.len() => self.late.push(step),
+            _ => self.open.insert(place, step),
+        }
         self.step(step, history, verdicts);
         self.is_changed = true;
         true
@@ -202,6 +209,7 @@ impl Cell {
         if self.is_covered(step, life, history, verdicts) {
             return true;
         }
+        self.gather(history);
         let place = history.place_in(&self.open, step);
         let is_open = self.open.get(place) == Some(&step);
         let counts = !history.is_masked(step);
@@ -214,10 +222,10 @@ impl Cell {
             false if self.open.len() == 1 => return false,
             false => drop(self.open.remove(place)),
         }
-        if let Some(Kind::Write(content, writing)) = history.op(step).kind() {
-            if let Some(script) = &mut self.scripts[content as usize] {
-                script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
-            }
+        if let Some(Kind::Write(content, writing)) = history.op(step).kind()
+            && let Some(script) = &mut self.scripts[content as usize]
+        {
+            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
         }
         self.is_changed = true;
         true
@@ -242,10 +250,19 @@ impl Cell {
             && self.script(content).is_some_and(|script| script.check(step, writing, history).is_ok())
     }
 
+    /// Puts late steps in their place among the others.
+    fn gather(&mut self, history: &History) {
+        if !self.late.is_empty() {
+            self.open.append(&mut self.late);
+            self.open.sort_by(|&a, &b| history.compare(a, b));
+        }
+    }
+
     /// Applies an op that counts and is the last one in order.
     pub(super) fn append(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) {
         debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
         if is_reset(op, history) {
+            self.gather(history);
             self.open.retain(|&step| !history.has_seen(op, step));
             self.fold(Some(op), history, verdicts);
         } else {
@@ -266,6 +283,7 @@ impl Cell {
         let resets: Vec<OpIx> = self.last_resets(life, history, verdicts).collect();
         let greatest = resets.iter().copied().max_by(|&a, &b| history.compare(a, b));
         self.open.clear();
+        self.late.clear();
         if life.is_alive() {
             for author in &self.authors {
                 let unseen = resets

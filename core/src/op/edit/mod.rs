@@ -3,6 +3,7 @@
 
 mod draft;
 mod error;
+mod naming;
 mod range;
 mod text;
 
