@@ -57,6 +57,8 @@ pub enum Command {
     Tree(command::tree::Args),
     /// Print the newest messages, newest first
     Log(command::log::Args),
+    /// Print who made a value what it is, or put a node where it is
+    Blame(command::blame::Args),
     /// Undo a message: your last one not yet undone, where none is named
     Undo(command::undo::Args),
     /// Redo an undone message: the last one you undid, where none is named

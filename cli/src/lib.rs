@@ -4,6 +4,7 @@
 
 pub mod age;
 pub mod args;
+pub mod at;
 pub mod command;
 pub mod draw;
 pub mod exit;

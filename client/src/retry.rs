@@ -18,6 +18,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Value { .. }
         | Ask::Scene { .. }
         | Ask::Log { .. }
+        | Ask::Blame { .. }
         | Ask::Watch { .. }
         | Ask::Unwatch { .. }
         | Ask::Invite { .. }

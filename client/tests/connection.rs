@@ -102,7 +102,7 @@ async fn several_answers_come_in_order_until_the_last() {
     };
     let ask = async {
         let client = Client::connect(&daemon.places).await.unwrap();
-        let mut replies = client.stream(Ask::Scene { room: None }).await.unwrap();
+        let mut replies = client.stream(Ask::Scene { room: None, at: None }).await.unwrap();
         for part in 0..3 {
             assert_eq!(replies.next().await.unwrap().unwrap(), ticket(part.to_string()).unwrap());
         }
@@ -207,6 +207,6 @@ fn programs_without_a_runtime_ask_and_stream() {
     });
     let client = rtc_client::blocking::Client::connect(&places).unwrap();
     assert_eq!(client.ask(Ask::Rooms {}).unwrap(), ticket("t".into()).unwrap());
-    assert_eq!(client.stream(Ask::Scene { room: None }).unwrap().count(), 1);
+    assert_eq!(client.stream(Ask::Scene { room: None, at: None }).unwrap().count(), 1);
     runtime.block_on(served).unwrap();
 }

@@ -3,11 +3,15 @@
 //! A connection carries frames: a big-endian `u32` length, then that many bytes of CBOR. The first frame each way is a
 //! [`Hello`]; then the client sends [`Request`]s and the daemon [`Answer`]s, in any order, matched by `id`.
 
+mod status;
+
+pub use status::{Peer, RoomInfo, Status};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Dot, PeerKey, RoomId, StateHash};
+use crate::id::{Actor, Dot};
 use crate::value::Value;
 
 /// The protocol this code speaks. A daemon of another one is named to the user, with what to do.
@@ -59,6 +63,9 @@ pub enum Ask {
         room: RoomName,
         /// The node's key.
         key: String,
+        /// Which version; as things stand where absent.
+        #[serde(default)]
+        at: Option<At>,
     },
     /// One property. Answered by [`Reply::Value`], or an error with [`Code::NotFound`].
     Value {
@@ -68,11 +75,17 @@ pub enum Ask {
         key: String,
         /// The property's path.
         path: String,
+        /// Which version; as things stand where absent.
+        #[serde(default)]
+        at: Option<At>,
     },
     /// The whole scene, parents before children. Answered by one or more [`Reply::Scene`].
     Scene {
         /// Where.
         room: RoomName,
+        /// Which version; as things stand where absent.
+        #[serde(default)]
+        at: Option<At>,
     },
     /// The newest messages, newest first. Answered by one or more [`Reply::Log`].
     Log {
@@ -80,6 +93,24 @@ pub enum Ask {
         room: RoomName,
         /// At most this many; all where absent.
         limit: Option<u64>,
+        /// Which version; as things stand where absent.
+        #[serde(default)]
+        at: Option<At>,
+    },
+    /// Who made a value what it is, or put a node where it is: the last in order first. Answered by one or more
+    /// [`Reply::Blame`], or an error with [`Code::NotFound`].
+    Blame {
+        /// Where.
+        room: RoomName,
+        /// The node's key.
+        key: String,
+        /// The property's path; absent: who inserted, moved and removed the node in its last life.
+        path: Option<String>,
+        /// Of a property every op that has a part in the value, instead of the last one.
+        all: bool,
+        /// Which version; as things stand where absent.
+        #[serde(default)]
+        at: Option<At>,
     },
     /// Follow a room. Answered by [`Reply::Watching`], then [`Reply::Event`]s until [`Ask::Unwatch`].
     Watch {
@@ -112,6 +143,18 @@ pub enum Ask {
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
+}
+
+/// An earlier version of a room: a set of messages and all that they had seen. Undos count as far as they are part of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    /// A message, by id or an unambiguous beginning of one, and its causal past.
+    Message(String),
+    /// Every message whose author's clock said this time or an earlier one, in milliseconds since 1970, and its causal past.
+    Time(u64),
+    /// Of each actor the messages up to this number, all of which must be held, and their causal past.
+    Version(BTreeMap<Actor, u64>),
 }
 
 /// Edits that are to become one message.
@@ -222,6 +265,8 @@ pub enum Reply {
     Scene(Vec<Node>),
     /// To [`Ask::Log`]: the next messages.
     Log(Vec<LogEntry>),
+    /// To [`Ask::Blame`]: the next ops.
+    Blame(Vec<Blamed>),
     /// To [`Ask::Watch`]: events follow.
     Watching {},
     /// To [`Ask::Watch`]: something happened.
@@ -235,81 +280,6 @@ pub enum Reply {
     Joined(RoomInfo),
     /// It is done, and there is nothing to say.
     Done {},
-}
-
-/// How the daemon is.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// Its process.
-    pub pid: u32,
-    /// Its program and version.
-    pub agent: String,
-    /// Its key.
-    pub peer: PeerKey,
-    /// For how long it has been running.
-    pub uptime_ms: u64,
-    /// Where it listens, as multiaddrs.
-    pub listening: Vec<String>,
-    /// Whether it looks for peers by mDNS.
-    pub mdns: bool,
-    /// Where it keeps its data.
-    pub data_dir: String,
-    /// Where it reads its settings from.
-    pub config_file: String,
-    /// What is wrong with the settings, if something is.
-    pub config_error: Option<String>,
-    /// Its resident memory in bytes, where the system tells.
-    pub resident_bytes: Option<u64>,
-    /// Connected peers.
-    pub peers_connected: u32,
-    /// Its rooms; the default one first.
-    pub rooms: Vec<RoomInfo>,
-}
-
-/// One room.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct RoomInfo {
-    /// Its identity.
-    pub room: RoomId,
-    /// Its name, for people; empty until its founding message has come.
-    pub name: String,
-    /// Whether commands without `--room` mean this one.
-    pub default: bool,
-    /// Messages held.
-    pub messages: u64,
-    /// Messages that wait for their causal past.
-    pub waiting: u64,
-    /// Live nodes, the root included.
-    pub nodes: u64,
-    /// The hash of the scene: equal where the scene is.
-    pub state_hash: StateHash,
-    /// Ops that had no effect: wrong types, missing nodes, unknown operations.
-    pub ineffective_ops: u64,
-    /// Connected peers that are members.
-    pub peers_connected: u32,
-    /// Why the room accepts no edits, if it does not.
-    pub read_only: Option<String>,
-}
-
-/// One peer.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Peer {
-    /// Its key.
-    pub peer: PeerKey,
-    /// Whether there is a connection now.
-    pub connected: bool,
-    /// Where it is or was, as multiaddrs.
-    pub addresses: Vec<String>,
-    /// How it was found: `mdns`, `rendezvous`, `ticket`, `added`, `inbound`.
-    pub source: String,
-    /// Rooms shared with it.
-    pub rooms: Vec<RoomId>,
-    /// Round-trip time of the last heartbeat, in microseconds.
-    pub round_trip_us: Option<u64>,
-    /// Since when, in milliseconds, nothing was heard of it.
-    pub silent_ms: Option<u64>,
-    /// Whether, in every shared room, it was last known to hold the same messages.
-    pub in_sync: bool,
 }
 
 /// What became of an edit.
@@ -366,6 +336,15 @@ pub struct LogEntry {
     pub own: bool,
     /// Its ops. Operations this version does not know are named `unknown.<code>`.
     pub ops: Vec<EditOp>,
+}
+
+/// One op that made something what it is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Blamed {
+    /// Which of the message's ops, from 0.
+    pub index: u32,
+    /// Its message; of the ops only this one.
+    pub message: LogEntry,
 }
 
 /// What a subscriber is told.

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod logging;
 pub mod net;
 pub mod number;
+pub mod past;
 pub mod resident;
 pub mod socket;
 pub mod state;

@@ -7,6 +7,7 @@ mod damage;
 mod forger;
 mod forgeries;
 mod forgery;
+mod history;
 mod home;
 mod hostile;
 mod hosts;

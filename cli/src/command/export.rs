@@ -2,6 +2,7 @@
 
 use rtc_core::api::{Ask, Node, Reply};
 
+use crate::at::Version;
 use crate::failure::Failure;
 use crate::graph;
 use crate::session::Session;
@@ -14,12 +15,15 @@ Example:
 
 The object holds `nodes`, by key, and `rootKey`; properties stand beside a node's key, tag, name and children.
 Properties with the name of such a field stand in a map `properties`.")]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    version: Version,
+}
 
 /// Prints the scene.
-pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
+pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let room = session.room();
-    let mut replies = session.stream(Ask::Scene { room }).await?;
+    let mut replies = session.stream(Ask::Scene { room, at: args.version.at }).await?;
     let mut root = None;
     let mut nodes: Vec<Node> = Vec::new();
     while let Some(reply) = session.next(&mut replies).await? {

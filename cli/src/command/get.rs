@@ -4,6 +4,7 @@ use rtc_core::api::{Ask, Reply};
 use rtc_core::value::Value;
 use serde::Serialize;
 
+use crate::at::Version;
 use crate::draw;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -14,6 +15,7 @@ use crate::session::Session;
 Examples:
   rtc get cube-1                        # {\"key\":\"cube-1\",\"tag\":\"Mesh\",…}
   rtc get cube-1 transform.position     # [5,5,0]
+  rtc get cube-1 --at '10 min ago'      # as it was then
 
 A node or property that is not there prints nothing and exits with 4.")]
 pub struct Args {
@@ -21,6 +23,8 @@ pub struct Args {
     node: String,
     /// The property's path
     path: Option<String>,
+    #[command(flatten)]
+    version: Version,
 }
 
 /// What `--json` prints of a property.
@@ -33,9 +37,9 @@ struct Property<'a> {
 
 /// Prints the node or the value.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
-    let room = session.room();
+    let (room, at) = (session.room(), args.version.at);
     let Some(path) = args.path else {
-        let Reply::Node(node) = session.ask(Ask::Node { room, key: args.node }).await? else {
+        let Reply::Node(node) = session.ask(Ask::Node { room, key: args.node, at }).await? else {
             return Err(Failure::unexpected());
         };
         if session.out.json {
@@ -44,7 +48,7 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         let json = serde_json::to_string(&node).expect("nodes are texts and finite values");
         return Ok(session.out.line(json)?);
     };
-    let ask = Ask::Value { room, key: args.node.clone(), path: path.clone() };
+    let ask = Ask::Value { room, key: args.node.clone(), path: path.clone(), at };
     let Reply::Value(value) = session.ask(ask).await? else { return Err(Failure::unexpected()) };
     if session.out.json {
         let property = Property { key: &args.node, path: &path, value: &value };

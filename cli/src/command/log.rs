@@ -4,6 +4,7 @@ use rtc_core::api::{Ask, EditOp, LogEntry, Reply};
 use rtc_core::id::Dot;
 use rtc_core::value::Value;
 
+use crate::at::Version;
 use crate::draw::{DIM, RED, RESET, YELLOW};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -26,6 +27,8 @@ pub struct Args {
     /// Show all of them
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    #[command(flatten)]
+    version: Version,
 }
 
 /// What `--json` prints of a message; its edits are such as `rtc edit -` reads.
@@ -58,7 +61,7 @@ impl<'a> Printed<'a> {
 /// Prints the messages.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let limit = (!args.all).then_some(args.limit);
-    let ask = Ask::Log { room: session.room(), limit };
+    let ask = Ask::Log { room: session.room(), limit, at: args.version.at };
     let mut replies = session.stream(ask).await?;
     while let Some(reply) = session.next(&mut replies).await? {
         let Reply::Log(entries) = reply else { return Err(Failure::unexpected()) };

@@ -1,5 +1,6 @@
 //! The subcommands, one file each: its arguments, what it asks the daemon, and what it prints.
 
+pub mod blame;
 pub mod completions;
 pub mod demo;
 pub mod edit;
@@ -32,6 +33,7 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Get(args) => get::run(args, session).await,
         Command::Tree(args) => tree::run(args, session).await,
         Command::Log(args) => log::run(args, session).await,
+        Command::Blame(args) => blame::run(args, session).await,
         Command::Undo(args) => undo::run(undo::Direction::Undo, args, session).await,
         Command::Redo(args) => undo::run(undo::Direction::Redo, args, session).await,
         Command::Watch(args) => watch::run(args, session).await,

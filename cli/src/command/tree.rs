@@ -2,6 +2,7 @@
 
 use rtc_core::api::{Ask, Reply};
 
+use crate::at::Version;
 use crate::draw::Tree;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -13,12 +14,14 @@ pub struct Args {
     /// Show properties too
     #[arg(long)]
     props: bool,
+    #[command(flatten)]
+    version: Version,
 }
 
 /// Draws the scene.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let room = session.room();
-    let mut replies = session.stream(Ask::Scene { room }).await?;
+    let mut replies = session.stream(Ask::Scene { room, at: args.version.at }).await?;
     let mut tree = Tree::with_properties(args.props);
     let mut lines = Vec::new();
     while let Some(reply) = session.next(&mut replies).await? {

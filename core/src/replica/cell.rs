@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::current::Current;
+use super::current::{self, Current};
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
@@ -72,15 +72,24 @@ impl Cell {
     }
 
     /// The value as it shows.
-    pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
+    pub(super) fn value(&self, history: &History) -> Option<Value> {
         match self.current {
-            Current::Script(content) => self.script(content).map(|script| Cow::Owned(script.value())),
-            ref current => current.value(),
+            Current::Script(content) => self.script(content).map(Script::value),
+            ref current => current.value(self.path, history).map(Cow::into_owned),
         }
     }
 
     fn script(&self, content: Content) -> Option<&Script> {
         self.scripts[content as usize].as_deref()
+    }
+
+    /// The ops that the value is made of: the greatest live reset, and the steps that count and could be applied.
+    pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
+        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
+        let mut steps: Vec<OpIx> = steps.collect();
+        steps.sort_by(|&a, &b| history.compare(a, b));
+        greatest.into_iter().chain(steps).collect()
     }
 
     /// The ops of one actor on the property in which a span's characters are.
@@ -103,7 +112,7 @@ impl Cell {
             _ => Shows::Other,
         };
         let mut script = cell.scripts[content as usize].take().expect("it was numbered");
-        if let (Shows::Sequence, Current::Whole(_, reset)) = (shows, &cell.current) {
+        if let (Shows::Sequence, Current::Given(reset)) = (shows, &cell.current) {
             script.show(*reset);
         }
         Characters { sequence: Cow::Owned(script.sequence), shows }
@@ -121,7 +130,7 @@ impl Cell {
                 script.retry(path, history);
             }
         }
-        match history.op(op).kind() {
+        match history.kind(op) {
             Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
             _ => is_overdue,
         }
@@ -156,7 +165,7 @@ impl Cell {
         };
         let place = history.place_in(list, op);
         list.insert(place, op);
-        match history.op(op).kind() {
+        match history.kind(op) {
             Some(Kind::Reset(_) | Kind::Insert) => {}
             Some(Kind::Write(content, _)) => self.writes[content as usize] += 1,
             _ => self.others += 1,
@@ -222,7 +231,7 @@ impl Cell {
             false if self.open.len() == 1 => return false,
             false => drop(self.open.remove(place)),
         }
-        if let Some(Kind::Write(content, writing)) = history.op(step).kind()
+        if let Some(Kind::Write(content, writing)) = history.kind(step)
             && let Some(script) = &mut self.scripts[content as usize]
         {
             script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
@@ -245,7 +254,7 @@ impl Cell {
 
     /// Whether the step writes, and everything it names is here.
     fn can_write(&self, step: OpIx, history: &History) -> bool {
-        let Some(Kind::Write(content, writing)) = history.op(step).kind() else { return false };
+        let Some(Kind::Write(content, writing)) = history.kind(step) else { return false };
         self.pure() == Some(content)
             && self.script(content).is_some_and(|script| script.check(step, writing, history).is_ok())
     }
@@ -346,7 +355,7 @@ impl Cell {
     }
 
     fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
-        let result = match history.op(step).kind() {
+        let result = match history.kind(step) {
             Some(Kind::Write(content, writing)) => self.write(step, content, Some(writing), history),
             Some(Kind::Append(_)) if self.is_written(Content::Text, history) => {
                 self.write(step, Content::Text, None, history)
@@ -354,7 +363,7 @@ impl Cell {
             _ => match self.current {
                 // Steps that know nothing of characters work on what shows, and end their identities.
                 Current::Script(content) => self.step_on_script(step, content, history),
-                _ => self.current.step(step, history),
+                _ => self.current.step(step, self.path, history),
             },
         };
         if let Err(reason) = result {
@@ -369,8 +378,12 @@ impl Cell {
             && match &self.current {
                 Current::Absent => true,
                 Current::Script(of) => *of == content,
-                Current::Whole(value, by) => content.fits(value) && is_reset(*by, history),
-                Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
+                Current::Given(reset) => {
+                    current::given(*reset, self.path, history).is_some_and(|value| content.fits(&value))
+                }
+                Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
+                    false
+                }
             }
     }
 
@@ -389,7 +402,7 @@ impl Cell {
         if let Some(writing) = writing {
             script.check(step, writing, history)?;
         }
-        if let Current::Whole(_, reset) = self.current {
+        if let Current::Given(reset) = self.current {
             script.show(reset);
         }
         self.current = Current::Script(content);
@@ -408,7 +421,7 @@ impl Cell {
             Some(elements) => Current::Elements(elements),
             None => Current::Whole(script.value(), step),
         };
-        current.step(step, history)?;
+        current.step(step, self.path, history)?;
         self.current = current;
         Ok(())
     }
@@ -435,7 +448,7 @@ fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
 
 /// Judges one property op by its node's life alone; what its value is worth the fold says.
 pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Verdicts) {
-    let is_property = history.op(op).kind().is_some_and(Kind::is_property);
+    let is_property = history.kind(op).is_some_and(Kind::is_property);
     if !is_property {
         // An insert's initial properties share its verdict.
         return;
@@ -445,7 +458,7 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 }
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+    matches!(history.kind(op), Some(Kind::Reset(_) | Kind::Insert))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.
@@ -454,12 +467,9 @@ fn is_void(reset: OpIx, verdicts: &Verdicts) -> bool {
 }
 
 fn reset_value(reset: OpIx, path: PathIx, history: &History) -> Current {
-    let op = history.op(reset);
-    match op.kind() {
-        Some(Kind::Reset(make)) => Current::Whole(make(&op.value), reset),
-        _ => {
-            let initial = op.value.as_map().and_then(|map| map.get(history.paths.text(path.at())));
-            initial.map_or(Current::Absent, |value| Current::Whole(value.clone(), reset))
-        }
-    }
+    let gives = match history.kind(reset) {
+        Some(Kind::Reset(_)) => true,
+        _ => history.raw(reset).get(history.paths.text(path.at())).is_some(),
+    };
+    if gives { Current::Given(reset) } else { Current::Absent }
 }

@@ -68,6 +68,15 @@ impl Life {
         if self.is_alive() { self.turns.last().copied() } else { None }
     }
 
+    /// The insert that began the last life, and the removal that ended it; nothing where no insert began one.
+    pub(super) fn last_turns(&self) -> Option<(OpIx, Option<OpIx>)> {
+        match (self.turns.len() % 2 == 1, &self.turns[..]) {
+            (true, [.., birth]) => Some((*birth, None)),
+            (false, [.., birth, death]) => Some((*birth, Some(*death))),
+            (_, _) => None,
+        }
+    }
+
     /// Whether the op is an insert that began a life.
     pub(super) fn is_birth(&self, op: OpIx, history: &History) -> bool {
         let at = history.place_in(&self.turns, op);
@@ -95,7 +104,7 @@ impl Life {
         let at = history.place_in(&self.log, op);
         let is_last = at == self.log.len();
         self.log.insert(at, op);
-        let is_removal = matches!(history.op(op).kind(), Some(Kind::Remove));
+        let is_removal = matches!(history.kind(op), Some(Kind::Remove));
         if is_removal && self.last_removal.is_none_or(|last| history.is_before(last, op)) {
             self.last_removal = Some(op);
         }
@@ -142,7 +151,7 @@ impl Life {
 
     /// Lives through one op that comes after all before it. Says whether it is a birth or a death.
     fn walk(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let (turns, verdict) = match (history.op(op).kind(), self.is_alive()) {
+        let (turns, verdict) = match (history.kind(op), self.is_alive()) {
             (Some(Kind::Insert), false) => {
                 self.inserts.clear();
                 self.note_insert(op, history);

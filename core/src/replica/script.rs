@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
 use crate::op::array::Element;
 use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, item, spans};
-use crate::op::{Kind, NoEffect, Options};
+use crate::op::{Kind, NoEffect};
+use crate::raw::Raw;
 use crate::sequence::{Char, Letters, Sequence, Spot, Until};
 use crate::value::Value;
 
@@ -77,14 +79,14 @@ impl Script {
         let held = history.op(op);
         let start = Spot::After(Char::START, Until::Given(None));
         match held.kind() {
-            Some(Kind::Reset(reset)) => self.bring(op, &reset(&held.value), start, false, history),
+            Some(Kind::Reset(reset)) => self.bring(op, &reset(&held.value()), start, false, history),
             Some(Kind::Insert) => {
-                if let Some(value) = held.value.as_map().and_then(|map| map.get(path)) {
-                    self.bring(op, value, start, false, history);
+                if let Some(value) = held.raw.get(path) {
+                    self.bring(op, &value.decode(), start, false, history);
                 }
             }
             Some(Kind::Append(_)) if self.content() == Content::Text => {
-                let text = separator(held.options()).to_owned() + held.value.as_text().unwrap_or_default();
+                let text = separator(held).to_owned() + held.raw.as_text().unwrap_or_default();
                 self.bring(op, &text.into(), Spot::Last, false, history);
             }
             Some(Kind::Write(content, writing)) if content == self.content() => {
@@ -95,7 +97,7 @@ impl Script {
                 let Some(spot) = self.spot(op, history) else { return false };
                 match is_move {
                     true => self.bring(op, &Value::List(vec![Value::Null]), spot, false, history),
-                    false => self.bring(op, &held.value, spot, counts, history),
+                    false => self.bring(op, &held.value(), spot, counts, history),
                 }
             }
             _ => {}
@@ -116,7 +118,7 @@ impl Script {
     }
 
     fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
-        let anchors = Anchors::read(history.op(op).options(), history.dot(history.op(op).message));
+        let anchors = Anchors::read(&history.op(op).options(), history.dot(history.op(op).message));
         let char = |id: CharId| self.char(id, op, history);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
@@ -140,7 +142,7 @@ impl Script {
     /// The element that a step is about; nothing where what it names is no element, but where one was moved to.
     fn item(&self, step: OpIx, history: &History) -> Option<Char> {
         let held = history.op(step);
-        let id = item(held.options(), history.dot(held.message))?;
+        let id = item(&held.options(), history.dot(held.message))?;
         history.op_at(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
         self.char(id, step, history)
     }
@@ -150,9 +152,15 @@ impl Script {
         if writing.names_item() && self.item(step, history).is_none() {
             return Err(NoEffect::ElementMissing);
         }
-        let brings = writing == Writing::Move
-            || (writing.inserts() && self.content().len(&history.op(step).value).is_some_and(|len| len > 0));
+        let brings = writing == Writing::Move || (writing.inserts() && !self.is_empty(history.raw(step)));
         if brings && !self.sequence.holds(step.0) { Err(NoEffect::AnchorMissing) } else { Ok(()) }
+    }
+
+    fn is_empty(&self, value: Raw<'_>) -> bool {
+        match self.content() {
+            Content::Text => value.as_text().is_none_or(str::is_empty),
+            Content::List => value.is_numbers(0),
+        }
     }
 
     /// Lets nothing show, as if no step had been taken.
@@ -199,7 +207,7 @@ impl Script {
     fn spanned(&self, step: OpIx, history: &History, ops: &dyn Fn(&Span) -> Vec<OpIx>) -> Vec<Range<Char>> {
         let held = history.op(step);
         let mut all: Vec<Range<Char>> = Vec::new();
-        for span in spans(held.options(), history.dot(held.message)) {
+        for span in spans(&held.options(), history.dot(held.message)) {
             let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
             let within = match in_one {
                 true => history.op_at(&span.first.dot, span.first.index).into_iter().collect(),
@@ -227,7 +235,7 @@ impl Script {
         let at = sets.partition_point(|&(other, _)| history.is_before(other, step));
         let is_there = sets.get(at).is_some_and(|&(other, _)| other == step);
         match (counts, is_there) {
-            (true, false) => sets.insert(at, (step, history.op(step).value.clone())),
+            (true, false) => sets.insert(at, (step, history.op(step).value())),
             (false, true) => drop(sets.remove(at)),
             (true, true) | (false, false) => {}
         }
@@ -237,7 +245,7 @@ impl Script {
     pub(super) fn append(&mut self, step: OpIx, history: &History) {
         let mut chars = self.sequence.chars(step.0);
         if self.sequence.len() == 0 {
-            let separator = separator(history.op(step).options());
+            let separator = separator(history.op(step));
             chars.start = chars.start.plus(Content::Text.len(&separator.into()).unwrap_or(0)).min(chars.end);
         }
         self.sequence.show(chars, true);
@@ -275,10 +283,10 @@ impl Script {
     }
 }
 
-fn separator(options: &Options) -> &str {
-    options.get("separator").and_then(Value::as_text).unwrap_or_default()
+fn separator(op: HeldOp<'_>) -> &str {
+    op.text("separator").unwrap_or_default()
 }
 
 fn is_move(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Write(_, Writing::Move)))
+    matches!(history.kind(op), Some(Kind::Write(_, Writing::Move)))
 }

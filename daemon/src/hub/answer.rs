@@ -1,6 +1,6 @@
 //! Long answers in pages, so that no frame grows with the scene.
 
-use rtc_core::api::{Answer, EditOp, LogEntry, Node, Reply};
+use rtc_core::api::{Answer, Blamed, EditOp, LogEntry, Node, Reply};
 use rtc_core::value::Value;
 
 use crate::hub::Call;
@@ -62,6 +62,16 @@ impl Call {
         let answers =
             answers.map(|(n, page)| Answer { id: self.id, more: n < last, result: Ok(T::reply(page)) });
         self.caller.answer(answers.collect());
+    }
+}
+
+impl Page for Blamed {
+    fn weigh(&self) -> usize {
+        self.message.weigh()
+    }
+
+    fn reply(page: Vec<Self>) -> Reply {
+        Reply::Blame(page)
     }
 }
 

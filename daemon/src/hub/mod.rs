@@ -5,6 +5,7 @@
 
 mod answer;
 mod link;
+mod reading;
 mod request;
 mod rooms;
 
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::boot::House;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
+use crate::past::PastThread;
 use crate::socket::{Caller, SocketEvent};
 use crate::state::State;
 use crate::store::{Done, Job, StoreThread};
@@ -74,6 +76,8 @@ pub(crate) struct Hub {
     calls_made: u64,
     /// Rooms with commits that are not signed yet.
     edited: BTreeSet<RoomId>,
+    /// Reads earlier versions, once somebody has asked for one.
+    past: Option<PastThread>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
     stopping: bool,
@@ -167,6 +171,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         calls: BTreeMap::new(),
         calls_made: 0,
         edited: BTreeSet::new(),
+        past: None,
         watches: Vec::new(),
         joins: Vec::new(),
         stopping: false,
@@ -367,6 +372,8 @@ impl Hub {
     /// Lets the disk catch up with what was accepted.
     async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
         self.flush();
+        // It reads from the disk, which goes next.
+        self.past = None;
         for call in std::mem::take(&mut self.joins) {
             call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }

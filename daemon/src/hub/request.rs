@@ -3,10 +3,10 @@
 use rtc_core::api::{ApiError, Ask, Code, Edit, Peer, Reply, Request, RoomName, Status, Undo};
 use rtc_core::id::RoomId;
 use rtc_core::limits::SUBSCRIPTIONS_MAX;
-use rtc_core::replica::Replica;
 use rtc_core::room;
 use rtc_core::switchboard::Input;
 
+use crate::hub::reading::Reading;
 use crate::hub::{Call, Hub, Watch};
 use crate::net::{KnownPeer, Source};
 use crate::resident;
@@ -35,16 +35,15 @@ impl Hub {
             Ask::Edit(edit) => return self.edit(call, edit),
             Ask::Undo(undo) => return self.undo(call, undo, false),
             Ask::Redo(undo) => return self.undo(call, undo, true),
-            Ask::Node { room, key } => self.node(&room, &key),
-            Ask::Value { room, key, path } => self.value(&room, &key, &path),
-            Ask::Scene { room } => match self.replica(&room) {
-                Ok(replica) => return call.answer_in_pages(replica.scene().collect()),
-                Err(error) => Err(error),
-            },
-            Ask::Log { room, limit } => match self.log(&room, limit) {
-                Ok(entries) => return call.answer_in_pages(entries),
-                Err(error) => Err(error),
-            },
+            Ask::Node { room, key, at } => return self.read(call, &room, at, Reading::Node { key }),
+            Ask::Value { room, key, path, at } => {
+                return self.read(call, &room, at, Reading::Value { key, path });
+            }
+            Ask::Scene { room, at } => return self.read(call, &room, at, Reading::Scene),
+            Ask::Log { room, limit, at } => return self.read(call, &room, at, Reading::Log { limit }),
+            Ask::Blame { room, key, path, all, at } => {
+                return self.read(call, &room, at, Reading::Blame { key, path, all });
+            }
             Ask::Watch { room } => match self.watch(&call, &room) {
                 Ok(()) => return call.answer_more(Reply::Watching {}),
                 Err(error) => Err(error),
@@ -96,34 +95,6 @@ impl Hub {
         self.calls_made += 1;
         self.calls.insert(self.calls_made, call);
         self.calls_made
-    }
-
-    fn replica(&mut self, room: &RoomName) -> Result<&mut Replica, ApiError> {
-        let id = self.room_named(room.as_deref())?;
-        let room =
-            self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
-        Ok(room.replica())
-    }
-
-    fn node(&mut self, room: &RoomName, key: &str) -> Result<Reply, ApiError> {
-        self.replica(room)?.node(key).map(Reply::Node).ok_or_else(|| no_node(key))
-    }
-
-    fn value(&mut self, room: &RoomName, key: &str, path: &str) -> Result<Reply, ApiError> {
-        let replica = self.replica(room)?;
-        match replica.value(key, path) {
-            Some(value) => Ok(Reply::Value(value)),
-            None if replica.node(key).is_none() => Err(no_node(key)),
-            None => Err(ApiError::new(Code::NotFound, format!("node `{key}` has no property `{path}`"))
-                .with_hint(format!("`rtc get {key}` shows those it has"))),
-        }
-    }
-
-    fn log(&mut self, room: &RoomName, limit: Option<u64>) -> Result<Vec<rtc_core::api::LogEntry>, ApiError> {
-        let me = self.me;
-        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let replica = self.replica(room)?;
-        Ok(replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect())
     }
 
     fn watch(&mut self, call: &Call, room: &RoomName) -> Result<(), ApiError> {
@@ -198,8 +169,4 @@ impl Hub {
             in_sync,
         }
     }
-}
-
-fn no_node(key: &str) -> ApiError {
-    ApiError::new(Code::NotFound, format!("there is no node `{key}`")).with_hint("`rtc tree` lists the nodes")
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,16 @@ pub enum Job {
         token: u64,
         /// Actors, each with its first and last number.
         ranges: Vec<(Actor, u64, u64)>,
+    },
+    /// Reads records for whoever holds the other end of `reply`, with everything that was appended before and is on the
+    /// disk. The caller bounds how many it asks for at once: the disk does nothing else meanwhile.
+    Fetch {
+        /// The room.
+        room: RoomId,
+        /// An actor, with its first and last number.
+        range: (Actor, u64, u64),
+        /// Takes the records, fewer where some are missing, without making the thread wait.
+        reply: SyncSender<Result<Vec<Record>, StoreError>>,
     },
     /// Ends a room, after what was appended. Answered by [`Done::Closed`].
     Close {
@@ -153,6 +163,11 @@ impl StoreThread {
             // A thread that died has closed `done`, which its owner reads.
             let _ = jobs.send(job);
         }
+    }
+
+    /// Another way to the thread, which lasts as long as whoever holds it: the thread ends after both.
+    pub fn sender(&self) -> Option<Sender<Job>> {
+        self.jobs.clone()
     }
 
     /// Finishes what was sent, closes all rooms and waits until the thread is gone.
@@ -244,6 +259,11 @@ impl Worker {
             Job::Read { room, token, ranges } => {
                 let records = self.with_room(room, |held| held.read(&ranges));
                 self.tell(Done::Read { room, token, records });
+            }
+            Job::Fetch { room, range, reply } => {
+                let records = self.with_room(room, |held| held.read(&[range]));
+                // Whoever does not wait any more has no use for it.
+                let _ = reply.try_send(records);
             }
             Job::Close { room } => {
                 self.commit(room);
@@ -350,7 +370,11 @@ impl Job {
         match self {
             Self::Append { records, .. } => records.iter().map(|record| record.body.len()).sum(),
             Self::SetFact { value, .. } => value.len(),
-            Self::Adopt { .. } | Self::Open { .. } | Self::Read { .. } | Self::Close { .. } => 0,
+            Self::Adopt { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Fetch { .. }
+            | Self::Close { .. } => 0,
         }
     }
 }

@@ -117,7 +117,7 @@ impl Machine {
     /// Its scene, drawn.
     pub(super) async fn tree(&self) -> Result<Vec<String>, Failure> {
         let client = self.client.as_ref().ok_or_else(Failure::unexpected)?;
-        let mut replies = client.stream(Ask::Scene { room: None }).await?;
+        let mut replies = client.stream(Ask::Scene { room: None, at: None }).await?;
         let mut tree = crate::draw::Tree::with_properties(true);
         let mut lines = Vec::new();
         while let Some(reply) = replies.next().await {

@@ -1,0 +1,80 @@
+//! What a daemon tells of itself, its rooms and its peers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{PeerKey, RoomId, StateHash};
+
+/// How the daemon is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process.
+    pub pid: u32,
+    /// Its program and version.
+    pub agent: String,
+    /// Its key.
+    pub peer: PeerKey,
+    /// For how long it has been running.
+    pub uptime_ms: u64,
+    /// Where it listens, as multiaddrs.
+    pub listening: Vec<String>,
+    /// Whether it looks for peers by mDNS.
+    pub mdns: bool,
+    /// Where it keeps its data.
+    pub data_dir: String,
+    /// Where it reads its settings from.
+    pub config_file: String,
+    /// What is wrong with the settings, if something is.
+    pub config_error: Option<String>,
+    /// Its resident memory in bytes, where the system tells.
+    pub resident_bytes: Option<u64>,
+    /// Connected peers.
+    pub peers_connected: u32,
+    /// Its rooms; the default one first.
+    pub rooms: Vec<RoomInfo>,
+}
+
+/// One room.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RoomInfo {
+    /// Its identity.
+    pub room: RoomId,
+    /// Its name, for people; empty until its founding message has come.
+    pub name: String,
+    /// Whether commands without `--room` mean this one.
+    pub default: bool,
+    /// Messages held.
+    pub messages: u64,
+    /// Messages that wait for their causal past.
+    pub waiting: u64,
+    /// Live nodes, the root included.
+    pub nodes: u64,
+    /// The hash of the scene: equal where the scene is.
+    pub state_hash: StateHash,
+    /// Ops that had no effect: wrong types, missing nodes, unknown operations.
+    pub ineffective_ops: u64,
+    /// Connected peers that are members.
+    pub peers_connected: u32,
+    /// Why the room accepts no edits, if it does not.
+    pub read_only: Option<String>,
+}
+
+/// One peer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Peer {
+    /// Its key.
+    pub peer: PeerKey,
+    /// Whether there is a connection now.
+    pub connected: bool,
+    /// Where it is or was, as multiaddrs.
+    pub addresses: Vec<String>,
+    /// How it was found: `mdns`, `rendezvous`, `ticket`, `added`, `inbound`.
+    pub source: String,
+    /// Rooms shared with it.
+    pub rooms: Vec<RoomId>,
+    /// Round-trip time of the last heartbeat, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Since when, in milliseconds, nothing was heard of it.
+    pub silent_ms: Option<u64>,
+    /// Whether, in every shared room, it was last known to hold the same messages.
+    pub in_sync: bool,
+}

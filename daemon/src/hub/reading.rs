@@ -1,0 +1,143 @@
+//! What clients read: of a room as it stands, here and now; of an earlier version, on a thread of its own.
+
+use rtc_core::api::{ApiError, At, Blamed, Code, LogEntry, Reply, RoomName};
+use rtc_core::clock::VersionVector;
+use rtc_core::id::{PeerKey, RoomId};
+use rtc_core::replica::Replica;
+use rtc_core::room::Room;
+
+use crate::hub::{Call, Hub};
+use crate::past::{PastThread, Question};
+
+/// A question about a room that a replica answers.
+pub(super) enum Reading {
+    Node { key: String },
+    Value { key: String, path: String },
+    Scene,
+    Log { limit: Option<u64> },
+    Blame { key: String, path: Option<String>, all: bool },
+}
+
+impl Hub {
+    /// Answers a question about a room, at an earlier version of it if one is named.
+    pub(super) fn read(&mut self, call: Call, room: &RoomName, at: Option<At>, reading: Reading) {
+        let answered = self.room_named(room.as_deref()).and_then(|room| match at {
+            None => {
+                let me = self.me;
+                reading.answer(self.room(&room)?.replica(), me, &call);
+                Ok(())
+            }
+            Some(at) => self.read_past(&call, room, at, reading),
+        });
+        if let Err(error) = answered {
+            call.answer(Err(error));
+        }
+    }
+
+    fn room(&mut self, room: &RoomId) -> Result<&mut Room, ApiError> {
+        self.board.room(room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))
+    }
+
+    fn read_past(&mut self, call: &Call, room: RoomId, at: At, reading: Reading) -> Result<(), ApiError> {
+        let version = self.version(&room, at)?;
+        // What is part of the version may not even be on its way to the disk yet.
+        self.flush();
+        if self.past.is_none() {
+            self.past = PastThread::spawn(&self.store)
+                .map_err(|error| tracing::error!("no thread reads earlier versions: {error}"))
+                .ok();
+        }
+        let (me, call) = (self.me, call.clone());
+        let then = Box::new(move |replica: Result<&Replica, ApiError>| match replica {
+            Ok(replica) => reading.answer(replica, me, &call),
+            Err(error) => call.answer(Err(error)),
+        });
+        let past = self.past.as_ref();
+        past.map_or_else(
+            || Err(ApiError::new(Code::Internal, "the system has no thread for earlier versions")),
+            |past| past.ask(Question { room, version, then }),
+        )
+    }
+
+    /// The messages that a version consists of.
+    fn version(&mut self, room: &RoomId, at: At) -> Result<VersionVector, ApiError> {
+        let room = self.room(room)?;
+        match at {
+            At::Message(name) => {
+                let dot = room.find(&name)?;
+                Ok(room.replica().version_of(&dot).expect("it was found"))
+            }
+            At::Time(time_ms) => Ok(room.replica().version_at(time_ms)),
+            At::Version(numbers) => {
+                let replica = room.replica();
+                let held = replica.version_vector();
+                if let Some((actor, seq)) = numbers.iter().find(|(actor, seq)| held.get(actor) < **seq) {
+                    let text = format!("message {actor}:{seq} of that version is not held");
+                    return Err(ApiError::new(Code::NotFound, text).with_hint(
+                        "it may not have come yet: `rtc status` says whether the room is in sync",
+                    ));
+                }
+                Ok(replica.closed(numbers.into_iter().collect()))
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn answer(self, replica: &Replica, me: PeerKey, call: &Call) {
+        let answered = match self {
+            Self::Node { key } => replica.node(&key).map(Reply::Node).ok_or_else(|| no_node(&key)),
+            Self::Value { key, path } => match replica.value(&key, &path) {
+                Some(value) => Ok(Reply::Value(value)),
+                None => Err(no_value(replica, &key, &path)),
+            },
+            Self::Scene => return call.answer_in_pages(replica.scene().collect()),
+            Self::Log { limit } => return call.answer_in_pages(log(replica, limit, me)),
+            Self::Blame { key, path, all } => match blame(replica, &key, path.as_deref(), all, me) {
+                Ok(blamed) => return call.answer_in_pages(blamed),
+                Err(error) => Err(error),
+            },
+        };
+        call.answer(answered);
+    }
+}
+
+fn log(replica: &Replica, limit: Option<u64>, me: PeerKey) -> Vec<LogEntry> {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect()
+}
+
+fn blame(
+    replica: &Replica,
+    key: &str,
+    path: Option<&str>,
+    all: bool,
+    me: PeerKey,
+) -> Result<Vec<Blamed>, ApiError> {
+    let mut ops = match path {
+        Some(path) => replica.makers(key, path),
+        None => replica.movers(key),
+    };
+    if ops.is_empty() && path.is_none() && replica.is_live(key) {
+        return Err(ApiError::new(Code::NotFound, "nobody made the root: the room began with it"));
+    }
+    if ops.is_empty() {
+        return Err(path.map_or_else(|| no_node(key), |path| no_value(replica, key, path)));
+    }
+    if path.is_some() && !all {
+        ops.truncate(1);
+    }
+    Ok(ops.into_iter().filter_map(|op| replica.blamed(op, Some(&me))).collect())
+}
+
+fn no_node(key: &str) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no node `{key}`")).with_hint("`rtc tree` lists the nodes")
+}
+
+fn no_value(replica: &Replica, key: &str, path: &str) -> ApiError {
+    if !replica.is_live(key) {
+        return no_node(key);
+    }
+    ApiError::new(Code::NotFound, format!("node `{key}` has no property `{path}`"))
+        .with_hint(format!("`rtc get {key}` shows those it has"))
+}
