@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{At, Fold};
 use crate::id::Dot;
-use crate::op::text::{Anchors, CharId, Content, Side, Writing, item, spans};
+use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
 use crate::op::{Kind, NoEffect};
 use crate::sequence::plain::{Char, Plain, Spot, Until};
 use crate::value::Value;
@@ -138,7 +138,7 @@ impl Fold<'_> {
             (_, _) => {}
         }
         if writing.deletes() {
-            for span in spans(&op.options, self.messages[at.0].dot()) {
+            for span in spans(op.options.get("spans"), self.messages[at.0].dot()) {
                 let gone = script.order.iter().filter(|&&(op, offset)| {
                     let dot = self.messages[op.0].dot();
                     let id = CharId { dot, index: op.1, offset };
@@ -199,7 +199,7 @@ impl Fold<'_> {
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
-        let anchors = Anchors::read(&self.op(at).options, self.messages[at.0].dot());
+        let anchors = Anchors::read(|name| self.op(at).options.get(name).cloned(), self.messages[at.0].dot());
         let left = match anchors.side {
             Side::Before(id) => return self.char(at, id).map(Spot::Before),
             Side::After(None) => None,
@@ -215,7 +215,7 @@ impl Fold<'_> {
 
     /// The element that a step names: no position of another, and one that it has seen.
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
-        let item = item(&self.op(at).options, self.messages[at.0].dot())?;
+        let item = CharId::read(self.op(at).options.get("item")?, self.messages[at.0].dot())?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
         let kind = self.op(item.0).code.row().map(|row| row.kind);
         (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)

@@ -268,14 +268,14 @@ pub enum Side {
 }
 
 impl Anchors {
-    /// Reads the options of an op of the message `own` whose row has checked them.
-    pub fn read(options: &Options, own: Dot) -> Self {
-        let id = |name: &str| CharId::read(options.get(name)?, own);
+    /// Reads the options of an op of the message `own` whose row has checked them, given by name.
+    pub fn read(option: impl Fn(&str) -> Option<Value>, own: Dot) -> Self {
+        let id = |name: &str| CharId::read(&option(name)?, own);
         let side = match id("before") {
             Some(before) => Side::Before(before),
             None => Side::After(id("after")),
         };
-        Self { side, until: options.get("until").map(|until| CharId::read(until, own)) }
+        Self { side, until: option("until").map(|until| CharId::read(&until, own)) }
     }
 
     /// Writes the options.
@@ -292,15 +292,10 @@ impl Anchors {
     }
 }
 
-/// The spans of an op of the message `own` whose row has checked them.
-pub fn spans(options: &Options, own: Dot) -> impl Iterator<Item = Span> + '_ {
-    let list = options.get("spans").and_then(Value::as_list).unwrap_or_default();
+/// The spans that the message `own` writes; the row has checked them.
+pub fn spans(value: Option<&Value>, own: Dot) -> impl Iterator<Item = Span> + '_ {
+    let list = value.and_then(Value::as_list).unwrap_or_default();
     list.iter().filter_map(move |span| Span::read(span, own))
-}
-
-/// The element that an op of the message `own` is about.
-pub fn item(options: &Options, own: Dot) -> Option<CharId> {
-    CharId::read(options.get("item")?, own)
 }
 
 /// Whether `value` is written as a character, whichever message writes it.

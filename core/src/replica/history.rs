@@ -430,10 +430,15 @@ impl History {
     /// The total order (DESIGN §3, law 1).
     pub(super) fn compare(&self, a: OpIx, b: OpIx) -> Ordering {
         let (x, y) = (self.owner(a), self.owner(b));
-        match x == y {
+        if x == y {
             // The ops of a message came in order.
-            true => a.cmp(&b),
-            false => self.compare_messages(x, y),
+            a.cmp(&b)
+        } else if self.greatest == Some(y) {
+            Ordering::Less
+        } else if self.greatest == Some(x) {
+            Ordering::Greater
+        } else {
+            self.compare_messages(x, y)
         }
     }
 

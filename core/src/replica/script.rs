@@ -8,7 +8,7 @@ use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
 use crate::op::array::Element;
-use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, item, spans};
+use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, spans};
 use crate::op::{Kind, NoEffect};
 use crate::raw::Raw;
 use crate::sequence::{Char, Letters, Sequence, Spot, Until};
@@ -118,7 +118,8 @@ impl Script {
     }
 
     fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
-        let anchors = Anchors::read(&history.op(op).options(), history.dot(history.op(op).message));
+        let held = history.op(op);
+        let anchors = Anchors::read(|name| held.option(name).map(Raw::decode), history.dot(held.message));
         let char = |id: CharId| self.char(id, op, history);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
@@ -142,7 +143,7 @@ impl Script {
     /// The element that a step is about; nothing where what it names is no element, but where one was moved to.
     fn item(&self, step: OpIx, history: &History) -> Option<Char> {
         let held = history.op(step);
-        let id = item(&held.options(), history.dot(held.message))?;
+        let id = CharId::read(&held.option("item")?.decode(), history.dot(held.message))?;
         history.op_at(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
         self.char(id, step, history)
     }
@@ -207,7 +208,8 @@ impl Script {
     fn spanned(&self, step: OpIx, history: &History, ops: &dyn Fn(&Span) -> Vec<OpIx>) -> Vec<Range<Char>> {
         let held = history.op(step);
         let mut all: Vec<Range<Char>> = Vec::new();
-        for span in spans(&held.options(), history.dot(held.message)) {
+        let named = held.option("spans").map(Raw::decode);
+        for span in spans(named.as_ref(), history.dot(held.message)) {
             let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
             let within = match in_one {
                 true => history.op_at(&span.first.dot, span.first.index).into_iter().collect(),
