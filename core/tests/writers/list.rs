@@ -72,7 +72,7 @@ fn edits_at_indexes_do_what_they_say() {
         (insert(99, "z"), "cabz"),
         (delete(2, 99), "ca"),
     ] {
-        room.commit(0, &[edit.clone()]);
+        room.commit(0, std::slice::from_ref(&edit));
         assert_eq!(list(&room, 0), expected, "{edit:?}");
     }
     assert_eq!(end(&mut room), "ca");
