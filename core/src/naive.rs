@@ -200,7 +200,7 @@ impl<'a> Fold<'a> {
                     Kind::Reset(_)
                     | Kind::Step(_)
                     | Kind::List(_)
-                    | Kind::Text(_)
+                    | Kind::Write(..)
                     | Kind::Append(_)
                     | Kind::Member(_)
                     | Kind::Entries(_) => self.property(at),
@@ -361,7 +361,7 @@ impl<'a> Fold<'a> {
         let mut current = None;
         // Of a list, who added each element.
         let mut adders: Vec<Vec<u32>> = Vec::new();
-        // Of a text, the reset whose value it still is; and its characters, once some step has named them.
+        // Of a text or a list, the reset whose value it still is; and its characters, once some step has named them.
         let mut whole = resets.last().copied();
         let mut script = None;
         let index_in_log =
@@ -380,7 +380,10 @@ impl<'a> Fold<'a> {
                 continue;
             }
             let op = self.op(at);
-            if let Kind::Text(_) | Kind::Append(_) = kind(at) {
+            if let Some(elements) = script.as_ref().and_then(text::Script::elements) {
+                adders = elements.into_iter().map(|by| vec![index_in_log(by)]).collect();
+            }
+            if let Kind::Write(..) | Kind::Append(_) = kind(at) {
                 let result = self.write(at, path, &mut current, whole, &mut script);
                 verdicts.extend(result.err().map(|reason| (at, reason)));
                 continue;

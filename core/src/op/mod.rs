@@ -9,6 +9,7 @@ pub mod edit;
 mod effect;
 mod euler;
 mod flat;
+pub mod list;
 mod meta;
 pub mod node;
 mod number;

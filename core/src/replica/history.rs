@@ -214,7 +214,7 @@ impl History {
                 Kind::Reset(_)
                 | Kind::Step(_)
                 | Kind::List(_)
-                | Kind::Text(_)
+                | Kind::Write(..)
                 | Kind::Append(_)
                 | Kind::Member(_)
                 | Kind::Entries(_),
