@@ -252,7 +252,7 @@ impl Room {
         let Some(last) = self.commits.outbox.last() else { return };
         let (last, link) = (last.dot, last.link);
         let signature = self.keys.sign(&link);
-        self.log.sign(&last);
+        self.log.set_signed(&last, true);
         out.push(Output::Number { epoch: last.actor.epoch(), seq: last.seq });
         let outbox = std::mem::take(&mut self.commits.outbox);
         self.commits.outbox_bytes = 0;
