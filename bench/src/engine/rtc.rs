@@ -405,8 +405,9 @@ impl super::Replica for RtcReplica {
     }
 
     fn version(&mut self) -> Result<Vec<u8>> {
-        let held = self.chains.iter();
-        Ok(held.flat_map(|(actor, chain)| [&actor.0[..], &chain.seq.to_le_bytes()].concat()).collect())
+        let own = (self.author.actor(), self.author.seq());
+        let held = self.chains.iter().map(|(&actor, chain)| (actor, chain.seq)).chain([own]);
+        Ok(held.flat_map(|(actor, seq)| [&actor.0[..], &seq.to_le_bytes()].concat()).collect())
     }
 
     fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
