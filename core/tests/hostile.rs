@@ -109,12 +109,14 @@ fn blocks_hold_no_more_than_they_say_and_may() {
         let cut = usize::try_from(random.below(whole.len() as u64)).unwrap();
         check_block(&whole[..cut]);
     }
-    // Bytes that say they unpack to as much as a block may have, and more: past the end a block reads as zeros.
-    let size = |bytes: usize| [0, 7, 14, 21].map(|shift| (bytes >> shift & 0x7f | 0x80) as u8);
+    // The same, but saying that it unpacks to as much as a block may have, and more: past the end a block reads as zeros.
+    let messages_end = 3;
+    let bytes_end = whole.iter().skip(messages_end).position(|&byte| byte < 0x80).unwrap() + messages_end + 1;
     for said in [BLOCK_BYTES_MAX, BLOCK_BYTES_MAX + 1, (1 << 28) - 1] {
-        let head = [&[1, 0xff, 0xff, 0x03][..], &size(said), &[0x00]].concat();
-        let rest = whole.iter().position(|&byte| byte >= 0x80).map_or(&whole[..], |at| &whole[at..]);
-        for tail in [&[][..], rest, &[0; 64], &[0xff; 64]] {
+        let size = [0, 7, 14].map(|shift| (said >> shift).to_le_bytes()[0] | 0x80);
+        let head = [&[1, 0xff, 0xff, 0x03][..], &size, &[u8::try_from(said >> 21).unwrap()]].concat();
+        assert_eq!(block::size(&head).ok(), (said <= BLOCK_BYTES_MAX).then_some((0xffff, said)));
+        for tail in [&[][..], &whole[bytes_end..], &[0; 64], &[0xff; 64]] {
             check_block(&[&head, tail].concat());
         }
     }
