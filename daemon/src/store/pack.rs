@@ -14,7 +14,7 @@ use super::sqlite::ActorRow;
 const ROWS_KEPT: i64 = 256;
 /// Older ones from which on they are packed: smaller blocks are larger a message.
 const PACK_MESSAGES_MIN: i64 = 4096;
-/// Messages of one block: packing them takes some 20 ms, for which a commit may have to wait.
+/// Messages of one block: packing them takes 20 to 50 ms on a busy machine, for which a commit may have to wait.
 const PACK_MESSAGES_MAX: i64 = 8192;
 /// Bytes of bodies that a block is filled up to, for the same reason; it ends with the next signature.
 const PACK_BYTES: usize = 1024 * 1024;
