@@ -177,6 +177,7 @@ fn compile_one(
         }
         Kind::Reset(_)
         | Kind::Step(_)
+        | Kind::Sum(..)
         | Kind::List(_)
         | Kind::Append(_)
         | Kind::Member(_)
