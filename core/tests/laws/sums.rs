@@ -10,7 +10,7 @@ use rtc_core::value::Value;
 use crate::recipe::History;
 use crate::{check, shuffled};
 
-/// Who writes, what, with which number, and whom they heard of just before.
+/// Who writes, what, with which number, and whom they heard of just before, or how far back what they undo is.
 type Write = (u8, &'static str, f64, u8);
 
 fn amount() -> impl Strategy<Value = f64> {
@@ -34,7 +34,7 @@ fn operation() -> impl Strategy<Value = &'static str> {
     ]
 }
 
-fn op(name: &str, amount: f64, earlier: &[Message]) -> Op {
+fn op(name: &str, amount: f64, back: u8, earlier: &[Message]) -> Op {
     let code = OpCode::named(name).expect("it is in the table");
     let property = |value| {
         let (key, path) = ("scene".to_owned(), Some("sum".to_owned()));
@@ -43,8 +43,8 @@ fn op(name: &str, amount: f64, earlier: &[Message]) -> Op {
     match name {
         "string.concat" => property("text".into()),
         "meta.undo" => {
-            let number = earlier.len().saturating_sub(1 + amount.min(8.0) as usize);
-            let target = earlier.get(number).map_or("none".to_owned(), |message| message.dot().to_string());
+            let target = earlier.iter().rev().nth(usize::from(back));
+            let target = target.map_or("none".to_owned(), |message| message.dot().to_string());
             let options = [("target".to_owned(), target.into())].into();
             Op { code, key: String::new(), path: None, value: Value::Null, options }
         }
@@ -59,7 +59,7 @@ fn messages(writes: &[Write]) -> Vec<Message> {
         if from < 3 && from != me {
             history.hear(me, from);
         }
-        history.write(me, None, 1, |_, earlier| op(name, amount, earlier));
+        history.write(me, None, 1, |_, earlier| op(name, amount, heard % 8, earlier));
     }
     history.messages
 }
