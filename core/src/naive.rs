@@ -199,6 +199,7 @@ impl<'a> Fold<'a> {
                 Ok(row) => match row.kind {
                     Kind::Reset(_)
                     | Kind::Step(_)
+                    | Kind::Sum(..)
                     | Kind::List(_)
                     | Kind::Write(..)
                     | Kind::Append(_)
@@ -390,7 +391,7 @@ impl<'a> Fold<'a> {
             }
             let wrong = |expected| NoEffect::BadCurrent { expected };
             let result = match kind(at) {
-                Kind::Step(step) => step(current.as_ref(), &op.value, &op.options)
+                Kind::Step(step) | Kind::Sum(step, _) => step(current.as_ref(), &op.value, &op.options)
                     .map(|value| (added_by(&value, index_in_log(at)), value)),
                 Kind::List(step) => match current.clone().unwrap_or(Value::List(Vec::new())) {
                     Value::List(values) => {

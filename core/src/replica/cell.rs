@@ -186,14 +186,18 @@ impl Cell {
     /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
     /// it did.
     pub(super) fn join(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let place = history.place_in(&self.open, step);
-        if place < self.open.len() && !self.commutes(step, history) {
+        let is_last = self.open.last().is_none_or(|&last| history.is_before(last, step));
+        let is_sum = self.faults.is_empty() && self.current.sums_with(step, history);
+        if !is_last && !is_sum && !self.commutes(step, history) {
             return false;
         }
-        match self.pure() {
+        if is_last {
+            self.open.push(step);
+        } else if is_sum || self.pure().is_some() {
             // Making room among many steps would cost more than the step.
-            Some(_) if place < self.open.len() => self.late.push(step),
-            _ => self.open.insert(place, step),
+            self.late.push(step);
+        } else {
+            self.open.insert(history.place_in(&self.open, step), step);
         }
         self.step(step, history, verdicts);
         self.is_changed = true;
@@ -391,9 +395,11 @@ impl Cell {
                 Current::Given(reset) => {
                     current::given(*reset, self.path, history).is_some_and(|value| content.fits(&value))
                 }
-                Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
-                    false
-                }
+                Current::Whole(..)
+                | Current::Sum(_)
+                | Current::Elements(_)
+                | Current::Members(_)
+                | Current::Entries(_) => false,
             }
     }
 

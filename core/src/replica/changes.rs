@@ -45,10 +45,10 @@ impl Replica {
 
     /// Forgets what changed: nobody who wants to know has read the scene yet.
     pub fn drop_changes(&mut self) {
-        let changes = std::mem::take(&mut self.changes);
-        for ix in changes.cells {
+        for ix in self.changes.cells.drain(..) {
             self.cells[ix.at()].is_changed = false;
         }
+        self.changes.nodes.clear();
     }
 
     /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.

@@ -213,6 +213,7 @@ impl History {
             Some(
                 Kind::Reset(_)
                 | Kind::Step(_)
+                | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)

@@ -124,6 +124,7 @@ impl Replica {
                 Some(
                     Kind::Reset(_)
                     | Kind::Step(_)
+                    | Kind::Sum(..)
                     | Kind::List(_)
                     | Kind::Write(..)
                     | Kind::Append(_)

@@ -29,7 +29,7 @@ mod verdicts;
 mod writing;
 
 pub(crate) use children::{Children, Spot};
-pub(crate) use index::NodeIx;
+pub(crate) use index::{CellIx, NodeIx};
 pub use read::FindError;
 pub(crate) use writing::{Characters, Shows};
 
@@ -46,7 +46,7 @@ use cell::Cell;
 use changes::Changes;
 use held::Subject;
 use history::History;
-use index::{CellIx, MessageIx, OpIx, PathIx, Texts};
+use index::{MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
@@ -156,6 +156,12 @@ impl Replica {
 
     /// Gives an op its numbers.
     fn push_op(&mut self, message: MessageIx, op: &OpView<'_>) {
+        if let Some(cell) = op.known.and_then(|known| known.cell)
+            && self.is_property(cell, op.key, op.path)
+        {
+            self.history.push_op(message, op.code, Subject::Cell(cell), [op.value, op.options]);
+            return;
+        }
         let kind = op.resolve().ok().map(|row| row.kind);
         let node = self.node_number(op.key);
         let path = op.path.map(|path| PathIx::of(self.history.paths.number(path)));
@@ -180,6 +186,14 @@ impl Replica {
             let place = Place::read(&place.decode(), self.history.stamp(ix));
             self.places.extend(place.map(|place| (ix, place)));
         }
+    }
+
+    /// Whether that is the number of the property of that path of the node of that key.
+    fn is_property(&self, cell: CellIx, key: &str, path: Option<&str>) -> bool {
+        let is_it = |cell: &Cell| {
+            self.keys.text(cell.node.at()) == key && Some(self.history.paths.text(cell.path.at())) == path
+        };
+        self.cells.get(cell.at()).is_some_and(is_it)
     }
 
     fn node_number(&mut self, key: &str) -> NodeIx {
@@ -207,6 +221,7 @@ impl Replica {
             Some(
                 Kind::Reset(_)
                 | Kind::Step(_)
+                | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)
@@ -383,7 +398,7 @@ impl Replica {
     /// Brings every cache up to date.
     fn settle(&mut self) {
         self.history.settle();
-        for ix in std::mem::take(&mut self.stale_cells) {
+        for ix in self.stale_cells.drain(..) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {
                 self.changes.cells.push(ix);
@@ -397,6 +412,9 @@ impl Replica {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
+        if self.stale_nodes.is_empty() {
+            return;
+        }
         let mut stale = std::mem::take(&mut self.stale_nodes);
         stale.sort_unstable();
         stale.dedup();

@@ -120,6 +120,9 @@ impl Tree {
         history: &History,
         verdicts: &mut Verdicts,
     ) -> Vec<NodeIx> {
+        if self.dirty.is_empty() && self.unsure_from.is_none() {
+            return Vec::new();
+        }
         let mut world = World { nodes, history, verdicts };
         let comings = self.comings(&world);
         let unsure_at = self.unsure_from.take().map_or(self.log.len(), |from| self.seek(0, from, history));

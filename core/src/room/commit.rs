@@ -231,7 +231,7 @@ impl Room {
     }
 
     /// Applies our next message and puts it where the next signature vouches for it.
-    fn put_out(&mut self, made: Made, now: Now, out: &mut Vec<Output>) {
+    fn put_out(&mut self, made: Made<'_>, now: Now, out: &mut Vec<Output>) {
         let message = made.view();
         if !message.clock.is_empty() {
             // Only the first message of a run may advance its clock.

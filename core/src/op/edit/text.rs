@@ -239,7 +239,12 @@ impl Draft<'_> {
             Kind::List(_) | Kind::Member(_) if is_here && self.content == Content::List => {
                 self.characters.shows = Shows::Other;
             }
-            Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) | Kind::Append(_)
+            Kind::Step(_)
+            | Kind::Sum(..)
+            | Kind::List(_)
+            | Kind::Member(_)
+            | Kind::Entries(_)
+            | Kind::Append(_)
                 if is_here && self.characters.shows == Shows::Nothing =>
             {
                 self.characters.shows = Shows::Other;
@@ -251,6 +256,7 @@ impl Draft<'_> {
             }
             Kind::Reset(_)
             | Kind::Step(_)
+            | Kind::Sum(..)
             | Kind::List(_)
             | Kind::Member(_)
             | Kind::Entries(_)
