@@ -79,6 +79,12 @@ impl Cell {
         }
     }
 
+    /// How often ops were tried to be put into their place.
+    #[cfg(test)]
+    pub(super) fn tries(&self) -> usize {
+        self.scripts.iter().flatten().map(|script| script.tries).sum()
+    }
+
     fn script(&self, content: Content) -> Option<&Script> {
         self.scripts[content as usize].as_deref()
     }
@@ -126,9 +132,6 @@ impl Cell {
         let is_pure = self.pure().is_some();
         for script in self.scripts.iter_mut().flatten() {
             script.enter(op, path, counts && is_pure && !is_overdue, history);
-            if is_overdue {
-                script.retry(path, history);
-            }
         }
         match history.kind(op) {
             Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
@@ -180,14 +183,15 @@ impl Cell {
     /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
     /// it did.
     pub(super) fn join(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let place = history.place_in(&self.open, step);
-        if place < self.open.len() && !self.commutes(step, history) {
+        let is_last = self.open.last().is_none_or(|&last| history.is_before(last, step));
+        if !is_last && !self.commutes(step, history) {
             return false;
         }
         match self.pure() {
-            // Making room among many steps would cost more than the step.
-            Some(_) if place < self.open.len() => self.late.push(step),
-            _ => self.open.insert(place, step),
+            _ if is_last => self.open.push(step),
+            // Finding its place among many steps, and making room there, would cost more than the step.
+            Some(_) => self.late.push(step),
+            None => self.open.insert(history.place_in(&self.open, step), step),
         }
         self.step(step, history, verdicts);
         self.is_changed = true;

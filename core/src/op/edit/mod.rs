@@ -6,6 +6,7 @@ mod error;
 mod naming;
 mod range;
 mod text;
+mod typing;
 
 pub use error::{EditError, EditFault};
 
@@ -83,7 +84,14 @@ pub(crate) fn write(
     commit: Commit,
     writer: &mut Writer,
 ) -> Result<(), EditError> {
-    let (start, mut is_plain) = (writer.len(), (1..=MESSAGE_OPS_MAX).contains(&edits.len()));
+    let start = writer.len();
+    if let [edit] = edits {
+        if typing::write(edit, replica, commit, writer) {
+            return Ok(());
+        }
+        writer.truncate(start);
+    }
+    let mut is_plain = (1..=MESSAGE_OPS_MAX).contains(&edits.len());
     writer.array(edits.len());
     for edit in edits {
         is_plain = is_plain && write_plain(edit, replica, writer);
