@@ -104,14 +104,20 @@ impl Cell {
     }
 
     /// The characters or elements, those that do not show included.
-    pub(super) fn characters(&self, content: Content, life: &Life, history: &History) -> Characters<'_> {
+    pub(super) fn characters(
+        &self,
+        content: Content,
+        life: &Life,
+        history: &History,
+        verdicts: &Verdicts,
+    ) -> Characters<'_> {
         if let (true, Some(script)) = (self.current == Current::Script(content), self.script(content)) {
             return Characters { sequence: Cow::Borrowed(&script.sequence), shows: Shows::Sequence };
         }
         // Nothing was written into it so far: what it would be if something were.
         let mut cell = self.clone();
         cell.number_characters(content, history);
-        cell.refold(life, history, &mut Verdicts::default());
+        cell.refold(life, history, &mut verdicts.clone());
         let shows = match &cell.current {
             Current::Absent => Shows::Nothing,
             _ if cell.is_written(content, history) => Shows::Sequence,

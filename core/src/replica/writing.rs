@@ -39,7 +39,9 @@ impl Replica {
         let path = self.history.paths.find(path).map(PathIx::of);
         let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         match cell.map(|cell| &self.cells[cell.at()]) {
-            Some(cell) => cell.characters(content, &self.nodes[cell.node.at()].life, &self.history),
+            Some(cell) => {
+                cell.characters(content, &self.nodes[cell.node.at()].life, &self.history, &self.verdicts)
+            }
             None => Characters { sequence: Cow::Owned(Sequence::new()), shows: Shows::Nothing },
         }
     }

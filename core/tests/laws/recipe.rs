@@ -69,17 +69,22 @@ pub(crate) struct Pick {
     pub(crate) target: u16,
 }
 
-/// Histories of up to `messages` messages.
-pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
+/// Ops to be.
+pub(crate) fn picks() -> impl Strategy<Value = Pick> {
     let pick = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>());
-    let pick = pick.prop_map(|(row, key, path, argument, options, target)| Pick {
+    pick.prop_map(|(row, key, path, argument, options, target)| Pick {
         row,
         key,
         path,
         argument,
         options,
         target,
-    });
+    })
+}
+
+/// Histories of up to `messages` messages.
+pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
+    let pick = picks();
     let hears = prop_oneof![2 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let request = prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let ops = prop::collection::vec(pick, 1..4);
@@ -135,6 +140,16 @@ impl History {
     /// Nobody has written yet.
     pub(crate) fn new() -> Self {
         Self { messages: Vec::new(), clocks: Default::default(), lamports: BTreeMap::new() }
+    }
+
+    /// Everybody has heard of everything so far.
+    pub(crate) fn after(earlier: &[Message]) -> Self {
+        let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
+        Self {
+            messages: earlier.to_vec(),
+            clocks: std::array::from_fn(|_| seen.clone()),
+            lamports: earlier.iter().map(|message| (message.dot(), message.lamport)).collect(),
+        }
     }
 
     fn actor(number: usize) -> Actor {
