@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{At, Fold};
+use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
-use crate::op::{Kind, NoEffect};
+use crate::op::{Kind, NoEffect, Options};
+use crate::raw::Raw;
 use crate::sequence::plain::{Char, Plain, Spot, Until};
 use crate::value::Value;
 
@@ -65,6 +67,13 @@ impl Script {
         let len = self.brought.get(&op).map_or(0, Vec::len);
         self.shown.extend((from..len).map(|offset| (op, offset_of(offset))));
     }
+}
+
+/// Options as they travel: names of characters are read from bytes.
+fn encoded(options: &Options) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.value_map(options);
+    writer.finish()
 }
 
 fn offset_of(offset: usize) -> u32 {
@@ -138,7 +147,8 @@ impl Fold<'_> {
             (_, _) => {}
         }
         if writing.deletes() {
-            for span in spans(op.options.get("spans"), self.messages[at.0].dot()) {
+            let options = encoded(&op.options);
+            for span in spans(Raw::of_checked(&options).get("spans"), self.messages[at.0].dot()) {
                 let gone = script.order.iter().filter(|&&(op, offset)| {
                     let dot = self.messages[op.0].dot();
                     let id = CharId { dot, index: op.1, offset };
@@ -199,7 +209,8 @@ impl Fold<'_> {
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
-        let anchors = Anchors::read(|name| self.op(at).options.get(name).cloned(), self.messages[at.0].dot());
+        let options = encoded(&self.op(at).options);
+        let anchors = Anchors::read(Raw::of_checked(&options), self.messages[at.0].dot());
         let left = match anchors.side {
             Side::Before(id) => return self.char(at, id).map(Spot::Before),
             Side::After(None) => None,
@@ -215,7 +226,8 @@ impl Fold<'_> {
 
     /// The element that a step names: no position of another, and one that it has seen.
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
-        let item = CharId::read(self.op(at).options.get("item")?, self.messages[at.0].dot())?;
+        let options = encoded(&self.op(at).options);
+        let item = CharId::read(Raw::of_checked(&options).get("item")?, self.messages[at.0].dot())?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
         let kind = self.op(item.0).code.row().map(|row| row.kind);
         (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)

@@ -79,6 +79,12 @@ impl Cell {
         }
     }
 
+    /// How often ops were tried to be put into their place.
+    #[cfg(test)]
+    pub(super) fn tries(&self) -> usize {
+        self.scripts.iter().flatten().map(|script| script.tries).sum()
+    }
+
     fn script(&self, content: Content) -> Option<&Script> {
         self.scripts[content as usize].as_deref()
     }
@@ -132,9 +138,6 @@ impl Cell {
         let is_pure = self.pure().is_some();
         for script in self.scripts.iter_mut().flatten() {
             script.enter(op, path, counts && is_pure && !is_overdue, history);
-            if is_overdue {
-                script.retry(path, history);
-            }
         }
         match history.kind(op) {
             Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
@@ -194,7 +197,7 @@ impl Cell {
         if is_last {
             self.open.push(step);
         } else if is_sum || self.pure().is_some() {
-            // Making room among many steps would cost more than the step.
+            // Finding its place among many steps, and making room there, would cost more than the step.
             self.late.push(step);
         } else {
             self.open.insert(history.place_in(&self.open, step), step);

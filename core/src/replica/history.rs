@@ -73,7 +73,7 @@ impl History {
 
     /// Takes in a message without its ops; nothing where it is held already.
     pub(super) fn push(&mut self, message: &MessageView<'_>) -> Option<MessageIx> {
-        let actor = self.author(message.actor);
+        let actor = self.actor_number(&message.actor).unwrap_or_else(|| self.actor(message.actor));
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
         if !log.held.insert(message.seq, ix) {
@@ -98,15 +98,6 @@ impl History {
         }
         self.put_in_order(ix);
         Some(ix)
-    }
-
-    /// The number of a message's author, who mostly made the one before it too.
-    fn author(&mut self, actor: Actor) -> ActorIx {
-        let last = self.messages.len().checked_sub(1).map(|last| self.messages.get(last).actor);
-        match last {
-            Some(last) if self.actors[last.at()].actor == actor => last,
-            _ => self.actor(actor),
-        }
     }
 
     /// The record of the message that comes next, if one can hold it.
@@ -321,7 +312,14 @@ impl History {
 
     /// The number of an actor that was mentioned.
     pub(super) fn actor_number(&self, actor: &Actor) -> Option<ActorIx> {
-        self.numbers.get(actor).copied()
+        let last = self.last_author().filter(|last| self.actors[last.at()].actor == *actor);
+        last.or_else(|| self.numbers.get(actor).copied())
+    }
+
+    /// Who made the message that came last: mostly whoever made the one before it, and whoever ops name.
+    fn last_author(&self) -> Option<ActorIx> {
+        let last = self.messages.len().checked_sub(1)?;
+        Some(self.messages.get(last).actor)
     }
 
     pub(super) fn dot(&self, message: MessageIx) -> Dot {
@@ -330,7 +328,7 @@ impl History {
     }
 
     pub(super) fn find(&self, dot: &Dot) -> Option<MessageIx> {
-        self.find_by(*self.numbers.get(&dot.actor)?, dot.seq)
+        self.find_by(self.actor_number(&dot.actor)?, dot.seq)
     }
 
     /// The message of that number; `actor` may be one of whom nothing is held.

@@ -27,7 +27,15 @@ pub(crate) enum Shows {
 impl Replica {
     /// The characters of a property, or the elements, those that do not show included.
     pub(crate) fn characters(&self, content: Content, key: &str, path: &str) -> Characters<'_> {
-        let node = self.keys.find(key).map(NodeIx::of);
+        self.characters_of(content, self.keys.find(key).map(NodeIx::of), path)
+    }
+
+    /// The same of a node that is alive.
+    pub(crate) fn live_characters(&self, content: Content, key: &str, path: &str) -> Option<Characters<'_>> {
+        Some(self.characters_of(content, Some(self.live(key)?), path))
+    }
+
+    fn characters_of(&self, content: Content, node: Option<NodeIx>, path: &str) -> Characters<'_> {
         let path = self.history.paths.find(path).map(PathIx::of);
         let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         match cell.map(|cell| &self.cells[cell.at()]) {

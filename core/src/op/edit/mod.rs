@@ -6,6 +6,7 @@ mod error;
 mod naming;
 mod range;
 mod text;
+mod typing;
 
 pub use error::{EditError, EditFault};
 
@@ -106,6 +107,12 @@ pub(crate) fn write<'a>(
     writer: &mut Writer,
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
+    if let [edit] = edits {
+        if typing::write(edit, replica, commit, writer) {
+            return Ok(None);
+        }
+        writer.truncate(start);
+    }
     if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
         writer.array(edits.len());
         let mut last = None;
