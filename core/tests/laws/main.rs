@@ -8,6 +8,7 @@ mod pairs;
 mod past;
 mod reading;
 mod recipe;
+mod snapshot;
 
 use std::collections::BTreeMap;
 
