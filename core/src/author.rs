@@ -97,6 +97,11 @@ impl Author {
         self.seq
     }
 
+    /// The link of its last message, that of the chain's origin before the first.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     /// Takes note of another actor's newest message, which the replica holds.
     pub fn hear(&mut self, head: Head, lamport: u64) {
         debug_assert_ne!(head.actor, self.actor);

@@ -11,6 +11,7 @@ use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
 use super::script::Script;
+use super::snapshot::Tally;
 use super::verdicts::Verdicts;
 use super::writing::{Characters, Shows};
 use crate::op::text::{Content, Span, Writing};
@@ -96,6 +97,14 @@ impl Cell {
         let mut steps: Vec<OpIx> = steps.collect();
         steps.sort_by(|&a, &b| history.compare(a, b));
         greatest.into_iter().chain(steps).collect()
+    }
+
+    /// What of all this decides about later ops; nothing where no op counts.
+    pub(super) fn tally(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Option<Tally> {
+        let steps = self.open.last().into_iter().chain(&self.late).copied();
+        let counting = self.last_resets(life, history, verdicts).chain(steps);
+        let last = history.stamp(counting.max_by(|&a, &b| history.compare(a, b))?);
+        Some(Tally { last, steps: self.open.len() + self.late.len(), faults: self.faults.len() })
     }
 
     /// The ops of one actor on the property in which a span's characters are.

@@ -364,6 +364,19 @@ impl History {
         self.greatest.map_or(0, |message| self.message(message).lamport)
     }
 
+    /// Whether nothing is missing before what is held, and nothing that a clock held names.
+    pub(super) fn is_closed(&self) -> bool {
+        self.actors.iter().all(|log| log.held.last().max(log.named) == log.gapless)
+    }
+
+    /// What the messages of an actor have seen of others.
+    pub(super) fn clock(&self, actor: &Actor) -> VersionVector {
+        let log = self.actor_number(actor).map(|ix| &self.actors[ix.at()]);
+        let last =
+            |(other, points): (&ActorIx, &Vec<(u64, u64)>)| Some((self.actor_of(*other), points.last()?.1));
+        log.into_iter().flat_map(|log| log.clock.iter().filter_map(last)).collect()
+    }
+
     pub(super) fn version_vector(&self) -> VersionVector {
         self.actors.iter().map(|log| (log.actor, log.gapless)).collect()
     }

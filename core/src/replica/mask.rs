@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Replica;
+use super::Engine;
 use super::history::History;
 use super::index::{ActorIx, CellIx, MessageIx, OpIx};
 use super::verdicts::Verdicts;
@@ -80,12 +80,17 @@ impl Requests {
         }
     }
 
+    /// All requests.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerKey, &str)> {
+        self.0.keys().map(|(key, request)| (key, &**request))
+    }
+
     pub(super) fn find(&self, key: &PeerKey, request: &str) -> Option<MessageIx> {
         self.0.get(&(*key, request.into())).copied()
     }
 }
 
-impl Replica {
+impl Engine {
     pub(super) fn enter_meta(&mut self, op: OpIx) {
         let target = self.history.op(op).target.expect("an undo or a redo has a target");
         self.registers.enter(target, op, &self.history);

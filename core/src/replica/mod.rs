@@ -8,9 +8,11 @@ mod blame;
 mod cell;
 mod changes;
 mod children;
+mod cold;
 mod columns;
 mod current;
 mod entries;
+mod form;
 mod held;
 mod history;
 mod index;
@@ -24,13 +26,16 @@ mod read;
 mod runs;
 mod script;
 mod siblings;
+mod snapshot;
 mod tree;
 mod verdicts;
 mod writing;
 
 pub(crate) use children::{Children, Spot};
+pub use form::Replica;
 pub(crate) use index::{CellIx, NodeIx};
 pub use read::FindError;
+pub use snapshot::{SnapshotError, Stretch};
 pub(crate) use writing::{Characters, Shows};
 
 use std::collections::BTreeMap;
@@ -53,8 +58,8 @@ use node::NodeRecord;
 use tree::Tree;
 use verdicts::Verdicts;
 
-/// One copy of a room.
-pub struct Replica {
+/// A replica that has its history at hand: what a [`Replica`] is once somebody asks for more than its snapshot says.
+pub struct Engine {
     root: Root,
     history: History,
     verdicts: Verdicts,
@@ -75,7 +80,7 @@ pub struct Replica {
     stale_nodes: Vec<NodeIx>,
 }
 
-impl Replica {
+impl Engine {
     /// A room nobody has written to yet.
     pub fn new(root: Root) -> Self {
         let mut keys = Texts::default();
@@ -107,7 +112,7 @@ impl Replica {
         MessageView::with(message, |view| self.apply_view(view))
     }
 
-    /// Takes in a message as [`Replica::apply`] does, from where it was read.
+    /// Takes in a message as [`Engine::apply`] does, from where it was read.
     pub fn apply_view(&mut self, message: &MessageView<'_>) -> bool {
         let is_new = self.take_in(message);
         self.settle();
@@ -122,7 +127,7 @@ impl Replica {
         count
     }
 
-    /// Takes in many messages as [`Replica::apply_all`] does, from where they were read.
+    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read.
     pub fn apply_views<'a, 'b: 'a>(
         &mut self,
         messages: impl IntoIterator<Item = &'a MessageView<'b>>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Replica;
+use super::Engine;
 use super::index::{CellIx, MessageIx, NodeIx, OpIx, PathIx};
 use super::node::NodeRecord;
 use crate::api::{Ineffective, LogEntry, Node};
@@ -27,7 +27,7 @@ pub enum FindError {
     },
 }
 
-impl Replica {
+impl Engine {
     /// The node the scene begins with.
     pub fn root(&self) -> &Root {
         &self.root
@@ -235,7 +235,7 @@ impl Replica {
     }
 
     /// All live nodes, in the order of their keys.
-    fn live_nodes(&self) -> impl Iterator<Item = NodeIx> + '_ {
+    pub(super) fn live_nodes(&self) -> impl Iterator<Item = NodeIx> + '_ {
         let nodes = self.keys.iter().map(|(_, number)| NodeIx::of(number));
         nodes.filter(|node| self.nodes[node.at()].life.is_alive())
     }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::Replica;
+use super::Engine;
 use super::history::History;
 use super::index::{NodeIx, OpIx};
 use super::life::Era;
@@ -311,7 +311,7 @@ impl Tree {
     }
 }
 
-impl Replica {
+impl Engine {
     /// How many births and moves were done again so far because others came before them: for tests of what that costs.
     #[doc(hidden)]
     pub fn tree_redone(&self) -> u64 {

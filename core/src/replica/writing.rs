@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::Replica;
+use super::Engine;
 use super::index::{NodeIx, OpIx, PathIx};
 use crate::op::text::{CharId, Content, Span};
 use crate::sequence::Sequence;
@@ -24,7 +24,7 @@ pub(crate) enum Shows {
     Other,
 }
 
-impl Replica {
+impl Engine {
     /// The characters of a property, or the elements, those that do not show included.
     pub(crate) fn characters(&self, content: Content, key: &str, path: &str) -> Characters<'_> {
         self.characters_of(content, self.keys.find(key).map(NodeIx::of), path)

@@ -8,6 +8,7 @@ mod pairs;
 mod past;
 mod reading;
 mod recipe;
+mod snapshot;
 mod sums;
 
 use std::collections::BTreeMap;
