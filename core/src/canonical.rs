@@ -203,6 +203,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As [`Reader::array`], or nothing.
+    pub fn array_or_null(&mut self, limit: usize, what: &'static str) -> Result<Option<usize>, DecodeError> {
+        match self.pull()? {
+            Header::Array(Some(len)) => self.checked_len(len, limit, what).map(Some),
+            Header::Simple(ciborium_ll::simple::NULL) => Ok(None),
+            _ => self.unexpected(what),
+        }
+    }
+
     /// A list of exactly `len` items.
     pub fn array_of(&mut self, len: usize, what: &'static str) -> Result<(), DecodeError> {
         match self.pull()? {

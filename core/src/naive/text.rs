@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{At, Fold};
+use super::property::Held;
+use super::{At, Fold, GROUND};
+use crate::ground;
 use crate::id::Dot;
 use crate::op::text::{Anchors, CharId, Side, Writing, spans};
 use crate::op::{Kind, NoEffect, Options, Shape};
@@ -10,17 +12,24 @@ use crate::sequence::plain::{Char, Plain, Spot, Until};
 use crate::value::Value;
 
 /// The characters that were ever brought to a property, across lives and resets.
+#[derive(Default)]
 pub(super) struct Script {
     order: Vec<Char<At>>,
-    brought: BTreeMap<At, Vec<char>>,
-    shown: BTreeSet<Char<At>>,
+    pub(super) brought: BTreeMap<At, Vec<char>>,
+    /// Where each op's went.
+    pub(super) spots: BTreeMap<At, ground::Spot>,
+    pub(super) shown: BTreeSet<Char<At>>,
     deleted: BTreeSet<Char<At>>,
 }
 
 impl Script {
     pub(super) fn text(&self) -> String {
-        let visible = self.order.iter().filter(|id| self.shown.contains(id) && !self.deleted.contains(id));
+        let visible = self.order.iter().filter(|&&id| self.shows(id));
         visible.map(|(op, offset)| self.brought[op][*offset as usize]).collect()
+    }
+
+    pub(super) fn shows(&self, id: Char<At>) -> bool {
+        self.shown.contains(&id) && !self.deleted.contains(&id)
     }
 
     fn show(&mut self, op: At, from: usize) {
@@ -29,7 +38,7 @@ impl Script {
     }
 }
 
-fn offset_of(offset: usize) -> u32 {
+pub(super) fn offset_of(offset: usize) -> u32 {
     u32::try_from(offset).expect("a message has less than 2^32 characters")
 }
 
@@ -41,37 +50,34 @@ fn appended(value: &Value, options: &Options) -> (usize, Vec<char>) {
 }
 
 impl Fold<'_> {
-    /// Applies one step that inserts, deletes or appends. `whole` is the reset whose value `current` still is.
-    pub(super) fn write(
-        &self,
-        at: At,
-        path: &str,
-        current: &mut Option<Value>,
-        whole: Option<At>,
-        script: &mut Option<Script>,
-    ) -> Result<(), NoEffect> {
+    /// Applies one step that inserts, deletes or appends.
+    pub(super) fn write(&self, at: At, path: &str, held: &mut Option<Held>) -> Result<(), NoEffect> {
         let op = self.op(at);
         let kind = op.code.row().expect("only known ops are logged").kind;
-        let is_fresh = match (&script, &current, whole) {
-            (Some(_), _, _) => false,
-            (None, None, _) | (None, Some(Value::Text(_)), Some(_)) => true,
-            (None, Some(_), _) => match kind {
+        let is_fresh = match &held {
+            Some(Held { script: Some(_), .. }) => false,
+            None | Some(Held { value: Value::Text(_), whole: Some(_), .. }) => true,
+            Some(Held { value, .. }) => match kind {
                 Kind::Append(step) => {
-                    *current = Some(step(current.as_ref(), &op.value, &op.options)?);
+                    *held = Some(Held::made(step(Some(value), &op.value, &op.options)?, at, 0));
                     return Ok(());
                 }
                 _ => return Err(NoEffect::BadCurrent { expected: Shape::Text }),
             },
         };
-        let mut written =
-            if is_fresh { self.script(&op.key, path) } else { script.take().expect("it is there") };
-        if let (true, Some(whole)) = (is_fresh, whole) {
+        let by = held.as_ref().map(|held| held.by);
+        let mut written = match held.as_mut().and_then(|held| held.script.take()) {
+            Some(script) => script,
+            None => self.script(&op.key, path),
+        };
+        if let Some(whole) = held.as_ref().and_then(|held| held.whole).filter(|_| is_fresh) {
             written.show(whole, 0);
         }
         let result = self.write_on(at, kind, &mut written);
         if result.is_ok() || !is_fresh {
-            *current = Some(written.text().into());
-            *script = Some(written);
+            let by = by.filter(|_| result.is_err()).unwrap_or(at);
+            let value = written.text().into();
+            *held = Some(Held { script: Some(written), ..Held::made(value, by, 0) });
         }
         result
     }
@@ -91,11 +97,11 @@ impl Fold<'_> {
             return Err(NoEffect::AnchorMissing);
         }
         if writing.deletes() {
+            let path = op.path.as_deref().expect("the row's check has seen it");
             for span in spans(&op.options, self.messages[at.0].dot()) {
-                let gone = script.order.iter().filter(|&&(op, offset)| {
-                    let dot = self.messages[op.0].dot();
-                    let id = CharId { dot, index: op.1, offset };
-                    span.first <= id && id <= span.last && self.seen(at, op)
+                let gone = script.order.iter().filter(|&&(brought, offset)| {
+                    let id = self.char_id(&op.key, path, (brought, offset));
+                    span.first <= id && id <= span.last && self.seen(at, brought)
                 });
                 script.deleted.extend(gone);
             }
@@ -105,42 +111,49 @@ impl Fold<'_> {
     }
 
     /// All characters that were ever brought to a property, in order; none of them shows yet.
-    fn script(&self, key: &str, path: &str) -> Script {
+    pub(super) fn script(&self, key: &str, path: &str) -> Script {
+        let mut script = Script::default();
         let mut plain = Plain::new();
-        let mut brought = BTreeMap::new();
+        for (n, brought) in (0..).zip(self.ground_texts(key, path)) {
+            let at = (GROUND, n);
+            let is_placed = plain.place(at, brought.len, self.ground_spot(key, path, &brought.spot));
+            debug_assert!(is_placed, "the ground holds what its texts stand beside");
+            script.spots.insert(at, brought.spot);
+            script.brought.insert(at, self.ground_chars(key, path, brought));
+        }
         for (at, row) in self.ops() {
-            let op = self.op(at);
-            let Ok(row) = row else { continue };
-            if op.key != key || (row.kind.is_property() && op.path.as_deref() != Some(path)) {
+            let Some((chars, spot)) = row.ok().and_then(|row| self.brings(at, row.kind, key, path)) else {
                 continue;
-            }
-            let (chars, spot) = match row.kind {
-                Kind::Reset(reset) => match reset(&op.value) {
-                    Value::Text(text) => {
-                        (text.chars().collect(), Some(Spot::After(None, Until::Given(None))))
-                    }
-                    _ => continue,
-                },
-                Kind::Insert => match op.value.as_map().and_then(|map| map.get(path)) {
-                    Some(Value::Text(text)) => {
-                        (text.chars().collect(), Some(Spot::After(None, Until::Given(None))))
-                    }
-                    _ => continue,
-                },
-                Kind::Append(_) => (appended(&op.value, &op.options).1, Some(Spot::Last)),
-                Kind::Text(Writing::Insert | Writing::Replace) => {
-                    let text = op.value.as_text().unwrap_or_default();
-                    (text.chars().collect(), self.spot(at))
-                }
-                _ => continue,
             };
-            let chars: Vec<char> = chars;
             let Some(spot) = spot else { continue };
             if plain.place(at, offset_of(chars.len()), spot) {
-                brought.insert(at, chars);
+                script.spots.insert(at, self.named_spot(key, path, spot));
+                script.brought.insert(at, chars);
             }
         }
-        Script { order: plain.order().collect(), brought, shown: BTreeSet::new(), deleted: BTreeSet::new() }
+        script.order = plain.order().collect();
+        script
+    }
+
+    /// What an op brings to a property, and where it goes; nowhere where it names characters that it has not seen.
+    fn brings(&self, at: At, kind: Kind, key: &str, path: &str) -> Option<(Vec<char>, Option<Spot<At>>)> {
+        let op = self.op(at);
+        if op.key != key || (kind.is_property() && op.path.as_deref() != Some(path)) {
+            return None;
+        }
+        let start = Some(Spot::After(None, Until::Given(None)));
+        let (text, spot) = match kind {
+            Kind::Reset(reset) => (reset(&op.value), start),
+            Kind::Insert => (op.value.as_map()?.get(path)?.clone(), start),
+            Kind::Append(_) => return Some((appended(&op.value, &op.options).1, Some(Spot::Last))),
+            Kind::Text(Writing::Insert | Writing::Replace) => (op.value.clone(), self.spot(at)),
+            _ => return None,
+        };
+        match (kind, text.as_text()) {
+            (_, Some(text)) => Some((text.chars().collect(), spot)),
+            (Kind::Text(_), None) => Some((Vec::new(), spot)),
+            _ => None,
+        }
     }
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
@@ -160,6 +173,10 @@ impl Fold<'_> {
     }
 
     fn char(&self, by: At, id: CharId) -> Option<Char<At>> {
+        if self.ground.version.covers(&id.dot) {
+            let op = self.op(by);
+            return self.ground_char(&op.key, op.path.as_deref()?, &id);
+        }
         let at = (self.message_index(&id.dot)?, id.index);
         (self.messages[at.0].ops.len() > id.index as usize && self.seen(by, at)).then_some((at, id.offset))
     }

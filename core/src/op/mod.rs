@@ -27,7 +27,7 @@ pub use effect::NoEffect;
 pub use flat::FlatError;
 pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Seen, Step, WriteEntry};
 pub use shape::{Shape, ShapeError};
-pub use table::{nearest_name, table};
+pub use table::{TABLE_VERSION, nearest_name, table};
 
 pub(crate) use edit::{Range, Standing, Texts};
 

@@ -1,6 +1,7 @@
 //! State is a pure function of the set of messages held: any delivery of random histories gives the naive fold's scene,
 //! bit for bit. A failing history is printed, shrunk, with the seed that makes it again.
 
+mod horizon;
 mod past;
 mod recipe;
 

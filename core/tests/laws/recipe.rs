@@ -37,6 +37,9 @@ const KINDRED: [Mix; 4] = [
     Mix::Kindred(&["object", "dict"], 12),
 ];
 
+/// Writing into one text, and setting and appending to it.
+pub(crate) const WRITING: Mix = Mix::Kindred(&["text", "string"], 255);
+
 /// Mixes of families that work on values of one type.
 pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
     prop::sample::select(&KINDRED[..])
@@ -89,10 +92,17 @@ pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
 
 /// The messages of a recipe that are made of that.
 pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
+    messages_after(mix, steps, &[])
+}
+
+/// The messages of a recipe whose authors all have seen the earlier ones, and these.
+pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> Vec<Message> {
     let actors = ACTORS.map(|(key, epoch)| Actor::new(PeerKey([key; 32]), epoch));
-    let mut clocks: Vec<VersionVector> = vec![VersionVector::default(); actors.len()];
-    let mut lamports: BTreeMap<Dot, u64> = BTreeMap::new();
-    let mut messages: Vec<Message> = Vec::new();
+    let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
+    let mut clocks: Vec<VersionVector> = vec![seen; actors.len()];
+    let mut lamports: BTreeMap<Dot, u64> =
+        earlier.iter().map(|message| (message.dot(), message.lamport)).collect();
+    let mut messages: Vec<Message> = earlier.to_vec();
     for step in steps {
         let me = usize::from(step.actor) % actors.len();
         if let Some(other) = step.hears {

@@ -1,0 +1,354 @@
+//! The bytes of a ground: canonical CBOR, so that equal grounds have equal bytes and one hash. docs/storage.md has the table.
+//!
+//! Actors are written once, in `version`; stamps and characters name them by their index there.
+
+use std::collections::BTreeMap;
+
+use super::{Base, Brought, Form, Ground, GroundLife, GroundNode, Spot};
+use crate::canonical::{DecodeError, Reader, Writer};
+use crate::clock::Stamp;
+use crate::id::{Actor, Dot, PeerKey, StateHash};
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::op::text::CharId;
+use crate::op::{OpCode, TABLE_VERSION};
+use crate::place::Place;
+
+/// The format this code writes.
+const FORMAT: u64 = 1;
+/// Separates grounds' hashes from every other use of the hash function.
+const HASH_CONTEXT: &str = "rtc 2026 ground 1";
+/// Items of any list: what bounds them is the length of the bytes.
+const ITEMS_MAX: usize = u32::MAX as usize;
+/// Bytes of a text that many messages wrote.
+const TEXT_BYTES_MAX: usize = u32::MAX as usize;
+
+impl Ground {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let actors = self.version.iter().zip(0..).map(|((actor, _), ix)| (actor, ix)).collect();
+        let mut out = Encoding { writer: Writer::new(), actors };
+        out.writer.array(6).uint(FORMAT).uint(TABLE_VERSION);
+        out.writer.array(self.version.len());
+        for (actor, seq) in self.version.iter() {
+            out.writer.array(2).bytes(&actor.0).uint(seq);
+        }
+        out.writer.uint(self.lamport);
+        out.writer.array(self.requests.len());
+        for (key, request) in &self.requests {
+            out.writer.array(2).bytes(&key.0).text(request);
+        }
+        out.writer.array(self.nodes.len());
+        for (key, node) in &self.nodes {
+            out.node(key, node);
+        }
+        out.writer.finish()
+    }
+
+    /// What replicas that fold the same messages agree on, and a horizon names: the hash of the bytes.
+    pub fn hash(&self) -> StateHash {
+        StateHash(blake3::derive_key(HASH_CONTEXT, &self.encode()))
+    }
+
+    /// Reads canonical bytes that this version's operations can stand on. Whatever stands in them, it can be folded on.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.array_of(6, "a ground")?;
+        if reader.uint()? != FORMAT {
+            return Err(unexpected("ground format 1"));
+        }
+        if reader.uint()? != TABLE_VERSION {
+            return Err(unexpected("the operation table's version"));
+        }
+        let version = list(&mut reader, |reader| {
+            reader.array_of(2, "an actor's head")?;
+            Ok((Actor(reader.bytes_of()?), reader.uint()?))
+        })?;
+        let mut from = Decoding { actors: version.iter().map(|(actor, _)| *actor).collect(), reader };
+        let lamport = from.reader.uint()?;
+        let requests = list(&mut from.reader, |reader| {
+            reader.array_of(2, "a request")?;
+            Ok((PeerKey(reader.bytes_of()?), reader.text(REQUEST_BYTES_MAX, "request id")?))
+        })?;
+        let mut nodes = BTreeMap::new();
+        for _ in 0..from.reader.array(ITEMS_MAX, "nodes")? {
+            let (key, node) = from.node()?;
+            nodes.insert(key, node);
+        }
+        from.reader.finish()?;
+        let ground = Self { version: version.into_iter().collect(), lamport, requests, nodes };
+        ground.check()?;
+        if ground.encode() == bytes { Ok(ground) } else { Err(DecodeError::NotCanonical) }
+    }
+
+    /// Whether everything that is named is there.
+    fn check(&self) -> Result<(), DecodeError> {
+        let covers = |stamp: &Stamp| self.version.covers(&stamp.dot()) && stamp.lamport <= self.lamport;
+        for node in self.nodes.values() {
+            for texts in node.texts.values() {
+                check_texts(texts, covers)?;
+            }
+            let GroundLife::Lives { stands, properties, .. } = &node.life else { continue };
+            if stands.as_ref().is_some_and(|(birth, _)| !covers(birth)) {
+                return Err(unexpected("a birth behind the horizon"));
+            }
+            for (path, base) in properties {
+                let texts = node.texts.get(path).map(Vec::as_slice).unwrap_or_default();
+                let whole = (base.form == Form::Whole).then(|| base.value.as_text()).flatten();
+                let chars = whole.map_or(0, |text| text.chars().count());
+                let is_brought = |brought: &Brought| brought.by == base.by && brought.len as usize == chars;
+                if !covers(&base.by) || (chars > 0 && !texts.iter().any(is_brought)) {
+                    return Err(unexpected("a value's op and its characters"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_texts(texts: &[Brought], covers: impl Fn(&Stamp) -> bool) -> Result<(), DecodeError> {
+    let mut held: BTreeMap<(Dot, u32), u32> = BTreeMap::new();
+    let mut before = None;
+    for brought in texts {
+        let is_there = |id: &CharId| held.get(&(id.dot, id.index)).is_some_and(|&len| id.offset < len);
+        let named = match &brought.spot {
+            Spot::Before(id) => [Some(id), None],
+            Spot::After(left, until) => [left.as_ref(), until.as_ref().and_then(Option::as_ref)],
+            Spot::Last => [None, None],
+        };
+        if brought.len == 0 || brought.len as usize > MESSAGE_BYTES_MAX {
+            return Err(unexpected("as many characters as one op can bring"));
+        }
+        let follows = before.replace(brought.by).is_none_or(|before| before < brought.by);
+        if !follows || !covers(&brought.by) || !named.into_iter().flatten().all(is_there) {
+            return Err(unexpected("characters after those they stand beside"));
+        }
+        let mut free = 0;
+        for (from, text) in &brought.shown {
+            let end = u64::from(*from) + text.chars().count() as u64;
+            // A gap lies between two runs.
+            if u64::from(*from) < free || text.is_empty() || end > u64::from(brought.len) {
+                return Err(unexpected("runs of the characters there are"));
+            }
+            free = end + 1;
+        }
+        held.insert((brought.by.dot(), brought.by.index), brought.len);
+    }
+    Ok(())
+}
+
+struct Encoding {
+    writer: Writer,
+    actors: BTreeMap<Actor, u64>,
+}
+
+impl Encoding {
+    fn actor(&mut self, actor: &Actor) {
+        let ix = self.actors.get(actor).expect("a ground names only what it stands for");
+        self.writer.uint(*ix);
+    }
+
+    fn stamp(&mut self, stamp: &Stamp) {
+        self.writer.array(4).uint(stamp.lamport);
+        self.actor(&stamp.actor);
+        self.writer.uint(stamp.seq).uint(stamp.index.into());
+    }
+
+    fn char(&mut self, id: Option<&CharId>) {
+        let Some(id) = id else {
+            self.writer.null();
+            return;
+        };
+        self.writer.array(4);
+        self.actor(&id.dot.actor);
+        self.writer.uint(id.dot.seq).uint(id.index.into()).uint(id.offset.into());
+    }
+
+    fn node(&mut self, key: &str, node: &GroundNode) {
+        self.writer.array(4).text(key).text_or_null(node.parent.as_deref());
+        match &node.life {
+            GroundLife::Never => self.writer.array(0),
+            GroundLife::Ended => self.writer.array(1).null(),
+            GroundLife::Lives { stands, tag, name, properties } => {
+                self.writer.array(4);
+                self.stands(stands.as_ref());
+                self.writer.text(tag).text(name).array(properties.len());
+                for (path, base) in properties {
+                    self.writer.array(5).text(path);
+                    self.stamp(&base.by);
+                    self.writer.uint(base.code.0.into()).uint(base.form as u64).value(&base.value);
+                }
+                &mut self.writer
+            }
+        };
+        self.writer.array(node.texts.len());
+        for (path, texts) in &node.texts {
+            self.writer.array(2).text(path).array(texts.len());
+            for brought in texts {
+                self.brought(brought);
+            }
+        }
+    }
+
+    /// A place that is the birth's own is not written.
+    fn stands(&mut self, stands: Option<&(Stamp, Place)>) {
+        let Some((birth, place)) = stands else {
+            self.writer.null();
+            return;
+        };
+        let is_own = *place == Place::at(*birth);
+        self.writer.array(if is_own { 1 } else { 3 });
+        self.stamp(birth);
+        if !is_own {
+            self.writer.value(&place.write());
+            self.stamp(&place.stamp());
+        }
+    }
+
+    fn brought(&mut self, brought: &Brought) {
+        self.writer.array(5);
+        self.stamp(&brought.by);
+        self.writer.uint(brought.code.0.into()).uint(brought.len.into());
+        match &brought.spot {
+            Spot::Before(id) => {
+                self.writer.array(2).uint(0);
+                self.char(Some(id));
+            }
+            Spot::After(left, None) => {
+                self.writer.array(2).uint(1);
+                self.char(left.as_ref());
+            }
+            Spot::After(left, Some(until)) => {
+                self.writer.array(3).uint(2);
+                self.char(left.as_ref());
+                self.char(until.as_ref());
+            }
+            Spot::Last => {
+                self.writer.array(1).uint(3);
+            }
+        }
+        self.writer.array(brought.shown.len());
+        for (from, text) in &brought.shown {
+            self.writer.array(2).uint((*from).into()).text(text);
+        }
+    }
+}
+
+struct Decoding<'a> {
+    reader: Reader<'a>,
+    actors: Vec<Actor>,
+}
+
+impl Decoding<'_> {
+    fn actor(&mut self) -> Result<Actor, DecodeError> {
+        let ix = usize::try_from(self.reader.uint()?).ok();
+        ix.and_then(|ix| self.actors.get(ix).copied()).ok_or(unexpected("the index of an actor"))
+    }
+
+    fn small(&mut self) -> Result<u32, DecodeError> {
+        u32::try_from(self.reader.uint()?).map_err(|_| unexpected("a number below 2^32"))
+    }
+
+    fn code(&mut self) -> Result<OpCode, DecodeError> {
+        let code = u16::try_from(self.reader.uint()?).ok().map(OpCode);
+        code.filter(|code| code.row().is_some()).ok_or(unexpected("a known operation's code"))
+    }
+
+    fn stamp(&mut self) -> Result<Stamp, DecodeError> {
+        self.reader.array_of(4, "a stamp")?;
+        let lamport = self.reader.uint()?;
+        Ok(Stamp { lamport, actor: self.actor()?, seq: self.reader.uint()?, index: self.small()? })
+    }
+
+    fn char(&mut self) -> Result<Option<CharId>, DecodeError> {
+        match self.reader.array_or_null(4, "a character")? {
+            None => return Ok(None),
+            Some(4) => {}
+            Some(_) => return Err(unexpected("a character")),
+        }
+        let dot = Dot { actor: self.actor()?, seq: self.reader.uint()? };
+        Ok(Some(CharId { dot, index: self.small()?, offset: self.small()? }))
+    }
+
+    fn node(&mut self) -> Result<(String, GroundNode), DecodeError> {
+        self.reader.array_of(4, "a node")?;
+        let key = self.reader.text(KEY_BYTES_MAX, "node key")?;
+        let parent = self.reader.text_or_null(KEY_BYTES_MAX, "node key")?;
+        let life = match self.reader.array(4, "a life")? {
+            0 => GroundLife::Never,
+            1 if self.reader.array_or_null(0, "nothing")?.is_none() => GroundLife::Ended,
+            4 => self.life()?,
+            _ => return Err(unexpected("a life")),
+        };
+        let mut texts = BTreeMap::new();
+        for _ in 0..self.reader.array(ITEMS_MAX, "texts")? {
+            self.reader.array_of(2, "a text")?;
+            let path = self.reader.text(PATH_BYTES_MAX, "property path")?;
+            let len = self.reader.array(ITEMS_MAX, "characters")?;
+            texts.insert(path, (0..len).map(|_| self.brought()).collect::<Result<_, _>>()?);
+        }
+        Ok((key, GroundNode { parent, life, texts }))
+    }
+
+    fn life(&mut self) -> Result<GroundLife, DecodeError> {
+        let stands = self.stands()?;
+        // Both came in one op.
+        let tag = self.reader.text(MESSAGE_BYTES_MAX, "tag")?;
+        let name = self.reader.text(MESSAGE_BYTES_MAX, "name")?;
+        let mut properties = BTreeMap::new();
+        for _ in 0..self.reader.array(ITEMS_MAX, "properties")? {
+            self.reader.array_of(5, "a property")?;
+            let path = self.reader.text(PATH_BYTES_MAX, "property path")?;
+            let (by, code) = (self.stamp()?, self.code()?);
+            let form = match self.reader.uint()? {
+                0 => Form::Whole,
+                1 => Form::Made,
+                2 => Form::Written,
+                _ => return Err(unexpected("a form")),
+            };
+            properties.insert(path, Base { by, code, form, value: self.reader.value()? });
+        }
+        Ok(GroundLife::Lives { stands, tag, name, properties })
+    }
+
+    fn stands(&mut self) -> Result<Option<(Stamp, Place)>, DecodeError> {
+        let Some(len) = self.reader.array_or_null(3, "where a node stands")? else { return Ok(None) };
+        let birth = self.stamp()?;
+        if len == 1 {
+            return Ok(Some((birth, Place::at(birth))));
+        }
+        let (place, stamp) = (self.reader.value()?, self.stamp()?);
+        let place = Place::read(&place, stamp).ok_or(unexpected("a place"))?;
+        Ok(Some((birth, place)))
+    }
+
+    fn brought(&mut self) -> Result<Brought, DecodeError> {
+        self.reader.array_of(5, "characters")?;
+        let (by, code, len) = (self.stamp()?, self.code()?, self.small()?);
+        let len_of_spot = self.reader.array(3, "where characters go")?;
+        let spot = match (len_of_spot, self.reader.uint()?) {
+            (2, 0) => Spot::Before(self.char()?.ok_or(unexpected("a character"))?),
+            (2, 1) => Spot::After(self.char()?, None),
+            (3, 2) => Spot::After(self.char()?, Some(self.char()?)),
+            (1, 3) => Spot::Last,
+            _ => return Err(unexpected("where characters go")),
+        };
+        let shown = list(&mut self.reader, |reader| {
+            reader.array_of(2, "a run of characters")?;
+            let from = u32::try_from(reader.uint()?).map_err(|_| unexpected("a number below 2^32"))?;
+            Ok((from, reader.text(TEXT_BYTES_MAX, "text")?))
+        })?;
+        Ok(Brought { by, code, spot, len, shown })
+    }
+}
+
+fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    mut item: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let len = reader.array(ITEMS_MAX, "a list")?;
+    (0..len).map(|_| item(reader)).collect()
+}
+
+fn unexpected(expected: &'static str) -> DecodeError {
+    DecodeError::Unexpected { expected, offset: 0 }
+}
