@@ -112,6 +112,12 @@ impl Room {
         }
     }
 
+    /// A site keeps nothing but the ground of what it holds.
+    fn forget(&mut self, site: usize) {
+        let replica = &mut self.sites[site].1;
+        *replica = Replica::on(&replica.ground().unwrap(), Root::default());
+    }
+
     fn text(&self, site: usize) -> String {
         text(&self.sites[site].1)
     }
@@ -320,6 +326,46 @@ fn events() -> impl Strategy<Value = Event> {
         2 => (0..3_usize, 0..3_usize).prop_map(|(from, to)| Event::Hear(from, to)),
         1 => (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(site, target, undo)| Event::Meta(site, target, undo)),
     ]
+}
+
+#[test]
+fn who_has_forgotten_writes_and_hears_what_others_do() {
+    let mut room = Room::new(3);
+    room.commit(0, &[edit("text.init", Some("Dear all".into()), &[])]);
+    room.commit(1, &[edit("text.init", Some("Hello".into()), &[]), insert(5, ", friends")]);
+    room.sync();
+    room.commit(2, &[delete(0, 2), insert(0, "Ja")]);
+    room.sync();
+    room.forget(0);
+    room.forget(1);
+    for site in 0..3 {
+        room.commit(site, &[replace(2, 3, &format!("<{site}>"))]);
+        room.commit(site, &[insert(0, "^"), insert(1, "~")]);
+    }
+    assert_eq!(room.end().matches("^~").count(), 3);
+    room.forget(2);
+    room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
+    assert!(room.end().ends_with('!'));
+}
+
+#[test]
+fn an_insert_that_is_void_brings_no_text_to_write_into() {
+    let mut room = Room::new(1);
+    room.commit(0, &[edit("string.set", Some("kept".into()), &[])]);
+    let (site, replica) = &mut room.sites[0];
+    let seq = site.clock.get(&site.actor) + 1;
+    let mut void = edit("node.insert", Some(Value::Map([("t".to_owned(), "void".into())].into())), &[]);
+    void.options.insert("ifAbsent".to_owned(), true.into());
+    let commit = Commit { lamport: seq, actor: site.actor, seq };
+    let ops = compile(&[void], replica, commit).unwrap();
+    let clock = Vec::new();
+    let (time_ms, request, note) = (None, None, None);
+    let message = Message { actor: site.actor, seq, lamport: seq, clock, time_ms, request, note, ops };
+    replica.apply(&message);
+    site.clock.raise(site.actor, seq);
+    site.held.push(message);
+    room.commit(0, &[insert(4, "!")]);
+    assert_eq!(room.end(), "kept!");
 }
 
 proptest! {

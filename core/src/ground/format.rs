@@ -8,7 +8,9 @@ use super::{Base, Brought, Form, Ground, GroundLife, GroundNode, Spot};
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::Stamp;
 use crate::id::{Actor, Dot, PeerKey, StateHash};
-use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{
+    GROUND_TEXT_OPS_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX,
+};
 use crate::op::text::CharId;
 use crate::op::{OpCode, TABLE_VERSION};
 use crate::place::Place;
@@ -63,8 +65,9 @@ impl Ground {
             reader.array_of(2, "an actor's head")?;
             Ok((Actor(reader.bytes_of()?), reader.uint()?))
         })?;
-        let mut from = Decoding { actors: version.iter().map(|(actor, _)| *actor).collect(), reader };
-        let lamport = from.reader.uint()?;
+        let lamport = reader.uint()?;
+        let actors = version.iter().map(|(actor, _)| *actor).collect();
+        let mut from = Decoding { actors, ops: 0, reader };
         let requests = list(&mut from.reader, |reader| {
             reader.array_of(2, "a request")?;
             Ok((PeerKey(reader.bytes_of()?), reader.text(REQUEST_BYTES_MAX, "request id")?))
@@ -182,9 +185,10 @@ impl Encoding {
         };
         self.writer.array(node.texts.len());
         for (path, texts) in &node.texts {
-            self.writer.array(2).text(path).array(texts.len());
-            for brought in texts {
-                self.brought(brought);
+            let runs: Vec<&[Brought]> = texts.chunk_by(continues).collect();
+            self.writer.array(2).text(path).array(runs.len());
+            for run in runs {
+                self.run(run);
             }
         }
     }
@@ -204,11 +208,27 @@ impl Encoding {
         }
     }
 
-    fn brought(&mut self, brought: &Brought) {
+    /// What several messages brought, each behind the one before: who types writes one run.
+    fn run(&mut self, run: &[Brought]) {
+        let first = &run[0];
         self.writer.array(5);
-        self.stamp(&brought.by);
-        self.writer.uint(brought.code.0.into()).uint(brought.len.into());
-        match &brought.spot {
+        self.stamp(&first.by);
+        self.writer.uint(first.code.0.into());
+        let lengths: Vec<&[Brought]> = run.chunk_by(|a, b| a.len == b.len).collect();
+        self.writer.array(2 * lengths.len());
+        for alike in lengths {
+            self.writer.uint(alike[0].len.into()).uint(alike.len() as u64);
+        }
+        self.spot(&first.spot);
+        let shown = joined(run);
+        self.writer.array(shown.len());
+        for (from, text) in shown {
+            self.writer.array(2).uint(from).text(&text);
+        }
+    }
+
+    fn spot(&mut self, spot: &Spot) {
+        match spot {
             Spot::Before(id) => {
                 self.writer.array(2).uint(0);
                 self.char(Some(id));
@@ -226,16 +246,46 @@ impl Encoding {
                 self.writer.array(1).uint(3);
             }
         }
-        self.writer.array(brought.shown.len());
-        for (from, text) in &brought.shown {
-            self.writer.array(2).uint((*from).into()).text(text);
-        }
     }
+}
+
+/// Whether `b` is what the next message of the same actor brought behind what `a` did.
+fn continues(a: &Brought, b: &Brought) -> bool {
+    b.code == a.code && b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(&a.by, a.len)
+}
+
+/// The first op of the next message, where nothing else came between.
+fn after(by: &Stamp) -> Stamp {
+    Stamp { lamport: by.lamport.saturating_add(1), seq: by.seq.saturating_add(1), index: 0, ..*by }
+}
+
+fn behind(by: &Stamp, len: u32) -> Spot {
+    Spot::After(Some(CharId { dot: by.dot(), index: by.index, offset: len.saturating_sub(1) }), None)
+}
+
+/// What shows of a run, by offsets from its first character.
+fn joined(run: &[Brought]) -> Vec<(u64, String)> {
+    let mut joined: Vec<(u64, String)> = Vec::new();
+    let (mut start, mut end) = (0, None);
+    for brought in run {
+        for (from, text) in &brought.shown {
+            let from = start + u64::from(*from);
+            match joined.last_mut().filter(|_| end == Some(from)) {
+                Some((_, before)) => before.push_str(text),
+                None => joined.push((from, text.clone())),
+            }
+            end = Some(from + text.chars().count() as u64);
+        }
+        start += u64::from(brought.len);
+    }
+    joined
 }
 
 struct Decoding<'a> {
     reader: Reader<'a>,
     actors: Vec<Actor>,
+    /// Ops that brought characters, so far.
+    ops: usize,
 }
 
 impl Decoding<'_> {
@@ -283,8 +333,11 @@ impl Decoding<'_> {
         for _ in 0..self.reader.array(ITEMS_MAX, "texts")? {
             self.reader.array_of(2, "a text")?;
             let path = self.reader.text(PATH_BYTES_MAX, "property path")?;
-            let len = self.reader.array(ITEMS_MAX, "characters")?;
-            texts.insert(path, (0..len).map(|_| self.brought()).collect::<Result<_, _>>()?);
+            let mut brought = Vec::new();
+            for _ in 0..self.reader.array(ITEMS_MAX, "characters")? {
+                self.run(&mut brought)?;
+            }
+            texts.insert(path, brought);
         }
         Ok((key, GroundNode { parent, life, texts }))
     }
@@ -321,23 +374,63 @@ impl Decoding<'_> {
         Ok(Some((birth, place)))
     }
 
-    fn brought(&mut self) -> Result<Brought, DecodeError> {
+    fn run(&mut self, texts: &mut Vec<Brought>) -> Result<(), DecodeError> {
         self.reader.array_of(5, "characters")?;
-        let (by, code, len) = (self.stamp()?, self.code()?, self.small()?);
-        let len_of_spot = self.reader.array(3, "where characters go")?;
-        let spot = match (len_of_spot, self.reader.uint()?) {
+        let (mut by, code) = (self.stamp()?, self.code()?);
+        let numbers = list(&mut self.reader, Reader::uint)?;
+        let mut spot = self.spot()?;
+        let shown = list(&mut self.reader, |reader| {
+            reader.array_of(2, "a run of characters")?;
+            let from = reader.uint()?;
+            let from = u32::try_from(from).map_err(|_| unexpected("a number below 2^32"))?;
+            Ok((u64::from(from), reader.text(TEXT_BYTES_MAX, "text")?))
+        })?;
+        let chars = |(from, text): (u64, String)| (from..).zip(text.chars().collect::<Vec<_>>());
+        let mut shown = shown.into_iter().flat_map(chars).peekable();
+        let mut start = 0;
+        for pair in numbers.chunks(2) {
+            let [len, times] = *pair else { return Err(unexpected("lengths, and how often each")) };
+            let len = u32::try_from(len).ok().filter(|&len| len > 0 && len as usize <= MESSAGE_BYTES_MAX);
+            let len = len.ok_or(unexpected("as many characters as one op can bring"))?;
+            self.ops = self.ops.saturating_add(usize::try_from(times).unwrap_or(usize::MAX));
+            if self.ops > GROUND_TEXT_OPS_MAX {
+                let (what, limit) = ("ops that brought characters", GROUND_TEXT_OPS_MAX);
+                return Err(DecodeError::TooLong { what, found: self.ops, limit });
+            }
+            for _ in 0..times {
+                let end = start + u64::from(len);
+                let mut runs: Vec<(u32, String)> = Vec::new();
+                let mut follows = None;
+                while let Some((at, char)) = shown.next_if(|(at, _)| *at < end) {
+                    let offset = at.checked_sub(start).and_then(|offset| u32::try_from(offset).ok());
+                    let offset = offset.ok_or(unexpected("runs of the characters there are"))?;
+                    match runs.last_mut().filter(|_| follows == Some(offset)) {
+                        Some((_, text)) => text.push(char),
+                        None => runs.push((offset, char.to_string())),
+                    }
+                    follows = Some(offset + 1);
+                }
+                texts.push(Brought { by, code, spot, len, shown: runs });
+                spot = behind(&by, len);
+                by = after(&by);
+                start = end;
+            }
+        }
+        match shown.next() {
+            None => Ok(()),
+            Some(_) => Err(unexpected("runs of the characters there are")),
+        }
+    }
+
+    fn spot(&mut self) -> Result<Spot, DecodeError> {
+        let len = self.reader.array(3, "where characters go")?;
+        Ok(match (len, self.reader.uint()?) {
             (2, 0) => Spot::Before(self.char()?.ok_or(unexpected("a character"))?),
             (2, 1) => Spot::After(self.char()?, None),
             (3, 2) => Spot::After(self.char()?, Some(self.char()?)),
             (1, 3) => Spot::Last,
             _ => return Err(unexpected("where characters go")),
-        };
-        let shown = list(&mut self.reader, |reader| {
-            reader.array_of(2, "a run of characters")?;
-            let from = u32::try_from(reader.uint()?).map_err(|_| unexpected("a number below 2^32"))?;
-            Ok((from, reader.text(TEXT_BYTES_MAX, "text")?))
-        })?;
-        Ok(Brought { by, code, spot, len, shown })
+        })
     }
 }
 

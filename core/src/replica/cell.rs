@@ -4,6 +4,10 @@
 //! 4). Ops are kept by author: what a reset has seen of an author is a prefix of that author's steps, so finding the
 //! steps that count costs a binary search per author, however long the history.
 
+mod footing;
+
+pub(super) use footing::Footing;
+
 use std::borrow::Cow;
 
 use super::current::Current;
@@ -33,6 +37,8 @@ pub(super) struct Cell {
     others: usize,
     /// The characters, once an op has named some.
     script: Option<Box<Script>>,
+    /// What the ground has of it.
+    footing: Option<Box<Footing>>,
     /// The open steps that could not be applied.
     faults: Vec<OpIx>,
     /// What is cached here is stale until the next refold.
@@ -60,6 +66,7 @@ impl Cell {
             current: Current::Absent,
             others: 0,
             script: None,
+            footing: None,
             faults: Vec::new(),
             is_stale: false,
             is_changed: false,
@@ -83,18 +90,18 @@ impl Cell {
 
     /// The ops of one actor on the property in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
-        named(&self.authors, span, history)
+        named(&self.authors, self.footing.as_deref(), span, history)
     }
 
     /// The characters, those that do not show included.
-    pub(super) fn characters(&self, life: &Life, history: &History) -> Characters<'_> {
+    pub(super) fn characters(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Characters<'_> {
         if let (Current::Script, Some(script)) = (&self.current, &self.script) {
             return Characters { sequence: Cow::Borrowed(&script.sequence), shows: Shows::Text };
         }
         // Nothing was written into it so far: what it would be if something were.
         let mut cell = self.clone();
         cell.number_characters(history);
-        cell.refold(life, history, &mut Verdicts::default());
+        cell.refold(life, history, &mut verdicts.clone());
         let shows = match &cell.current {
             Current::Absent => Shows::Nothing,
             _ if cell.is_written(history) => Shows::Text,
@@ -212,7 +219,9 @@ impl Cell {
             false => drop(self.open.remove(place)),
         }
         if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.op(step).kind()) {
-            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
+            script.write(step, writing, counts, history, &|span| {
+                named(&self.authors, self.footing.as_deref(), span, history)
+            });
         }
         self.is_changed = true;
         true
@@ -237,7 +246,7 @@ impl Cell {
         debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
         if is_reset(op, history) {
             self.open.retain(|&step| !history.has_seen(op, step));
-            self.fold(Some(op), history, verdicts);
+            self.fold(Start::Reset(op), history, verdicts);
         } else {
             self.open.push(op);
             self.step(op, history, verdicts);
@@ -270,7 +279,13 @@ impl Cell {
             }
         }
         self.open.sort_by(|&a, &b| history.compare(a, b));
-        self.fold(greatest, history, verdicts);
+        let start = match greatest {
+            Some(reset) => Start::Reset(reset),
+            // Every reset has seen the ground.
+            None if life.is_on_ground(history) => Start::Ground,
+            None => Start::Nothing,
+        };
+        self.fold(start, history, verdicts);
         (self.is_stale, self.is_changed) = (false, true);
     }
 
@@ -302,17 +317,18 @@ impl Cell {
         })
     }
 
-    /// Sets the value to the reset's and applies the open steps.
-    fn fold(&mut self, reset: Option<OpIx>, history: &History, verdicts: &mut Verdicts) {
+    /// Sets the value to what it starts from and applies the open steps.
+    fn fold(&mut self, start: Start, history: &History, verdicts: &mut Verdicts) {
         for fault in self.faults.drain(..) {
             verdicts.clear(fault);
         }
         if let Some(script) = &mut self.script {
             script.sequence.clear();
         }
-        self.current = match reset {
-            None => Current::Absent,
-            Some(reset) => reset_value(reset, self.path, history),
+        self.current = match start {
+            Start::Nothing => Current::Absent,
+            Start::Ground => self.ground_value(),
+            Start::Reset(reset) => reset_value(reset, self.path, history),
         };
         for i in 0..self.open.len() {
             self.step(self.open[i], history, verdicts);
@@ -366,7 +382,9 @@ impl Cell {
         self.current = Current::Script;
         match writing {
             Some(writing) => {
-                script.write(step, writing, true, history, &|span| named(&self.authors, span, history));
+                script.write(step, writing, true, history, &|span| {
+                    named(&self.authors, self.footing.as_deref(), span, history)
+                });
             }
             None => script.append(step, history),
         }
@@ -382,6 +400,13 @@ impl Cell {
     }
 }
 
+/// What a value starts from.
+enum Start {
+    Nothing,
+    Ground,
+    Reset(OpIx),
+}
+
 impl Author {
     fn ops(&self) -> impl Iterator<Item = OpIx> + '_ {
         self.resets.iter().chain(&self.steps).copied()
@@ -389,11 +414,11 @@ impl Author {
 }
 
 /// The ops of one actor in which a span's characters are.
-fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
+fn named(authors: &[Author], footing: Option<&Footing>, span: &Span, history: &History) -> Vec<OpIx> {
+    let mut ops = footing.map(|footing| footing.named(span, history)).unwrap_or_default();
     let actor = history.actor_number(&span.first.dot.actor);
-    let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return Vec::new() };
+    let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return ops };
     let (first, last) = ((span.first.dot.seq, span.first.index), (span.last.dot.seq, span.last.index));
-    let mut ops = Vec::new();
     for list in [&author.resets, &author.steps] {
         let from = list.partition_point(|&op| history.position(op) < first);
         ops.extend(list[from..].iter().take_while(|&&op| history.position(op) <= last));

@@ -24,6 +24,10 @@ pub(super) struct History {
     ops: Vec<HeldOp>,
     /// All messages in the total order.
     order: Vec<MessageIx>,
+    /// Ops of the ground that are named still, by actor, number and index.
+    relics: BTreeMap<(ActorIx, u64, u32), OpIx>,
+    /// The greatest lamport time of the ground.
+    lamport_forgotten: u64,
 }
 
 /// What is known of one actor.
@@ -32,6 +36,8 @@ struct ActorLog {
     held: BTreeMap<u64, MessageIx>,
     /// The highest number held without a gap.
     gapless: u64,
+    /// The messages up to this number lie in the ground, which all later ones have seen.
+    forgotten: u64,
     /// The highest number that the clock of a message held names.
     named: u64,
     /// Of each other actor where this one's clock advanced: from its message of that number on it covers that much.
@@ -111,6 +117,7 @@ impl History {
             actor,
             held: BTreeMap::new(),
             gapless: 0,
+            forgotten: 0,
             named: 0,
             clock: BTreeMap::new(),
         });
@@ -122,7 +129,7 @@ impl History {
         let actor = self.actor(message.actor);
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
-        if log.held.contains_key(&message.seq) {
+        if message.seq <= log.forgotten || log.held.contains_key(&message.seq) {
             return None;
         }
         log.held.insert(message.seq, ix);
@@ -149,6 +156,78 @@ impl History {
         let place = self.order.partition_point(|&other| self.compare_messages(other, ix) == Ordering::Less);
         self.order.insert(place, ix);
         Some(ix)
+    }
+
+    /// Begins with a ground that stands for these messages.
+    pub(super) fn stand_on(&mut self, version: &VersionVector, lamport: u64) {
+        debug_assert!(self.messages.is_empty());
+        for (actor, seq) in version.iter() {
+            let ix = self.actor(actor);
+            let log = &mut self.actors[ix.at()];
+            (log.forgotten, log.gapless) = (seq, seq);
+        }
+        self.lamport_forgotten = lamport;
+    }
+
+    /// An op of the ground that is named still. What it did is not its business any more, but the ground's.
+    pub(super) fn relic(&mut self, stamp: &Stamp, code: OpCode, node: NodeIx, path: Option<PathIx>) -> OpIx {
+        let actor = self.actor(stamp.actor);
+        let at = |index| (actor, stamp.seq, index);
+        if let Some(&op) = self.relics.get(&at(stamp.index)) {
+            return op;
+        }
+        let message = match self.relics.range(at(0)..=at(u32::MAX)).next() {
+            Some((_, &other)) => self.op(other).message,
+            None => {
+                self.messages.push(HeldMessage {
+                    actor,
+                    seq: stamp.seq,
+                    lamport: stamp.lamport,
+                    time_ms: None,
+                    note: None,
+                    first_op: OpIx::of(self.ops.len()),
+                    ops: 0,
+                    undone: false,
+                    repeated: false,
+                });
+                MessageIx::of(self.messages.len() - 1)
+            }
+        };
+        let op = self.push_op(HeldOp {
+            message,
+            index: stamp.index,
+            code,
+            row: code.row(),
+            node,
+            path,
+            cell: None,
+            parent: None,
+            value: Value::Null,
+            options: None,
+        });
+        self.relics.insert(at(stamp.index), op);
+        op
+    }
+
+    /// Gives an op of the ground the options that matter still.
+    pub(super) fn set_options(&mut self, op: OpIx, options: Options) {
+        self.ops[op.at()].options = Some(Box::new(options));
+    }
+
+    /// Whether a message of that number lies in the ground.
+    pub(super) fn is_forgotten(&self, actor: ActorIx, seq: u64) -> bool {
+        seq <= self.actors[actor.at()].forgotten
+    }
+
+    /// Whether the op lies in the ground.
+    pub(super) fn is_relic(&self, op: OpIx) -> bool {
+        let message = self.message_of(op);
+        self.is_forgotten(message.actor, message.seq)
+    }
+
+    /// The greatest lamport time held or forgotten; 0 where there is none.
+    pub(super) fn lamport_max(&self) -> u64 {
+        self.order.last().map_or(self.lamport_forgotten, |&message| self.message(message).lamport)
     }
 
     pub(super) fn push_op(&mut self, op: HeldOp) -> OpIx {
@@ -216,7 +295,7 @@ impl History {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.messages.len()
+        self.order.len()
     }
 
     /// All messages in the total order.
@@ -283,10 +362,11 @@ impl History {
         if actor == other {
             return seq.saturating_sub(1);
         }
-        let Some(advances) = self.actors[actor.at()].clock.get(&other) else { return 0 };
+        let forgotten = if self.is_forgotten(actor, seq) { 0 } else { self.actors[other.at()].forgotten };
+        let Some(advances) = self.actors[actor.at()].clock.get(&other) else { return forgotten };
         match advances.partition_point(|&(from, _)| from <= seq) {
-            0 => 0,
-            count => advances[count - 1].1,
+            0 => forgotten,
+            count => advances[count - 1].1.max(forgotten),
         }
     }
 
@@ -309,7 +389,10 @@ impl History {
 
     /// The op of that message and index.
     pub(super) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
-        let message = self.message(self.find(dot)?);
+        let Some(message) = self.find(dot) else {
+            return self.relics.get(&(self.actor_number(&dot.actor)?, dot.seq, index)).copied();
+        };
+        let message = self.message(message);
         (index < message.ops).then_some(OpIx(message.first_op.0.wrapping_add(index)))
     }
 

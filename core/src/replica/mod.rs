@@ -9,6 +9,7 @@ mod cell;
 mod changes;
 mod current;
 mod entries;
+mod ground;
 mod history;
 mod index;
 mod life;

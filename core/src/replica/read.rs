@@ -138,7 +138,7 @@ impl Replica {
 
     /// The greatest lamport time held; 0 where nothing is.
     pub fn lamport_max(&self) -> u64 {
-        self.history.order().last().map_or(0, |&message| self.history.message(message).lamport)
+        self.history.lamport_max()
     }
 
     /// Whether the message `by`, which is held, was made with `dot` in its causal past. Not of itself.

@@ -2,6 +2,7 @@
 
 use super::history::History;
 use super::index::OpIx;
+use crate::ground;
 use crate::op::text::{Anchors, CharId, Side, Span, Writing, spans};
 use crate::op::{Kind, Options};
 use crate::sequence::{Char, Sequence, Spot, Until};
@@ -18,6 +19,27 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new() -> Self {
         Self { sequence: Sequence::new(), waiting: Vec::new() }
+    }
+
+    /// Puts characters of the ground into their place, whatever they said.
+    pub(super) fn stand(&mut self, op: OpIx, chars: Vec<char>, spot: &ground::Spot, history: &History) {
+        let char = |id: &CharId| {
+            let op = history.op_at(&id.dot, id.index)?;
+            self.sequence.char(op.0, id.offset)
+        };
+        let known = |id: &CharId| char(id).expect("the ground holds what its characters stand beside");
+        let spot = match spot {
+            ground::Spot::Before(id) => Spot::Before(known(id)),
+            ground::Spot::After(left, until) => {
+                let until = match until {
+                    None => Until::Inherited,
+                    Some(until) => Until::Given(until.as_ref().map(known)),
+                };
+                Spot::After(left.as_ref().map_or(Char::START, known), until)
+            }
+            ground::Spot::Last => Spot::Last,
+        };
+        self.sequence.place(op.0, chars, spot, |a, b| history.compare(OpIx(a), OpIx(b)));
     }
 
     /// Puts what an op brings into its place, if it brings anything.

@@ -6,7 +6,7 @@ use super::index::OpIx;
 use crate::op::NoEffect;
 
 /// The ops without effect; all others have one, or are masked, or are overwritten.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Verdicts(BTreeMap<OpIx, NoEffect>);
 
 impl Verdicts {

@@ -30,7 +30,7 @@ impl Replica {
         let path = self.history.paths.find(path).map(PathIx::of);
         let cell = node.zip(path).and_then(|at| self.cell_numbers.get(&at));
         match cell.map(|cell| &self.cells[cell.at()]) {
-            Some(cell) => cell.characters(&self.nodes[cell.node.at()].life, &self.history),
+            Some(cell) => cell.characters(&self.nodes[cell.node.at()].life, &self.history, &self.verdicts),
             None => Characters { sequence: Cow::Owned(Sequence::new()), shows: Shows::Nothing },
         }
     }

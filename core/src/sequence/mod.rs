@@ -190,6 +190,19 @@ impl Sequence {
         }
     }
 
+    /// Lets some of the op's characters show.
+    pub(crate) fn show_some(&mut self, op: u32, offsets: Range<u32>) {
+        if let Some(chars) = self.find(op) {
+            let start = chars.start.0;
+            self.list.change(start + offsets.start, start + offsets.end, |state| state.is_shown = true);
+        }
+    }
+
+    /// How many characters the op brought.
+    pub(crate) fn len_of(&self, op: u32) -> u32 {
+        self.find(op).map_or(0, |chars| chars.end.0 - chars.start.0)
+    }
+
     /// Counts one deletion more, or one less, of some of the op's characters.
     pub(crate) fn delete(&mut self, op: u32, offsets: Range<u32>, is_more: bool) {
         let Some(chars) = self.find(op) else { return };

@@ -8,9 +8,11 @@ use rtc_core::ground::Ground;
 use rtc_core::message::Message;
 use rtc_core::naive::{self, Folded};
 use rtc_core::op::{Kind, Op, OpCode};
+use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 
 use crate::recipe::{self, Mix, Step};
+use crate::{check_against, shuffled};
 
 fn version(messages: &[Message]) -> VersionVector {
     messages.iter().map(|message| (message.actor, message.seq)).collect()
@@ -59,8 +61,13 @@ fn later(folded: Folded, horizon: &VersionVector) -> Folded {
     }
 }
 
+/// What the plain code leaves of messages, and the replica too.
 fn ground_of(on: &Ground, messages: &[Message]) -> Ground {
-    naive::ground(on, &Root::default(), messages).expect("every op is known")
+    let expected = naive::ground(on, &Root::default(), messages).expect("every op is known");
+    let mut replica = Replica::on(on, Root::default());
+    replica.apply_all(messages);
+    assert_eq!(replica.ground().as_ref(), Ok(&expected));
+    expected
 }
 
 fn check_format(ground: &Ground) {
@@ -73,7 +80,7 @@ fn check_format(ground: &Ground) {
     }
 }
 
-fn check_horizon(messages: &[Message], end: usize) {
+fn check_horizon(messages: &[Message], end: usize, order: &[u32]) {
     let root = Root::default();
     let horizon = version(&messages[..end]);
     let ground = ground_of(&Ground::default(), &messages[..end]);
@@ -83,6 +90,15 @@ fn check_horizon(messages: &[Message], end: usize) {
     let after = &messages[end..];
     assert_eq!(naive::fold_on(&ground, &root, after), expected, "without the messages behind it");
     assert_eq!(naive::fold_on(&ground, &root, messages), expected, "with them");
+    let mut replica = Replica::on(&ground, root);
+    assert_eq!(replica.ground().as_ref(), Ok(&ground), "a ground stands as it was");
+    assert_eq!((replica.version_vector(), replica.lamport_max()), (horizon, ground.lamport));
+    for message in shuffled(after, order) {
+        replica.apply(&message);
+    }
+    check_against(&expected, &replica, after);
+    replica.apply_all(messages);
+    check_against(&expected, &replica, after);
 }
 
 /// Undos and redos of what lies in a horizon are none.
@@ -111,21 +127,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_ground_and_what_follows_give_what_everything_gives(steps in prop::collection::vec(recipe::steps(20), 2..=2)) {
+    fn a_ground_and_what_follows_give_what_everything_gives(steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = parts(Mix::Everything, &steps);
-        check_horizon(&messages, ends[0]);
+        check_horizon(&messages, ends[0], &order);
     }
 
     #[test]
-    fn a_ground_keeps_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(20), 2..=2)) {
+    fn a_ground_keeps_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = parts(mix, &steps);
-        check_horizon(&messages, ends[0]);
+        check_horizon(&messages, ends[0], &order);
     }
 
     #[test]
-    fn a_ground_keeps_the_characters_that_others_stand_beside(steps in prop::collection::vec(recipe::steps(24), 2..=2)) {
+    fn a_ground_keeps_the_characters_that_others_stand_beside(steps in prop::collection::vec(recipe::steps(24), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = parts(recipe::WRITING, &steps);
-        check_horizon(&messages, ends[0]);
+        check_horizon(&messages, ends[0], &order);
     }
 
     #[test]
@@ -145,6 +161,9 @@ proptest! {
         if let Ok(ground) = Ground::decode(&bytes) {
             prop_assert_eq!(ground.encode(), bytes);
             naive::fold_on(&ground, &Root::default(), &messages[ends[0]..]);
+            let mut replica = Replica::on(&ground, Root::default());
+            replica.apply_all(&messages[ends[0]..]);
+            prop_assert!(replica.ground().is_ok());
         }
     }
 

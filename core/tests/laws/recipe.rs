@@ -66,17 +66,35 @@ pub(crate) struct Pick {
     target: u16,
 }
 
-/// Histories of up to `messages` messages.
-pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
+/// Ops to be.
+pub(crate) fn picks() -> impl Strategy<Value = Pick> {
     let pick = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u16>(), any::<u16>());
-    let pick = pick.prop_map(|(row, key, path, argument, options, target)| Pick {
+    pick.prop_map(|(row, key, path, argument, options, target)| Pick {
         row,
         key,
         path,
         argument,
         options,
         target,
-    });
+    })
+}
+
+/// A message of one op by somebody who has seen all earlier ones.
+pub(crate) fn message(who: usize, earlier: &[Message], op: impl FnOnce(Stamp) -> Op) -> Message {
+    let (key, epoch) = choose(&ACTORS, who);
+    let actor = Actor::new(PeerKey([key; 32]), epoch);
+    let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
+    let (lamport, seq) =
+        (1 + earlier.iter().map(|message| message.lamport).max().unwrap_or(0), seen.get(&actor) + 1);
+    let others = seen.iter().filter(|(other, _)| *other != actor);
+    let clock = others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect();
+    let ops = vec![op(Stamp { lamport, actor, seq, index: 0 })];
+    Message { actor, seq, lamport, clock, time_ms: None, request: None, note: None, ops }
+}
+
+/// Histories of up to `messages` messages.
+pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
+    let pick = picks();
     let hears = prop_oneof![2 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let request = prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let ops = prop::collection::vec(pick, 1..4);
@@ -198,7 +216,8 @@ fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message])
     op
 }
 
-fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
+/// An op of that row.
+pub(crate) fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
     let mut options = BTreeMap::new();
     for (bit, option) in row.options.iter().enumerate() {
         if pick.options >> bit & 1 == 1 || matches!(option.shape, Shape::Message) {

@@ -1,0 +1,53 @@
+//! Undo of a message of any row, at any time and in any order of arrival, leaves what was without it; redo brings it back.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rtc_core::message::Message;
+use rtc_core::naive;
+use rtc_core::op::{Op, OpCode, Row, table};
+use rtc_core::replica::Replica;
+use rtc_core::scene::Root;
+use rtc_core::value::Value;
+
+use crate::{check, recipe, shuffled};
+
+fn meta(name: &str, target: &Message) -> Op {
+    Op {
+        code: OpCode::named(name).unwrap(),
+        key: String::new(),
+        path: None,
+        value: Value::Null,
+        options: BTreeMap::from([("target".to_owned(), target.dot().to_string().into())]),
+    }
+}
+
+/// Everything delivered in some order shows what `expected` shows.
+fn check_scene(messages: &[Message], order: &[u32], expected: &[Message]) {
+    let mut replica = Replica::new(Root::default());
+    for message in shuffled(messages, order) {
+        replica.apply(&message);
+    }
+    check(&replica, messages);
+    assert_eq!(replica.image(), naive::fold(&Root::default(), expected).scene);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn of_every_row_undo_leaves_what_was_and_redo_what_it_made(steps in recipe::steps(16), pick in recipe::picks(), order in prop::collection::vec(any::<u32>(), 1..32)) {
+        let before = recipe::messages(&steps);
+        let rows: Vec<&Row> = table().filter(|row| !row.kind.is_meta()).collect();
+        for row in rows {
+            let mut messages = before.clone();
+            let done = recipe::message(0, &messages, |stamp| recipe::op(&pick, row, stamp, &before));
+            messages.push(done.clone());
+            let with = messages.clone();
+            for (who, name, expected) in [(1, "meta.undo", &before), (2, "meta.redo", &with), (3, "meta.undo", &before)] {
+                messages.push(recipe::message(who, &messages, |_| meta(name, &done)));
+                check_scene(&messages, &order, expected);
+            }
+        }
+    }
+}
