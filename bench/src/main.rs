@@ -7,6 +7,8 @@ mod forest;
 mod measure;
 mod random;
 mod sheet;
+mod trace;
+mod typing;
 mod work;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use sheet::Sheet;
+use work::Plan;
 
 /// Measures rtc-core beside other CRDT engines.
 #[derive(Parser)]
@@ -31,6 +34,12 @@ struct Args {
     /// How often each work is done; the table shows medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// Where the recorded text traces are; those that are not there are generated.
+    #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/traces"))]
+    traces: PathBuf,
+    /// Edits of each text trace at most: some engines are slow with long ones.
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    text_edits: usize,
     /// Writes every value to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -48,6 +57,7 @@ fn main() -> Result<()> {
     }
     let ours = engines[0].name();
     let is_wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|one| one == name);
+    let plan = Plan { seed: args.seed, traces: args.traces, text_edits: args.text_edits };
     let mut sheet = Sheet::default();
     for work in works.iter().filter(|work| is_wanted(&args.work, work.id())) {
         for engine in engines.iter().filter(|engine| is_wanted(&args.engine, engine.name())) {
@@ -56,21 +66,30 @@ fn main() -> Result<()> {
             }
             eprintln!("{} {}: {}", work.id(), work.title(), engine.name());
             for _ in 0..args.repeat {
-                let done = work.run(&**engine, args.seed, &mut sheet);
+                let done = work.run(&**engine, &plan, &mut sheet);
                 done.with_context(|| format!("{} with {}", work.id(), engine.name()))?;
             }
         }
     }
     sheet.finish(ours);
     let names: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
-    println!("CPU time, live heap and bytes; medians of {}; seed {}", args.repeat, args.seed);
+    println!(
+        "CPU time, live heap and bytes; medians of {} and their spread; seed {}",
+        args.repeat, args.seed
+    );
+    println!("text traces: the first {} edits; {}", plan.text_edits, origin(&trace::missing(&plan.traces)));
     println!("ratio: how many times better {ours} is than the best of the others\n");
     print!("{}", sheet.table(&names));
-    println!("\nnot there yet:");
-    work::MISSING.iter().for_each(|(id, what)| println!("{id:<4}{what}"));
     if let Some(path) = &args.json {
         let json = sheet.json(args.seed, args.repeat)?;
         std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+fn origin(missing: &[&str]) -> String {
+    match missing {
+        [] => "all recorded".to_owned(),
+        _ => format!("generated, since there is no record: {}", missing.join(", ")),
+    }
 }

@@ -27,6 +27,17 @@ impl Stamp {
 }
 
 /// Of each actor the highest sequence number held without a gap; absent is 0.
+///
+/// ```
+/// use rtc_core::clock::VersionVector;
+/// use rtc_core::id::{Actor, Dot};
+///
+/// let (a, b) = (Actor::from_name("a"), Actor::from_name("b"));
+/// let mut held: VersionVector = [(a, 3)].into_iter().collect();
+/// held.join(&[(a, 1), (b, 2)].into_iter().collect());
+/// assert!(held.covers(&Dot { actor: a, seq: 3 }) && !held.covers(&Dot { actor: b, seq: 3 }));
+/// assert_eq!(held.iter().collect::<Vec<_>>(), [(a, 3), (b, 2)]);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct VersionVector(BTreeMap<Actor, u64>);
 

@@ -2,6 +2,9 @@
 //!
 //! Nothing here reads a clock, a disk, a socket or a source of randomness: all of these are arguments. The same
 //! messages therefore give the same scene on every machine, bit for bit.
+//!
+//! The rest of this page is the crate's README; its programs are run as tests.
+#![doc = include_str!("../README.md")]
 
 pub mod api;
 pub mod canonical;
@@ -16,6 +19,7 @@ pub mod message;
 pub mod naive;
 pub mod op;
 pub mod place;
+pub mod raw;
 pub mod replica;
 pub mod room;
 pub mod scene;
@@ -26,3 +30,4 @@ pub mod switchboard;
 pub mod sync;
 pub mod ticket;
 pub mod value;
+pub mod view;

@@ -1,18 +1,39 @@
 //! The atomic batch of ops one commit makes, and its canonical bytes.
 
-use crate::canonical::{DecodeError, Reader, Writer};
+use crate::canonical::{DecodeError, Writer};
 use crate::id::{Actor, Dot};
-use crate::limits::{
-    CLOCK_ENTRIES_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
-};
 use crate::op::Op;
+use crate::view::MessageView;
 
 /// The format this code writes; the first item of every message.
-const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 /// Bytes of a link that a clock entry carries.
 pub const SHORT_LINK_BYTES: usize = 16;
 
 /// What one commit makes: it travels, is stored and is undone as one.
+///
+/// ```
+/// use rtc_core::id::Actor;
+/// use rtc_core::message::Message;
+/// use rtc_core::op::{Op, OpCode};
+///
+/// let remove = OpCode::named("node.remove").expect("it is in the table");
+/// let (key, options) = ("cube-1".to_owned(), Default::default());
+/// let message = Message {
+///     actor: Actor::from_name("alice"),
+///     seq: 1,
+///     lamport: 1,
+///     clock: Vec::new(),
+///     time_ms: None,
+///     request: None,
+///     note: Some("tidied up".into()),
+///     ops: vec![Op { code: remove, key, path: None, value: Default::default(), options }],
+/// };
+/// let mut bytes = message.encode();
+/// assert_eq!(Message::decode(message.actor, &bytes), Ok(message.clone()));
+/// bytes.push(0);
+/// assert!(Message::decode(message.actor, &bytes).is_err());
+/// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Message {
     /// Who made it. Not part of the bytes: the chain they hang on names the actor.
@@ -69,52 +90,8 @@ impl Message {
     /// Reads the canonical bytes of a message by `actor`. Everything that must hold of one message by itself does
     /// afterwards; whether it fits its actor's chain and its past is for admission to say.
     pub fn decode(actor: Actor, bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(too_long("message", bytes.len(), MESSAGE_BYTES_MAX));
-        }
-        let mut reader = Reader::new(bytes);
-        reader.array_of(8, "a message")?;
-        if reader.uint()? != VERSION {
-            return Err(DecodeError::Unexpected { expected: "message format 1", offset: 1 });
-        }
-        let message = Self {
-            actor,
-            seq: reader.uint()?,
-            lamport: reader.uint()?,
-            clock: decode_clock(&mut reader)?,
-            time_ms: reader.uint_or_null()?,
-            request: reader.text_or_null(REQUEST_BYTES_MAX, "request id")?,
-            note: reader.text_or_null(NOTE_BYTES_MAX, "description")?,
-            ops: {
-                let len = reader.array(MESSAGE_OPS_MAX, "ops")?;
-                (0..len).map(|_| Op::decode(&mut reader)).collect::<Result<_, _>>()?
-            },
-        };
-        reader.finish()?;
-        if message.lamport > LAMPORT_MAX {
-            return Err(DecodeError::Unexpected { expected: "a lamport time below 2^53", offset: 1 });
-        }
-        let ordered = message.clock.windows(2).all(|pair| pair[0].actor < pair[1].actor);
-        let others = message.clock.iter().all(|head| head.actor != actor && head.seq > 0);
-        if !ordered || !others || message.seq == 0 || message.encode() != bytes {
-            return Err(DecodeError::NotCanonical);
-        }
-        Ok(message)
+        MessageView::read(actor, bytes).map(|view| view.to_message())
     }
-}
-
-fn decode_clock(reader: &mut Reader<'_>) -> Result<Vec<Head>, DecodeError> {
-    let len = reader.array(CLOCK_ENTRIES_MAX, "clock entries")?;
-    (0..len)
-        .map(|_| {
-            reader.array_of(3, "a clock entry")?;
-            Ok(Head { actor: Actor(reader.bytes_of()?), seq: reader.uint()?, link: reader.bytes_of()? })
-        })
-        .collect()
-}
-
-fn too_long(what: &'static str, found: usize, limit: usize) -> DecodeError {
-    DecodeError::TooLong { what, found, limit }
 }
 
 #[cfg(test)]

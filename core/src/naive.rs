@@ -1,6 +1,13 @@
 //! The laws of the fold in the plainest code: sort all messages, fold everything from scratch. The judge of the replica.
 //!
 //! It shares the rows' step functions with the replica and nothing else. Its cost is of no concern.
+//!
+//! ```
+//! use rtc_core::{naive, replica::Replica, scene::Root};
+//!
+//! let nothing = naive::fold(&Root::default(), &[]);
+//! assert_eq!(nothing.scene.hash(), Replica::new(Root::default()).state_hash());
+//! ```
 
 mod ground;
 mod property;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::api::Node;
 use crate::canonical::Writer;
 use crate::id::StateHash;
+use crate::op::TABLE_VERSION;
 
 /// Separates state hashes from every other use of the hash function.
-const HASH_CONTEXT: &str = "rtc 2026 state hash 1";
+const HASH_CONTEXT: &str = "rtc 2026 state hash 2";
 
 /// The node every scene begins with; it can be neither removed nor moved.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,18 +52,30 @@ impl Scene {
         keys
     }
 
-    /// The hash that replicas with the same messages agree on.
+    /// The hash that replicas with the same messages and the same operation table agree on.
     pub fn hash(&self) -> StateHash {
-        state_hash(&self.root, self.nodes.values())
+        self.hash_at(TABLE_VERSION)
+    }
+
+    /// The hash that this scene has where the operation table is of that version.
+    pub fn hash_at(&self, table_version: u32) -> StateHash {
+        state_hash(table_version, &self.root, self.nodes.values())
     }
 }
 
-/// The hash of a scene's live nodes, given in the order of their keys: BLAKE3 over the root's key and, of each node, the canonical
-/// `[key, tag, name, parent, [child…], {path: value…}]`.
-pub fn state_hash<N: std::borrow::Borrow<Node>>(root: &str, nodes: impl Iterator<Item = N>) -> StateHash {
+/// The hash of a scene's live nodes, given in the order of their keys: BLAKE3 over the canonical `table_version`, the root's key
+/// and, of each node, `[key, tag, name, parent, [child…], {path: value…}]`.
+///
+/// The version is part of it because a newer table can give the same messages another scene: whoever compares hashes across
+/// versions should learn nothing from it.
+pub fn state_hash<N: std::borrow::Borrow<Node>>(
+    table_version: u32,
+    root: &str,
+    nodes: impl Iterator<Item = N>,
+) -> StateHash {
     let mut hasher = blake3::Hasher::new_derive_key(HASH_CONTEXT);
     let mut writer = Writer::new();
-    writer.text(root);
+    writer.uint(table_version.into()).text(root);
     hasher.update(&writer.finish());
     for node in nodes {
         let node = node.borrow();

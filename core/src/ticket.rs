@@ -27,7 +27,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A room, the way into it, and where a member was last seen.
+/// A room, the way into it, and where a member was last seen. As text it is one word that says whether it was copied whole.
+///
+/// ```
+/// use rtc_core::id::{PeerKey, RoomId};
+/// use rtc_core::ticket::{Secret, Ticket, TicketError};
+///
+/// let addresses = vec!["/ip4/192.0.2.1/tcp/4001".to_owned()];
+/// let ticket = Ticket { room: RoomId([1; 32]), secret: Secret([2; 32]), peer: PeerKey([3; 32]), addresses };
+/// let text = ticket.to_string();
+/// assert_eq!(text.parse(), Ok(ticket));
+/// assert_eq!(text[1..].parse::<Ticket>(), Err(TicketError::NotATicket));
+/// assert_eq!(text[..60].parse::<Ticket>(), Err(TicketError::Garbled));
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ticket {
     /// The room.

@@ -17,6 +17,16 @@ const INTEGRAL_MAX: f64 = 9_007_199_254_740_992.0;
 ///
 /// Equality is by value: `2` and `2.0` are one number, a boolean is no number. The order is total and agrees with it: null,
 /// `false`, `true`, numbers by size, texts by their bytes, then lists and maps by what they hold.
+///
+/// ```
+/// use rtc_core::value::Value;
+///
+/// let position = Value::numbers(&[1.0, 0.5, -0.0]).expect("all are finite");
+/// assert_eq!(position.as_numbers::<3>(), Some([1.0, 0.5, 0.0]));
+/// assert_eq!(serde_json::from_str::<Value>("[1, 0.5, 0]").unwrap(), position);
+/// assert_eq!(Value::number(f64::NAN), None);
+/// assert!(Value::from("text") < position && Value::Null < Value::from(false));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Value {
     /// Nothing, as a value.

@@ -1,12 +1,13 @@
 //! `automerge`: one map per node in the root, positions as 12 bytes, since it has no lists as plain values.
 //!
-//! It has counters, and neither movable trees nor undo.
+//! It has counters and texts, and neither movable trees nor undo.
 
 use anyhow::{Context, Result, bail};
 use automerge::transaction::Transactable;
 use automerge::{ActorId, AutoCommit, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 
 use super::{Ability, Engine, Position};
+use crate::trace::Splice;
 
 /// The engine.
 pub(super) struct Automerge;
@@ -16,8 +17,11 @@ impl Engine for Automerge {
         "automerge"
     }
 
-    fn can(&self, _ability: Ability) -> bool {
-        false
+    fn can(&self, ability: Ability) -> bool {
+        match ability {
+            Ability::Nodes | Ability::Counters | Ability::Text => true,
+            Ability::Tree | Ability::Undo => false,
+        }
     }
 
     fn create(&self, number: u8) -> Box<dyn super::Replica> {
@@ -32,6 +36,7 @@ impl Engine for Automerge {
 struct AutomergeReplica {
     doc: AutoCommit,
     nodes: Vec<ObjId>,
+    text: Option<ObjId>,
     known: Vec<ChangeHash>,
 }
 
@@ -39,7 +44,7 @@ impl AutomergeReplica {
     fn of(doc: AutoCommit, number: u8) -> Self {
         let mut doc = doc.with_actor(ActorId::from(vec![number; 16]));
         let known = doc.get_heads();
-        Self { doc, nodes: Vec::new(), known }
+        Self { doc, nodes: Vec::new(), text: None, known }
     }
 }
 
@@ -105,6 +110,31 @@ impl super::Replica for AutomergeReplica {
         }
     }
 
+    fn create_text(&mut self) -> Result<()> {
+        self.text = Some(self.doc.put_object(ROOT, "text", ObjType::Text)?);
+        self.doc.commit();
+        Ok(())
+    }
+
+    fn find_text(&mut self) -> Result<()> {
+        let (_, text) = self.doc.get(ROOT, "text")?.context("no text")?;
+        self.text = Some(text);
+        Ok(())
+    }
+
+    fn splice(&mut self, splices: &[Splice]) -> Result<()> {
+        let text = self.text.as_ref().context("no text")?;
+        for Splice { at, deleted, inserted } in splices {
+            self.doc.splice_text(text, *at, isize::try_from(*deleted)?, inserted)?;
+        }
+        self.doc.commit();
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(self.doc.text(self.text.as_ref().context("no text")?)?)
+    }
+
     fn updates(&mut self) -> Result<Vec<u8>> {
         let bytes = self.doc.save_after(&self.known);
         self.known = self.doc.get_heads();
@@ -115,6 +145,24 @@ impl super::Replica for AutomergeReplica {
         self.doc.load_incremental(updates)?;
         self.known = self.doc.get_heads();
         Ok(())
+    }
+
+    fn version(&mut self) -> Result<Vec<u8>> {
+        Ok(self.doc.get_heads().iter().flat_map(|head| head.0).collect())
+    }
+
+    fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
+        let heads = version.chunks(size_of::<ChangeHash>()).map(ChangeHash::try_from);
+        // Heads it does not hold say nothing to it.
+        let held = heads
+            .filter(|head| head.as_ref().map_or(true, |head| self.doc.get_change_by_hash(head).is_some()));
+        let held: Vec<ChangeHash> = held.collect::<Result<_, _>>()?;
+        Ok(self.doc.save_after(&held))
+    }
+
+    fn live(&mut self) -> Result<Vec<u8>> {
+        let change = self.doc.get_last_local_change().context("no change")?;
+        Ok(change.raw_bytes().to_vec())
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {

@@ -1,14 +1,15 @@
-//! `loro`: one map per node in the map `scene`, its counters and its movable tree.
+//! `loro`: one map per node in the map `scene`, its counters, its movable tree and its text.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use loro::{
-    ExportMode, LoroCounter, LoroDoc, LoroMap, LoroTree, LoroValue, TreeID, TreeParentId, UndoManager,
-    ValueOrContainer, VersionVector,
+    ExportMode, LoroCounter, LoroDoc, LoroMap, LoroText, LoroTree, LoroValue, TreeID, TreeParentId,
+    UndoManager, ValueOrContainer, VersionVector,
 };
 
 use super::{Ability, Engine, Position};
+use crate::trace::Splice;
 
 /// The engine.
 pub(super) struct Loro;
@@ -39,6 +40,7 @@ struct LoroReplica {
     tree: LoroTree,
     tree_nodes: Vec<TreeID>,
     tree_numbers: BTreeMap<TreeID, u32>,
+    text: LoroText,
     known: VersionVector,
     undo: Option<UndoManager>,
 }
@@ -53,6 +55,7 @@ impl LoroReplica {
             tree: doc.get_tree("tree"),
             tree_nodes: Vec::new(),
             tree_numbers: BTreeMap::new(),
+            text: doc.get_text("text"),
             known: doc.oplog_vv(),
             undo: None,
             doc,
@@ -181,6 +184,31 @@ impl super::Replica for LoroReplica {
         Ok(())
     }
 
+    fn create_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn find_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn splice(&mut self, splices: &[Splice]) -> Result<()> {
+        for Splice { at, deleted, inserted } in splices {
+            if *deleted > 0 {
+                self.text.delete(*at, *deleted)?;
+            }
+            if !inserted.is_empty() {
+                self.text.insert(*at, inserted)?;
+            }
+        }
+        self.doc.commit();
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(self.text.to_string())
+    }
+
     fn updates(&mut self) -> Result<Vec<u8>> {
         let bytes = self.doc.export(ExportMode::updates(&self.known))?;
         self.known = self.doc.oplog_vv();
@@ -192,6 +220,15 @@ impl super::Replica for LoroReplica {
         ensure!(status.pending.is_none_or(|pending| pending.is_empty()), "something is missing");
         self.known = self.doc.oplog_vv();
         Ok(())
+    }
+
+    fn version(&mut self) -> Result<Vec<u8>> {
+        Ok(self.doc.oplog_vv().encode())
+    }
+
+    fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
+        let version = VersionVector::decode(version)?;
+        Ok(self.doc.export(ExportMode::updates(&version))?)
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {

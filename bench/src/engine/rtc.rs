@@ -18,12 +18,19 @@ use rtc_core::sync::frame::{LinkFrame, RoomFrame};
 use rtc_core::value::Value;
 
 use super::{Ability, Engine, Position};
+use crate::trace::Splice;
 
 const ROOM: RoomId = RoomId([7; 32]);
 /// Any time will do that takes the bytes a present one takes.
 const TIME_MS: u64 = 1_760_000_000_000;
 /// Nodes that one commit makes.
 const NODES_PER_COMMIT: usize = 100;
+/// Where the text is.
+const TEXT: (&str, &str) = ("page", "text");
+/// Splices of one commit at most: with their names they stay below what a message may hold.
+const SPLICES_PER_COMMIT: usize = 256;
+/// Bytes that one commit inserts at most, for the same reason.
+const INSERTED_BYTES_PER_COMMIT: usize = 32 * 1024;
 
 /// The engine.
 pub(super) struct Rtc;
@@ -131,10 +138,17 @@ impl RtcReplica {
         self.entries.push(Entry { actor, seq, bytes: body.len() as u32 });
     }
 
-    /// The entries from there on as the frames that a peer would get, each after its length.
-    fn frames(&self, (entry, mut at): (usize, usize)) -> Vec<u8> {
+    /// The entries from there on that are not held, as the frames that a peer would get, each after its length.
+    fn frames(&self, (entry, mut at): (usize, usize), held: &BTreeMap<Actor, u64>) -> Vec<u8> {
+        let is_held = |entry: &Entry| held.get(&entry.actor).is_some_and(|&seq| entry.seq <= seq);
+        let is_run =
+            |a: &Entry, b: &Entry| a.actor == b.actor && a.seq + 1 == b.seq && is_held(a) == is_held(b);
         let mut bytes = Vec::new();
-        for one in self.entries[entry..].chunk_by(|a, b| a.actor == b.actor && a.seq + 1 == b.seq) {
+        for one in self.entries[entry..].chunk_by(is_run) {
+            if is_held(&one[0]) {
+                at += one.iter().map(|entry| entry.bytes as usize).sum::<usize>();
+                continue;
+            }
             for entries in one.chunks(RUN_MESSAGES_MAX) {
                 let bodies = entries.iter().map(|entry| {
                     let from = at;
@@ -274,8 +288,40 @@ impl super::Replica for RtcReplica {
         self.commit(&[edit])
     }
 
+    fn create_text(&mut self) -> Result<()> {
+        self.commit(&[Self::insert(TEXT.0, Some(TEXT.1), "".into())])
+    }
+
+    fn find_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn splice(&mut self, splices: &[Splice]) -> Result<()> {
+        let mut edits = Vec::with_capacity(splices.len().min(SPLICES_PER_COMMIT));
+        let mut inserted_bytes = 0;
+        for splice in splices {
+            for part in parts(splice) {
+                if edits.len() == SPLICES_PER_COMMIT
+                    || inserted_bytes + part.inserted.len() > INSERTED_BYTES_PER_COMMIT
+                {
+                    self.commit(&edits)?;
+                    edits.clear();
+                    inserted_bytes = 0;
+                }
+                inserted_bytes += part.inserted.len();
+                edits.push(text_edit(&part));
+            }
+        }
+        self.commit(&edits)
+    }
+
+    fn text(&self) -> Result<String> {
+        let value = self.replica.value(TEXT.0, TEXT.1).context("no text")?;
+        Ok(value.as_text().context("something else than text")?.to_owned())
+    }
+
     fn updates(&mut self) -> Result<Vec<u8>> {
-        let bytes = self.frames(self.unsent);
+        let bytes = self.frames(self.unsent, &BTreeMap::new());
         self.unsent = (self.entries.len(), self.file.len());
         Ok(bytes)
     }
@@ -309,8 +355,22 @@ impl super::Replica for RtcReplica {
         Ok(())
     }
 
+    fn version(&mut self) -> Result<Vec<u8>> {
+        let held = self.chains.iter();
+        Ok(held.flat_map(|(actor, chain)| [&actor.0[..], &chain.seq.to_le_bytes()].concat()).collect())
+    }
+
+    fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
+        let mut held = BTreeMap::new();
+        for entry in version.chunks(size_of::<Actor>() + size_of::<u64>()) {
+            let (actor, seq) = entry.split_at(size_of::<Actor>());
+            held.insert(Actor(actor.try_into()?), u64::from_le_bytes(seq.try_into()?));
+        }
+        Ok(self.frames((0, 0), &held))
+    }
+
     fn save(&mut self) -> Result<Vec<u8>> {
-        Ok(self.frames((0, 0)))
+        Ok(self.frames((0, 0), &BTreeMap::new()))
     }
 
     fn file_bytes(&self) -> usize {
@@ -320,4 +380,41 @@ impl super::Replica for RtcReplica {
 
 fn names(what: &str, count: u32) -> Vec<String> {
     (0..count).map(|number| format!("{what}-{number}")).collect()
+}
+
+/// The splice in parts that fit into a message each.
+fn parts(splice: &Splice) -> Vec<Splice> {
+    let mut parts = vec![Splice { inserted: String::new(), ..splice.clone() }];
+    let mut at = splice.at;
+    for character in splice.inserted.chars() {
+        let last = parts.last_mut().expect("there is the first");
+        if last.inserted.len() + character.len_utf8() <= INSERTED_BYTES_PER_COMMIT {
+            last.inserted.push(character);
+        } else {
+            parts.push(Splice { at, deleted: 0, inserted: character.into() });
+        }
+        at += 1;
+    }
+    parts
+}
+
+/// The client's edit that makes a splice.
+fn text_edit(splice: &Splice) -> EditOp {
+    let otype = match (splice.deleted, splice.inserted.is_empty()) {
+        (0, _) => "text.insert",
+        (_, true) => "text.delete",
+        (_, false) => "text.replace",
+    };
+    let count = |count: usize| Value::number(count as f64).expect("a count is finite");
+    let mut options = BTreeMap::from([("position".to_owned(), count(splice.at))]);
+    if splice.deleted > 0 {
+        options.insert("length".to_owned(), count(splice.deleted));
+    }
+    EditOp {
+        otype: otype.into(),
+        key: TEXT.0.into(),
+        path: Some(TEXT.1.into()),
+        value: (!splice.inserted.is_empty()).then(|| splice.inserted.as_str().into()),
+        options,
+    }
 }

@@ -1,4 +1,4 @@
-//! `yrs`: one map per node in the map `scene`; it has neither counters nor movable trees.
+//! `yrs`: one map per node in the map `scene`, and its text; it has neither counters nor movable trees.
 //!
 //! Each client counts in an entry of its own, which is how counters are made with it. Deleted content is kept (`skip_gc`),
 //! since the others keep their history too. Saved with the second version of its format, exchanged with the first.
@@ -8,11 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use yrs::undo::{Options as UndoOptions, UndoManager};
 use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
 use yrs::{
-    Any, ClientID, Doc, Map, MapPrelim, MapRef, Number, Options, Out, ReadTxn, StateVector, Transact, Update,
+    Any, ClientID, Doc, GetString, Map, MapPrelim, MapRef, Number, Options, Out, ReadTxn, StateVector, Text,
+    TextRef, Transact, TransactionMut, Update,
 };
 
 use super::{Ability, Engine, Position};
+use crate::trace::Splice;
 
 /// The engine.
 pub(super) struct Yrs;
@@ -23,7 +26,7 @@ impl Engine for Yrs {
     }
 
     fn can(&self, ability: Ability) -> bool {
-        ability == Ability::Undo
+        ability != Ability::Tree
     }
 
     fn create(&self, number: u8) -> Box<dyn super::Replica> {
@@ -43,7 +46,10 @@ struct YrsReplica {
     client: String,
     nodes: Vec<MapRef>,
     counters: Vec<MapRef>,
+    text: TextRef,
     known: StateVector,
+    /// The last commit as a message, once these are asked for.
+    live: Option<Vec<u8>>,
     undo: Option<UndoManager<()>>,
 }
 
@@ -53,13 +59,16 @@ impl YrsReplica {
         options.skip_gc = true;
         let doc = Doc::with_options(options);
         let scene = doc.get_or_insert_map("scene");
+        let text = doc.get_or_insert_text("text");
         Self {
             doc,
             scene,
             client: number.to_string(),
             nodes: Vec::new(),
             counters: Vec::new(),
+            text,
             known: StateVector::default(),
+            live: None,
             undo: None,
         }
     }
@@ -98,6 +107,7 @@ impl super::Replica for YrsReplica {
     fn set_position(&mut self, node: u32, position: Position) -> Result<()> {
         let mut txn = self.doc.transact_mut();
         self.nodes[node as usize].insert(&mut txn, "position", any(position));
+        finish(&mut txn, &mut self.live);
         Ok(())
     }
 
@@ -156,6 +166,31 @@ impl super::Replica for YrsReplica {
         Ok(())
     }
 
+    fn create_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn find_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn splice(&mut self, splices: &[Splice]) -> Result<()> {
+        let mut txn = self.doc.transact_mut();
+        for Splice { at, deleted, inserted } in splices {
+            let at = u32::try_from(*at)?;
+            if *deleted > 0 {
+                self.text.remove_range(&mut txn, at, u32::try_from(*deleted)?);
+            }
+            self.text.insert(&mut txn, at, inserted);
+        }
+        finish(&mut txn, &mut self.live);
+        Ok(())
+    }
+
+    fn text(&self) -> Result<String> {
+        Ok(self.text.get_string(&self.doc.transact()))
+    }
+
     fn updates(&mut self) -> Result<Vec<u8>> {
         let txn = self.doc.transact();
         let bytes = txn.encode_diff_v1(&self.known);
@@ -170,8 +205,36 @@ impl super::Replica for YrsReplica {
         Ok(())
     }
 
+    fn version(&mut self) -> Result<Vec<u8>> {
+        Ok(self.doc.transact().state_vector().encode_v1())
+    }
+
+    fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.doc.transact().encode_diff_v1(&StateVector::decode_v1(version)?))
+    }
+
+    fn go_live(&mut self) -> Result<()> {
+        self.live = Some(Vec::new());
+        Ok(())
+    }
+
+    fn live(&mut self) -> Result<Vec<u8>> {
+        self.live.as_mut().map(std::mem::take).context("it is not live")
+    }
+
+    fn take_live(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.doc.transact_mut().apply_update(Update::decode_v1(message)?)?)
+    }
+
     fn save(&mut self) -> Result<Vec<u8>> {
         Ok(self.doc.transact().encode_state_as_update_v2(&StateVector::default()))
+    }
+}
+
+fn finish(txn: &mut TransactionMut<'_>, live: &mut Option<Vec<u8>>) {
+    if let Some(live) = live {
+        txn.commit();
+        *live = txn.encode_update_v1();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::Work;
+use super::{Plan, Work};
 use crate::engine::{Ability, Engine};
 use crate::measure::cpu_seconds;
 use crate::random::Random;
@@ -14,6 +14,7 @@ const COUNTERS: u32 = 100;
 
 const MADE: Metric = Metric {
     work: "W3",
+    case: "",
     name: "increments made, one commit each",
     unit: "M/s",
     better: Better::Higher,
@@ -41,11 +42,11 @@ impl Work for Counters {
     }
 
     fn needs(&self) -> &'static [Ability] {
-        &[]
+        &[Ability::Counters]
     }
 
-    fn run(&self, engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
-        let mut random = Random::new(seed);
+    fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        let mut random = Random::new(plan.seed);
         let mut expected = vec![0; COUNTERS as usize];
         let mut founder = engine.create(1);
         founder.create_counters(COUNTERS)?;

@@ -2,14 +2,15 @@
 
 use anyhow::{Result, ensure};
 
-use super::Work;
 use super::local_sets::{self, EDITS, uniform};
 use super::tree;
+use super::{Plan, Work};
 use crate::engine::{Ability, Engine, Replica};
 use crate::forest::{self, Forest};
 use crate::measure::cpu_seconds;
 use crate::random::Random;
 use crate::sheet::{Better, Metric, Sheet};
+use crate::trace::{ALONE, Splice, Trace};
 
 /// Messages that come late.
 const LATE: usize = 20;
@@ -20,12 +21,14 @@ const SEEN_PART: usize = 100;
 
 const PROPERTY: Metric = Metric {
     work: "W9",
+    case: "",
     name: "a late message: property, each of 20",
     unit: "us",
     better: Better::Lower,
     target: Some(1.0),
 };
 const PROPERTY_FIRST: Metric = Metric { name: "a late message: property, the first", ..PROPERTY };
+const TEXT: Metric = Metric { name: "a late message: text, each of 20", target: Some(2.0), ..PROPERTY };
 const TREE: Metric = Metric { name: "a late message: tree, each of 20", target: Some(1000.0), ..PROPERTY };
 
 /// The work.
@@ -44,9 +47,17 @@ impl Work for Late {
         &[]
     }
 
-    fn run(&self, engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
-        property(engine, seed, sheet)?;
-        if engine.can(Ability::Tree) { moves(engine, seed, sheet) } else { Ok(()) }
+    fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        if engine.can(Ability::Nodes) {
+            property(engine, plan.seed, sheet)?;
+        }
+        if engine.can(Ability::Text) {
+            text(engine, plan, sheet)?;
+        }
+        if engine.can(Ability::Tree) {
+            moves(engine, plan.seed, sheet)?;
+        }
+        Ok(())
     }
 }
 
@@ -60,14 +71,15 @@ fn property(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
     let mut there = engine.create(2);
     there.merge(&here.updates()?)?;
     there.find_nodes(local_sets::NODES)?;
-    let mut updates = Vec::new();
+    there.go_live()?;
+    let mut messages = Vec::new();
     for edit in late {
         local_sets::apply(&mut *there, &[edit])?;
-        updates.push(there.updates()?);
+        messages.push(there.live()?);
     }
     local_sets::apply(&mut *here, unseen)?;
     let from_here = here.updates()?;
-    let seconds = take_in(&mut *here, &updates)?;
+    let seconds = take_in(&mut *here, &messages)?;
     sheet.note(PROPERTY_FIRST, engine.name(), seconds[0] * 1e6);
     sheet.note(PROPERTY, engine.name(), mean(&seconds) * 1e6);
     // Engines order concurrent sets in their own ways; each must agree with itself in another order of arrival.
@@ -77,6 +89,40 @@ fn property(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
         ensure!(one == other, "node {node} is at {one:?} here and at {other:?} there");
     }
     Ok(())
+}
+
+fn text(engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+    let Trace { splices, end } = ALONE[0].read(&plan.traces, plan.text_edits, plan.seed)?;
+    let (seen, unseen) = splices.split_at(splices.len() / SEEN_PART);
+    let mut here = engine.create(1);
+    here.create_text()?;
+    type_each(&mut *here, seen)?;
+    let mut there = engine.create(2);
+    there.merge(&here.updates()?)?;
+    there.find_text()?;
+    let len = there.text()?.chars().count() as u32;
+    there.go_live()?;
+    let mut messages = Vec::new();
+    let mut random = Random::new(plan.seed);
+    for typed in 0..LATE as u32 {
+        let at = random.below(len + typed + 1) as usize;
+        type_each(&mut *there, &[Splice { at, deleted: 0, inserted: "~".to_owned() }])?;
+        messages.push(there.live()?);
+    }
+    type_each(&mut *here, unseen)?;
+    let from_here = here.updates()?;
+    let seconds = take_in(&mut *here, &messages)?;
+    sheet.note(TEXT, engine.name(), mean(&seconds) * 1e6);
+    there.merge(&from_here)?;
+    let (one, other) = (here.text()?, there.text()?);
+    ensure!(one == other, "one text reads otherwise than the other");
+    ensure!(one.len() == end.len() + LATE, "{} characters where {} should be", one.len(), end.len() + LATE);
+    Ok(())
+}
+
+/// Makes the splices, one commit each.
+fn type_each(replica: &mut dyn Replica, splices: &[Splice]) -> Result<()> {
+    splices.iter().try_for_each(|splice| replica.splice(std::slice::from_ref(splice)))
 }
 
 fn moves(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
@@ -91,13 +137,14 @@ fn moves(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
     let mut there = engine.create(2);
     there.merge(&here.updates()?)?;
     there.find_tree(tree::NODES)?;
-    let mut updates = Vec::new();
+    there.go_live()?;
+    let mut messages = Vec::new();
     for one in &late {
         forest::apply(&mut *there, &[*one])?;
-        updates.push(there.updates()?);
+        messages.push(there.live()?);
     }
     forest::apply(&mut *here, &unseen)?;
-    let seconds = take_in(&mut *here, &updates)?;
+    let seconds = take_in(&mut *here, &messages)?;
     sheet.note(TREE, engine.name(), mean(&seconds) * 1e6);
     // The n-th moves of both have one lamport time, and the first replica's comes first.
     for (at, &one) in unseen.iter().enumerate() {
@@ -108,8 +155,8 @@ fn moves(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
 }
 
 /// The CPU seconds of taking in each.
-fn take_in(replica: &mut dyn Replica, updates: &[Vec<u8>]) -> Result<Vec<f64>> {
-    updates.iter().map(|update| Ok(cpu_seconds(|| replica.merge(update))?.0)).collect()
+fn take_in(replica: &mut dyn Replica, messages: &[Vec<u8>]) -> Result<Vec<f64>> {
+    messages.iter().map(|message| Ok(cpu_seconds(|| replica.take_live(message))?.0)).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

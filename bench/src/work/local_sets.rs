@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::Work;
+use super::{Plan, Work};
 use crate::engine::{Ability, Engine, Position, Replica};
 use crate::measure::{cpu_seconds, live_heap_bytes};
 use crate::random::Random;
@@ -20,6 +20,7 @@ const DRAG_EDITS: u32 = 60;
 
 const MADE: Metric = Metric {
     work: "W1",
+    case: "",
     name: "local sets, one commit each",
     unit: "M/s",
     better: Better::Higher,
@@ -27,6 +28,7 @@ const MADE: Metric = Metric {
 };
 const HEAP: Metric = Metric {
     work: "W1",
+    case: "",
     name: "live heap per edit, with history",
     unit: "B",
     better: Better::Lower,
@@ -34,6 +36,7 @@ const HEAP: Metric = Metric {
 };
 const SAVED: Metric = Metric {
     work: "W1",
+    case: "",
     name: "saved size per edit, uniform",
     unit: "B",
     better: Better::Lower,
@@ -42,6 +45,7 @@ const SAVED: Metric = Metric {
 const SAVED_DRAGS: Metric = Metric { name: "saved size per edit, dragged", target: Some(1.5), ..SAVED };
 const OPENED: Metric = Metric {
     work: "W1",
+    case: "",
     name: "open and read 1,000 values",
     unit: "ms",
     better: Better::Lower,
@@ -64,11 +68,11 @@ impl Work for LocalSets {
     }
 
     fn needs(&self) -> &'static [Ability] {
-        &[]
+        &[Ability::Nodes]
     }
 
-    fn run(&self, engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
-        let edits = uniform(seed, EDITS);
+    fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        let edits = uniform(plan.seed, EDITS);
         let mut replica = engine.create(1);
         replica.create_nodes(NODES)?;
         let (seconds, ()) = cpu_seconds(|| apply(&mut *replica, &edits))?;
@@ -101,7 +105,7 @@ impl Work for LocalSets {
         }
         drop(replica);
 
-        let drags = drags(seed, EDITS);
+        let drags = drags(plan.seed, EDITS);
         let mut replica = engine.create(1);
         replica.create_nodes(NODES)?;
         apply(&mut *replica, &drags)?;

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use super::Work;
+use super::{Plan, Work};
 use crate::engine::{Ability, Engine};
 use crate::forest::{Forest, apply};
 use crate::measure::cpu_seconds;
@@ -19,6 +19,7 @@ const MOVES_CONCURRENT: usize = 5_000;
 
 const CREATED: Metric = Metric {
     work: "W7",
+    case: "",
     name: "tree nodes created, one commit each",
     unit: "M/s",
     better: Better::Higher,
@@ -27,6 +28,7 @@ const CREATED: Metric = Metric {
 const MOVED: Metric = Metric { name: "tree nodes moved, one commit each", ..CREATED };
 const MERGED: Metric = Metric {
     work: "W7",
+    case: "",
     name: "merge of 5,000 concurrent moves",
     unit: "ms",
     better: Better::Lower,
@@ -49,8 +51,8 @@ impl Work for Tree {
         &[Ability::Tree]
     }
 
-    fn run(&self, engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
-        let mut random = Random::new(seed);
+    fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        let mut random = Random::new(plan.seed);
         let mut forest = Forest::random(NODES, &mut random);
         let parents = forest.parents().to_vec();
         let mut here = engine.create(1);

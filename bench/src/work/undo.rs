@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::Work;
 use super::local_sets::{EDITS, NODES, apply, check, uniform};
+use super::{Plan, Work};
 use crate::engine::{Ability, Engine};
 use crate::measure::cpu_seconds;
 use crate::sheet::{Better, Metric, Sheet};
@@ -12,6 +12,7 @@ const UNDOS: u32 = 100;
 
 const FIRST: Metric = Metric {
     work: "W8",
+    case: "",
     name: "undo one edit in 100,000: the first",
     unit: "us",
     better: Better::Lower,
@@ -32,11 +33,11 @@ impl Work for Undo {
     }
 
     fn needs(&self) -> &'static [Ability] {
-        &[Ability::Undo]
+        &[Ability::Nodes, Ability::Undo]
     }
 
-    fn run(&self, engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
-        let edits = uniform(seed, EDITS);
+    fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+        let edits = uniform(plan.seed, EDITS);
         let mut replica = engine.create(1);
         replica.create_nodes(NODES)?;
         replica.track_undo()?;

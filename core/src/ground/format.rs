@@ -12,7 +12,7 @@ use crate::limits::{
     GROUND_TEXT_OPS_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX,
 };
 use crate::op::text::CharId;
-use crate::op::{OpCode, TABLE_VERSION};
+use crate::op::{Kind, OpCode};
 use crate::place::Place;
 
 /// The format this code writes.
@@ -29,7 +29,7 @@ impl Ground {
     pub fn encode(&self) -> Vec<u8> {
         let actors = self.version.iter().zip(0..).map(|((actor, _), ix)| (actor, ix)).collect();
         let mut out = Encoding { writer: Writer::new(), actors };
-        out.writer.array(6).uint(FORMAT).uint(TABLE_VERSION);
+        out.writer.array(5).uint(FORMAT);
         out.writer.array(self.version.len());
         for (actor, seq) in self.version.iter() {
             out.writer.array(2).bytes(&actor.0).uint(seq);
@@ -54,12 +54,9 @@ impl Ground {
     /// Reads canonical bytes that this version's operations can stand on. Whatever stands in them, it can be folded on.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(6, "a ground")?;
+        reader.array_of(5, "a ground")?;
         if reader.uint()? != FORMAT {
             return Err(unexpected("ground format 1"));
-        }
-        if reader.uint()? != TABLE_VERSION {
-            return Err(unexpected("the operation table's version"));
         }
         let version = list(&mut reader, |reader| {
             reader.array_of(2, "an actor's head")?;
@@ -300,7 +297,9 @@ impl Decoding<'_> {
 
     fn code(&mut self) -> Result<OpCode, DecodeError> {
         let code = u16::try_from(self.reader.uint()?).ok().map(OpCode);
-        code.filter(|code| code.row().is_some()).ok_or(unexpected("a known operation's code"))
+        let sets = |kind: Kind| kind.is_property() || matches!(kind, Kind::Insert);
+        let code = code.filter(|code| code.row().is_some_and(|row| sets(row.kind)));
+        code.ok_or(unexpected("the code of an operation on properties"))
     }
 
     fn stamp(&mut self) -> Result<Stamp, DecodeError> {

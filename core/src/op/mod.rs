@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
+use crate::raw::Raw;
 use crate::value::Value;
 
 /// One step on one node, as it travels.
@@ -61,12 +62,7 @@ pub struct OpCode(pub u16);
 impl Op {
     /// Writes `[code, key, path, value, options]`, without the absent ones at the end.
     pub(crate) fn encode(&self, writer: &mut Writer) {
-        let len = match (&self.path, &self.value, self.options.is_empty()) {
-            (_, _, false) => 5,
-            (None, Value::Null, true) => 2,
-            (Some(_), Value::Null, true) => 3,
-            (_, _, true) => 4,
-        };
+        let len = items(self.path.is_some(), self.value == Value::Null, !self.options.is_empty());
         writer.array(len).uint(self.code.0.into()).text(&self.key);
         if len > 2 {
             writer.text_or_null(self.path.as_deref());
@@ -78,9 +74,26 @@ impl Op {
             writer.value_map(&self.options);
         }
     }
+}
 
-    /// Reads what [`Op::encode`] writes; the caller settles whether it was canonical.
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+/// An op, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct OpView<'a> {
+    /// Which row of the table.
+    pub code: OpCode,
+    /// The node's key; empty for meta operations.
+    pub key: &'a str,
+    /// The property's dotted path; absent for node and meta operations.
+    pub path: Option<&'a str>,
+    /// The argument; null where there is none.
+    pub value: Raw<'a>,
+    /// A map of the row's named arguments.
+    pub options: Raw<'a>,
+}
+
+impl<'a> OpView<'a> {
+    /// Reads what [`Op::encode`] writes; the reader knows whether it was canonical.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let len = reader.array(5, "op")?;
         let code = reader.uint()?;
         let code = u16::try_from(code).map_err(|_| DecodeError::TooLong {
@@ -88,12 +101,40 @@ impl Op {
             found: usize::try_from(code).unwrap_or(usize::MAX),
             limit: u16::MAX.into(),
         })?;
-        Ok(Self {
+        let op = Self {
             code: OpCode(code),
-            key: reader.text(KEY_BYTES_MAX, "node key")?,
-            path: if len > 2 { reader.text_or_null(PATH_BYTES_MAX, "property path")? } else { None },
-            value: if len > 3 { reader.value()? } else { Value::Null },
-            options: if len > 4 { reader.value_map()? } else { BTreeMap::new() },
-        })
+            key: reader.str(KEY_BYTES_MAX, "node key")?,
+            path: if len > 2 { reader.str_or_null(PATH_BYTES_MAX, "property path")? } else { None },
+            value: if len > 3 { reader.raw()? } else { Raw::NULL },
+            options: if len > 4 { reader.raw_map()? } else { Raw::EMPTY_MAP },
+        };
+        reader.expect_canonical(len == items(op.path.is_some(), op.value.is_null(), op.has_options()));
+        Ok(op)
+    }
+
+    /// Whether there are named arguments.
+    pub fn has_options(&self) -> bool {
+        self.options.entries().next().is_some()
+    }
+
+    /// The op as plain data.
+    pub fn to_op(&self) -> Op {
+        Op {
+            code: self.code,
+            key: self.key.to_owned(),
+            path: self.path.map(str::to_owned),
+            value: self.value.decode(),
+            options: self.options.decode_map(),
+        }
+    }
+}
+
+/// How many items an op is written as.
+fn items(has_path: bool, is_null: bool, has_options: bool) -> usize {
+    match (has_path, is_null, has_options) {
+        (_, _, true) => 5,
+        (_, false, false) => 4,
+        (true, true, false) => 3,
+        (false, true, false) => 2,
     }
 }

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::array::Element;
+use super::shape::Shaped;
 use super::text::Writing;
-use super::{NoEffect, Op, OpCode, Shape};
+use super::{NoEffect, OpCode, Shape};
 use crate::value::Value;
 
 /// The named options of an op.
@@ -136,25 +137,42 @@ impl Row {
         self.options.iter().find(|option| option.name == name)
     }
 
-    /// Fails where `op` can have no effect whatever the scene is.
-    pub fn check(&self, op: &Op) -> Result<(), NoEffect> {
-        match (self.kind.is_property(), &op.path) {
-            (true, None) => return Err(NoEffect::PathMissing),
-            (false, Some(_)) => return Err(NoEffect::PathUnexpected),
-            (true, Some(_)) | (false, None) => {}
+    /// Fails where an op of this row with such an argument and such options can have no effect whatever the scene is. Of
+    /// several bad options the one whose name comes first is told.
+    pub fn check<'a, V: Shaped>(
+        &self,
+        has_path: bool,
+        argument: V,
+        options: impl Iterator<Item = (&'a str, V)>,
+    ) -> Result<(), NoEffect> {
+        match (self.kind.is_property(), has_path) {
+            (true, false) => return Err(NoEffect::PathMissing),
+            (false, true) => return Err(NoEffect::PathUnexpected),
+            (true, true) | (false, false) => {}
         }
-        self.argument.check(&op.value).map_err(|error| NoEffect::BadArgument { expected: error.expected })?;
-        for (name, value) in &op.options {
-            let option =
-                self.option(name).ok_or_else(|| NoEffect::UnknownOption { name: name.as_str().into() })?;
-            let bad = |_| NoEffect::BadOption { name: option.name, expected: option.shape };
-            option.shape.check(value).map_err(bad)?;
+        if !argument.has(self.argument) {
+            return Err(NoEffect::BadArgument { expected: self.argument });
+        }
+        let mut bad: Option<(&str, NoEffect)> = None;
+        let (mut is_targeted, mut is_plain) = (false, true);
+        for (name, value) in options {
+            is_targeted |= name == "target";
+            is_plain = false;
+            let fault = match self.option(name) {
+                None => NoEffect::UnknownOption { name: name.into() },
+                Some(option) if !value.has(option.shape) => {
+                    NoEffect::BadOption { name: option.name, expected: option.shape }
+                }
+                Some(_) => continue,
+            };
+            if bad.as_ref().is_none_or(|(other, _)| name < *other) {
+                bad = Some((name, fault));
+            }
         }
         match self.kind {
-            Kind::Undo | Kind::Redo if !op.options.contains_key("target") => {
-                Err(NoEffect::MissingOption { name: "target" })
-            }
-            Kind::Move if op.options.is_empty() => Err(NoEffect::MissingOption { name: "parent" }),
+            _ if let Some((_, fault)) = bad => Err(fault),
+            Kind::Undo | Kind::Redo if !is_targeted => Err(NoEffect::MissingOption { name: "target" }),
+            Kind::Move if is_plain => Err(NoEffect::MissingOption { name: "parent" }),
             _ => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use super::text;
 use crate::id::Dot;
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::place::Place;
+use crate::raw::Raw;
 use crate::value::Value;
 
 /// The shape of an argument or a named option.
@@ -57,6 +58,44 @@ pub enum Shape {
 pub struct ShapeError {
     /// What belongs there.
     pub expected: Shape,
+}
+
+/// A value in some form, of which can be said whether it has a shape.
+pub trait Shaped {
+    /// Whether it has that shape.
+    fn has(&self, shape: Shape) -> bool;
+}
+
+impl Shaped for &Value {
+    fn has(&self, shape: Shape) -> bool {
+        shape.fits(self)
+    }
+}
+
+impl Shaped for Raw<'_> {
+    fn has(&self, shape: Shape) -> bool {
+        match shape {
+            Shape::Nothing => self.is_null(),
+            Shape::Any => true,
+            Shape::Bool => self.as_bool().is_some(),
+            Shape::Number => self.as_number().is_some(),
+            Shape::Text => self.as_text().is_some(),
+            Shape::Numbers(len) => self.is_numbers(len),
+            Shape::List => self.is_list(),
+            Shape::Map => self.is_map(),
+            Shape::Properties => self.is_null() || self.is_map(),
+            Shape::Amount => self.is_null() || self.as_number().is_some_and(|number| number >= 0.0),
+            Shape::Element
+            | Shape::Color
+            | Shape::Entry
+            | Shape::Word(_)
+            | Shape::Message
+            | Shape::Place
+            | Shape::Character
+            | Shape::CharacterOrEnd
+            | Shape::Spans => shape.fits(&self.decode()),
+        }
+    }
 }
 
 impl Shape {

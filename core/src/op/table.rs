@@ -2,7 +2,7 @@
 
 use super::NoEffect;
 use super::row::Row;
-use super::{Op, OpCode};
+use super::{Op, OpCode, OpView};
 use super::{
     array, boolean, color, counter, dict, euler, meta, node, number, object, quaternion, set, string, text,
     vector3,
@@ -28,11 +28,34 @@ static FAMILIES: [&[Row]; 16] = [
     meta::ROWS,
 ];
 
-/// The version of what the rows mean: two replicas of one version fold the same messages into the same. It changes where an
-/// operation known before would give something else, never for a new one.
-pub const TABLE_VERSION: u64 = 1;
+/// The version of the table: how many rows and options it has. Both only ever grow, and a code means what it means for ever; so
+/// replicas of one version give the same messages the same meaning, and a greater version knows all that a lesser one knows.
+pub const TABLE_VERSION: u32 = {
+    let (mut version, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let (rows, mut row) = (FAMILIES[family], 0);
+        while row < rows.len() {
+            version += 1 + rows[row].options.len();
+            row += 1;
+        }
+        family += 1;
+    }
+    assert!(version <= u32::MAX as usize);
+    #[expect(clippy::cast_possible_truncation, reason = "as just asserted")]
+    let version = version as u32;
+    version
+};
 
 /// Every row, by code.
+///
+/// ```
+/// use rtc_core::op::{OpCode, nearest_name, table};
+///
+/// let add = OpCode::named("vector3.add").and_then(OpCode::row).expect("it is in the table");
+/// assert!(table().any(|row| row.code == add.code));
+/// assert_eq!(add.argument.to_string(), "a list of 3 numbers");
+/// assert_eq!(nearest_name("vector3.ad"), Some("vector3.add"));
+/// ```
 pub fn table() -> impl Iterator<Item = &'static Row> {
     FAMILIES.iter().flat_map(|rows| rows.iter())
 }
@@ -56,7 +79,17 @@ impl Op {
     /// The op's row, or why the op can have no effect whatever the scene is.
     pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
         let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
-        row.check(self)?;
+        let options = self.options.iter().map(|(name, value)| (name.as_str(), value));
+        row.check(self.path.is_some(), &self.value, options)?;
+        Ok(row)
+    }
+}
+
+impl OpView<'_> {
+    /// The op's row, or why the op can have no effect whatever the scene is.
+    pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
+        let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
+        row.check(self.path.is_some(), self.value, self.options.entries())?;
         Ok(row)
     }
 }
@@ -97,8 +130,13 @@ mod tests {
                 assert!(row.doc.ends_with('.') && row.example.contains(row.name), "{}", row.name);
             }
         }
-        assert_eq!(table().count(), 43);
         assert!(OpCode(0x0100).row().is_none() && OpCode(0xffff).row().is_none());
+    }
+
+    #[test]
+    fn the_version_grows_with_every_row_and_every_option() {
+        let counted: usize = table().map(|row| 1 + row.options.len()).sum();
+        assert_eq!(usize::try_from(TABLE_VERSION), Ok(counted));
     }
 
     #[test]

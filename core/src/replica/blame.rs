@@ -14,7 +14,7 @@ impl Replica {
     pub fn makers(&self, key: &str, path: &str) -> Vec<(Dot, u32)> {
         let cell = || -> Option<CellIx> {
             let path = PathIx::of(self.history.paths.find(path)?);
-            self.cell_numbers.get(&(self.live(key)?, path)).copied()
+            self.nodes[self.live(key)?.at()].cell(path)
         };
         let Some(cell) = cell() else { return Vec::new() };
         let cell = &self.cells[cell.at()];
@@ -29,8 +29,7 @@ impl Replica {
         let Some(node) = self.keys.find(key).map(NodeIx::of) else { return Vec::new() };
         let record = &self.nodes[node.at()];
         let Some((birth, death)) = record.life.last_turns() else { return Vec::new() };
-        let mut ops: Vec<OpIx> =
-            self.tree.moves_of(node, &self.history).chain(record.placings.iter().copied()).collect();
+        let mut ops: Vec<OpIx> = self.tree.moves_of(node).chain(record.placings.iter().copied()).collect();
         ops.retain(|&op| {
             let counts = !self.history.is_masked(op) && self.verdicts.get(op).is_none();
             counts && self.history.is_before(birth, op)
@@ -51,10 +50,7 @@ impl Replica {
     fn newest_first(&self, mut ops: Vec<OpIx>) -> Vec<(Dot, u32)> {
         ops.sort_by(|&a, &b| self.history.compare(b, a));
         ops.dedup();
-        let name = |op: OpIx| {
-            let held = self.history.op(op);
-            (self.history.dot(held.message), held.index)
-        };
+        let name = |op: OpIx| (self.history.dot(self.history.owner(op)), self.history.index(op));
         ops.into_iter().map(name).collect()
     }
 }

@@ -6,11 +6,9 @@
 
 mod footing;
 
-pub(super) use footing::Footing;
-
 use std::borrow::Cow;
 
-use super::current::Current;
+use super::current::{self, Current};
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
@@ -21,6 +19,7 @@ use crate::op::text::{Span, Writing};
 use crate::op::{Kind, NoEffect, Shape};
 use crate::sequence::Sequence;
 use crate::value::Value;
+use footing::Footing;
 
 /// A property and everything that was ever done to it.
 #[derive(Clone)]
@@ -74,10 +73,10 @@ impl Cell {
     }
 
     /// The value as it shows.
-    pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
+    pub(super) fn value(&self, history: &History) -> Option<Value> {
         match (&self.current, &self.script) {
-            (Current::Script, Some(script)) => Some(Cow::Owned(script.sequence.text().into())),
-            (current, _) => current.value(),
+            (Current::Script, Some(script)) => Some(script.sequence.text().into()),
+            (current, _) => current.value(self.path, history).map(Cow::into_owned),
         }
     }
 
@@ -107,8 +106,9 @@ impl Cell {
             _ if cell.is_written(history) => Shows::Text,
             _ => Shows::Other,
         };
+        let reset = cell.untouched(history);
         let mut sequence = cell.script.map_or_else(Sequence::new, |script| script.sequence);
-        if let (Shows::Text, Current::Whole(_, reset)) = (shows, &cell.current) {
+        if let (Shows::Text, Some(reset)) = (shows, reset) {
             sequence.show(reset.0, 0, true);
         }
         Characters { sequence: Cow::Owned(sequence), shows }
@@ -126,7 +126,7 @@ impl Cell {
             }
             return is_overdue;
         }
-        let names_characters = matches!(history.op(op).kind(), Some(Kind::Text(_)));
+        let names_characters = matches!(history.kind(op), Some(Kind::Text(_)));
         if names_characters {
             self.number_characters(history);
         }
@@ -218,7 +218,7 @@ impl Cell {
             false if self.open.len() == 1 => return false,
             false => drop(self.open.remove(place)),
         }
-        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.op(step).kind()) {
+        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.kind(step)) {
             script.write(step, writing, counts, history, &|span| {
                 named(&self.authors, self.footing.as_deref(), span, history)
             });
@@ -235,7 +235,7 @@ impl Cell {
 
     /// Whether the step writes characters, and where they go is known.
     fn can_write(&self, step: OpIx, history: &History) -> bool {
-        match (history.op(step).kind(), &self.script) {
+        match (history.kind(step), &self.script) {
             (Some(Kind::Text(writing)), Some(script)) => !writing.inserts() || script.holds(step),
             (_, _) => false,
         }
@@ -336,7 +336,7 @@ impl Cell {
     }
 
     fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
-        let result = match history.op(step).kind() {
+        let result = match history.kind(step) {
             Some(Kind::Text(writing)) => self.write(step, Some(writing), history),
             Some(Kind::Append(_)) if self.is_written(history) => self.write(step, None, history),
             _ => {
@@ -344,7 +344,7 @@ impl Cell {
                     // Steps that know nothing of characters work on what shows, and end their identities.
                     self.step_on_text(step, history)
                 } else {
-                    self.current.step(step, history)
+                    self.current.step(step, self.path, history)
                 }
             }
         };
@@ -359,11 +359,24 @@ impl Cell {
         self.script.is_some()
             && match &self.current {
                 Current::Absent | Current::Script => true,
-                Current::Whole(Value::Text(_), by) => is_reset(*by, history),
-                Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
-                    false
+                Current::Given(reset) => {
+                    matches!(current::given(*reset, self.path, history), Some(Value::Text(_)))
                 }
+                Current::Whole(value, by) => matches!(value, Value::Text(_)) && is_reset(*by, history),
+                Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
             }
+    }
+
+    /// The reset whose value it still is, be it held or of the ground.
+    fn untouched(&self, history: &History) -> Option<OpIx> {
+        match &self.current {
+            Current::Given(by) | Current::Whole(_, by) => Some(*by).filter(|&by| is_reset(by, history)),
+            Current::Absent
+            | Current::Elements(_)
+            | Current::Script
+            | Current::Members(_)
+            | Current::Entries(_) => None,
+        }
     }
 
     /// Inserts, deletes or, where nothing is said, appends.
@@ -371,12 +384,13 @@ impl Cell {
         if !self.is_written(history) {
             return Err(NoEffect::BadCurrent { expected: Shape::Text });
         }
+        let untouched = self.untouched(history);
         let script = self.script.as_mut().expect("it is written");
-        let is_empty = history.op(step).value.as_text().is_none_or(str::is_empty);
+        let is_empty = history.raw(step).as_text().is_none_or(str::is_empty);
         if writing.is_some_and(Writing::inserts) && !is_empty && !script.holds(step) {
             return Err(NoEffect::AnchorMissing);
         }
-        if let Current::Whole(_, reset) = self.current {
+        if let Some(reset) = untouched {
             script.show(reset);
         }
         self.current = Current::Script;
@@ -392,9 +406,9 @@ impl Cell {
     }
 
     fn step_on_text(&mut self, step: OpIx, history: &History) -> Result<(), NoEffect> {
-        let Some(text) = self.value().map(Cow::into_owned) else { return Ok(()) };
+        let Some(text) = self.value(history) else { return Ok(()) };
         let mut current = Current::Whole(text, step);
-        current.step(step, history)?;
+        current.step(step, self.path, history)?;
         self.current = current;
         Ok(())
     }
@@ -428,7 +442,7 @@ fn named(authors: &[Author], footing: Option<&Footing>, span: &Span, history: &H
 
 /// Judges one property op by its node's life alone; what its value is worth the fold says.
 pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Verdicts) {
-    let is_property = history.op(op).kind().is_some_and(Kind::is_property);
+    let is_property = history.kind(op).is_some_and(Kind::is_property);
     if !is_property {
         // An insert's initial properties share its verdict.
         return;
@@ -438,11 +452,11 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 }
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Reset(_) | Kind::Insert))
+    matches!(history.kind(op), Some(Kind::Reset(_) | Kind::Insert))
 }
 
 fn is_writing(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Text(_)))
+    matches!(history.kind(op), Some(Kind::Text(_)))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.
@@ -451,12 +465,9 @@ fn is_void(reset: OpIx, verdicts: &Verdicts) -> bool {
 }
 
 fn reset_value(reset: OpIx, path: PathIx, history: &History) -> Current {
-    let op = history.op(reset);
-    match op.kind() {
-        Some(Kind::Reset(make)) => Current::Whole(make(&op.value), reset),
-        _ => {
-            let initial = op.value.as_map().and_then(|map| map.get(history.paths.text(path.at())));
-            initial.map_or(Current::Absent, |value| Current::Whole(value.clone(), reset))
-        }
-    }
+    let gives = match history.kind(reset) {
+        Some(Kind::Reset(_)) => true,
+        _ => history.raw(reset).get(history.paths.text(path.at())).is_some(),
+    };
+    if gives { Current::Given(reset) } else { Current::Absent }
 }

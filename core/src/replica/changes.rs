@@ -3,13 +3,11 @@
 //! A subscriber that does what the changes say to the scene it read before has the scene as it is. Nodes that hang hidden
 //! below a removed one are no part of it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::index::{CellIx, NodeIx};
 use super::node::{NodeRecord, Shown};
-use super::tree::ancestors;
 use crate::api::Change;
 
 /// What may show differently.
@@ -55,7 +53,8 @@ impl Replica {
 
     /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.
     fn was_reachable(&self, node: NodeIx, moved: &BTreeMap<NodeIx, Option<Shown>>) -> bool {
-        self.is_reachable(node) && ancestors(node, &self.nodes).all(|above| !moved.contains_key(&above))
+        self.is_reachable(node)
+            && self.tree.parents().ancestors(node).all(|above| !moved.contains_key(&above))
     }
 
     /// A node that is part of the scene, and everything below it.
@@ -98,14 +97,14 @@ impl Replica {
             }
         }
         for &node in entered {
-            told.extend(&self.nodes[node.at()].cells);
+            told.extend(self.nodes[node.at()].cells());
         }
         for ix in told {
             let cell = &self.cells[ix.at()];
             list.push(Change::Property {
                 key: self.key(cell.node).to_owned(),
                 path: self.history.paths.text(cell.path.at()).to_owned(),
-                value: cell.value().map(Cow::into_owned),
+                value: cell.value(&self.history),
             });
         }
     }
@@ -115,7 +114,7 @@ impl Replica {
         let mut reached = false;
         let live = |at: NodeIx| self.nodes[at.at()].life.is_alive();
         let all_live =
-            ancestors(node, &self.nodes).inspect(|&at| reached |= at == NodeRecord::ROOT).all(live);
+            self.tree.parents().ancestors(node).inspect(|&at| reached |= at == NodeRecord::ROOT).all(live);
         all_live && reached
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::entries::Entries;
 use super::history::History;
-use super::index::OpIx;
+use super::index::{OpIx, PathIx};
 use super::members::Members;
 use crate::op::array::Element;
 use crate::op::{Kind, NoEffect, Shape};
+use crate::raw::Raw;
 use crate::value::Value;
 
 const NO_LIST: NoEffect = NoEffect::BadCurrent { expected: Shape::List };
@@ -20,7 +21,9 @@ pub(super) enum Current {
     /// Nothing was done to it yet.
     #[default]
     Absent,
-    /// The value, and the op that made it as a whole: the adder of all its elements, should it be a list.
+    /// What this reset gives, which is the adder of all its elements, should it be a list.
+    Given(OpIx),
+    /// The value, and the step that made it as a whole: the adder of all its elements, should it be a list.
     Whole(Value, OpIx),
     /// A list whose elements came from several ops.
     Elements(Vec<Element>),
@@ -33,20 +36,22 @@ pub(super) enum Current {
 }
 
 impl Current {
-    /// Applies one step.
-    pub(super) fn step(&mut self, op: OpIx, history: &History) -> Result<(), NoEffect> {
+    /// Applies one step to the property of that path.
+    pub(super) fn step(&mut self, op: OpIx, path: PathIx, history: &History) -> Result<(), NoEffect> {
         let held = history.op(op);
         match held.kind() {
             Some(Kind::Step(step) | Kind::Append(step)) => {
-                let next = step(self.value().as_deref(), &held.value, held.options())?;
+                let next = step(self.value(path, history).as_deref(), &held.value(), &held.options())?;
                 *self = Self::Whole(next, op);
             }
             Some(Kind::List(step)) => {
                 let seen = |adder: u32| history.has_seen(op, OpIx(adder));
-                step(self.elements()?, &held.value, held.options(), op.0, &seen);
+                step(self.elements(path, history)?, &held.value(), &held.options(), op.0, &seen);
             }
-            Some(Kind::Member(membership)) => self.members(op)?.change(op, membership, history),
-            Some(Kind::Entries(step)) => self.entries(op)?.write(op, step, history),
+            Some(Kind::Member(membership)) => {
+                self.members(op, path, history)?.change(op, membership, history)
+            }
+            Some(Kind::Entries(step)) => self.entries(op, path, history)?.write(op, step, history),
             Some(
                 Kind::Reset(_)
                 | Kind::Text(_)
@@ -66,7 +71,7 @@ impl Current {
     /// The first in order of the latest steps, if these and `op` may come in any order. (An addition to a set must not have
     /// been seen by any of them.)
     pub(super) fn commutes_from(&self, op: OpIx, history: &History) -> Option<OpIx> {
-        match (self, history.op(op).kind()) {
+        match (self, history.kind(op)) {
             (Self::Members(members), Some(Kind::Member(_))) => Some(members.first()),
             (Self::Entries(entries), Some(Kind::Entries(_))) => Some(entries.first()),
             (_, _) => None,
@@ -74,35 +79,45 @@ impl Current {
     }
 
     /// The value as a list of elements, an absent one as an empty list.
-    fn elements(&mut self) -> Result<&mut Vec<Element>, NoEffect> {
+    fn elements(&mut self, path: PathIx, history: &History) -> Result<&mut Vec<Element>, NoEffect> {
         if !matches!(self, Self::Elements(_)) {
-            *self = Self::Elements(self.take_elements()?);
+            *self = Self::Elements(self.take_elements(path, history)?);
         }
         match self {
             Self::Elements(list) => Ok(list),
-            Self::Absent | Self::Whole(..) | Self::Members(_) | Self::Entries(_) | Self::Script => {
-                Err(NO_LIST)
-            }
+            Self::Absent
+            | Self::Given(_)
+            | Self::Whole(..)
+            | Self::Members(_)
+            | Self::Entries(_)
+            | Self::Script => Err(NO_LIST),
         }
     }
 
     /// The value as a set, an absent one as an empty one, which `op` is about to change.
-    fn members(&mut self, op: OpIx) -> Result<&mut Members, NoEffect> {
+    fn members(&mut self, op: OpIx, path: PathIx, history: &History) -> Result<&mut Members, NoEffect> {
         if !matches!(self, Self::Members(_)) {
-            *self = Self::Members(Members::new(self.take_elements()?, op));
+            *self = Self::Members(Members::new(self.take_elements(path, history)?, op));
         }
         match self {
             Self::Members(members) => Ok(members),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Entries(_) | Self::Script => {
-                Err(NO_LIST)
-            }
+            Self::Absent
+            | Self::Given(_)
+            | Self::Whole(..)
+            | Self::Elements(_)
+            | Self::Entries(_)
+            | Self::Script => Err(NO_LIST),
         }
     }
 
     /// The value as a map, an absent one as an empty one, which `op` is about to write into.
-    fn entries(&mut self, op: OpIx) -> Result<&mut Entries, NoEffect> {
+    fn entries(&mut self, op: OpIx, path: PathIx, history: &History) -> Result<&mut Entries, NoEffect> {
         let map = match self {
             Self::Absent => Some(BTreeMap::new()),
+            Self::Given(reset) => match given(*reset, path, history) {
+                Some(Value::Map(map)) => Some(map),
+                _ => None,
+            },
             Self::Whole(Value::Map(map), _) => Some(std::mem::take(map)),
             Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script => None,
         };
@@ -111,30 +126,35 @@ impl Current {
         }
         match self {
             Self::Entries(entries) => Ok(entries),
-            Self::Absent | Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Script => {
-                Err(NO_MAP)
-            }
+            Self::Absent
+            | Self::Given(_)
+            | Self::Whole(..)
+            | Self::Elements(_)
+            | Self::Members(_)
+            | Self::Script => Err(NO_MAP),
         }
     }
 
     /// Takes the elements out of a list, to be put back in another form.
-    fn take_elements(&mut self) -> Result<Vec<Element>, NoEffect> {
+    fn take_elements(&mut self, path: PathIx, history: &History) -> Result<Vec<Element>, NoEffect> {
         match self {
             Self::Absent => Ok(Vec::new()),
-            Self::Whole(Value::List(list), by) => {
-                let element = |value| Element { value, adders: vec![by.0] };
-                Ok(std::mem::take(list).into_iter().map(element).collect())
-            }
+            Self::Given(by) => match given(*by, path, history) {
+                Some(Value::List(list)) => Ok(added(list, *by)),
+                _ => Err(NO_LIST),
+            },
+            Self::Whole(Value::List(list), by) => Ok(added(std::mem::take(list), *by)),
             Self::Elements(list) => Ok(std::mem::take(list)),
             Self::Members(members) => Ok(members.take_elements()),
             Self::Whole(..) | Self::Entries(_) | Self::Script => Err(NO_LIST),
         }
     }
 
-    /// The value as it shows.
-    pub(super) fn value(&self) -> Option<Cow<'_, Value>> {
+    /// The value as it shows, of the property of that path.
+    pub(super) fn value(&self, path: PathIx, history: &History) -> Option<Cow<'_, Value>> {
         match self {
             Self::Absent | Self::Script => None,
+            Self::Given(reset) => given(*reset, path, history).map(Cow::Owned),
             Self::Whole(value, _) => Some(Cow::Borrowed(value)),
             Self::Elements(list) => {
                 Some(Cow::Owned(Value::List(list.iter().map(|element| element.value.clone()).collect())))
@@ -142,5 +162,19 @@ impl Current {
             Self::Members(members) => Some(Cow::Owned(Value::List(members.values()))),
             Self::Entries(entries) => Some(Cow::Owned(Value::Map(entries.to_map()))),
         }
+    }
+}
+
+/// A list of elements that one op added.
+fn added(list: Vec<Value>, by: OpIx) -> Vec<Element> {
+    list.into_iter().map(|value| Element { value, adders: vec![by.0] }).collect()
+}
+
+/// What a reset gives the property of that path: the argument, or an insert's initial property.
+pub(super) fn given(reset: OpIx, path: PathIx, history: &History) -> Option<Value> {
+    let raw = history.raw(reset);
+    match history.kind(reset) {
+        Some(Kind::Reset(make)) => Some(make(&raw.decode())),
+        _ => raw.get(history.paths.text(path.at())).map(Raw::decode),
     }
 }

@@ -43,7 +43,7 @@ impl Entries {
         if history.is_before(op, self.first) {
             self.first = op;
         }
-        step(&history.op(op).value, &mut |key, value| match self.held.get_mut(key) {
+        step(&history.op(op).value(), &mut |key, value| match self.held.get_mut(key) {
             Some(entry) if entry.by.is_some_and(|by| history.is_before(op, by)) => {}
             Some(entry) => *entry = Entry { value: value.cloned(), by: Some(op) },
             None => {

@@ -1,12 +1,16 @@
 //! Standing on a ground, and becoming one: what is left when messages are forgotten (DESIGN §3, law 14).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::held::Subject;
 use super::index::{NodeIx, PathIx};
 use super::{Replica, Verdicts};
-use crate::ground::{Brought, Ground, GroundLife, GroundNode, REQUESTS_KEPT, Unfoldable};
-use crate::op::OpCode;
+use crate::canonical::Writer;
+use crate::clock::Stamp;
+use crate::ground::{Ground, GroundLife, GroundNode, REQUESTS_KEPT, Unfoldable};
+use crate::op::{Kind, OpCode};
 use crate::place::Place;
+use crate::raw::Raw;
 use crate::scene::Root;
 use crate::value::Value;
 
@@ -37,38 +41,44 @@ impl Replica {
             GroundLife::Lives { stands: None, properties: of_root, .. } => properties = of_root,
             GroundLife::Lives { stands: Some((stamp, place)), tag, name, properties: held } => {
                 properties = held;
-                let insert = OpCode::named("node.insert").expect("the table has it");
-                let birth = self.history.relic(stamp, insert, node, None);
-                let mut options: BTreeMap<String, Value> =
-                    [("tag".to_owned(), tag.as_str().into()), ("name".to_owned(), name.as_str().into())]
-                        .into();
+                let mut options = BTreeMap::from([
+                    ("tag".to_owned(), tag.as_str().into()),
+                    ("name".to_owned(), name.as_str().into()),
+                ]);
                 if *place != Place::at(*stamp) {
                     // That there is one counts; what it is stands beside.
                     options.insert("place".to_owned(), Value::Null);
+                }
+                let mut writer = Writer::new();
+                writer.value_map(&options);
+                let (options, insert) = (writer.finish(), OpCode::named("node.insert").expect("it is a row"));
+                let subject = Subject::Standing { node, parent: None };
+                let birth = self.history.relic(stamp, insert, subject, Raw::of_checked(&options));
+                if *place != Place::at(*stamp) {
                     self.places.insert(birth, place.clone());
                 }
-                self.history.set_options(birth, options);
                 self.nodes[node.at()].life.stand(birth, &self.history);
             }
         }
+        self.tree.stand(node, parent);
         let record = &mut self.nodes[node.at()];
-        record.parent = parent;
         // Whoever inserts it again is not the first.
         (record.inserts, record.named) = (1, 1);
-        self.stale_nodes.insert(node);
-        for path in
-            ground.texts.keys().chain(properties.keys().filter(|path| !ground.texts.contains_key(*path)))
-        {
-            let path_ix = PathIx::of(self.history.paths.number(path));
-            let base = properties.get(path);
-            let base = base.map(|base| (self.history.relic(&base.by, base.code, node, Some(path_ix)), base));
-            let texts = ground.texts.get(path).map(Vec::as_slice).unwrap_or_default();
-            let number = |brought: &Brought, history: &mut super::History| {
-                history.relic(&brought.by, brought.code, node, Some(path_ix))
+        self.stale_nodes.push(node);
+        let paths: BTreeSet<&String> = ground.texts.keys().chain(properties.keys()).collect();
+        for path in paths {
+            let ix = PathIx::of(self.history.paths.number(path));
+            let cell = self.cell_number(node, ix);
+            let mut relic = |stamp: &Stamp, code: OpCode| {
+                let is_insert = code.row().is_some_and(|row| matches!(row.kind, Kind::Insert));
+                let standing = Subject::Standing { node, parent: None };
+                let subject = if is_insert { standing } else { Subject::Cell(cell) };
+                self.history.relic(stamp, code, subject, Raw::EMPTY_MAP)
             };
+            let base = properties.get(path).map(|base| (relic(&base.by, base.code), base));
+            let texts = ground.texts.get(path).map(Vec::as_slice).unwrap_or_default();
             let texts: Vec<_> =
-                texts.iter().map(|brought| (number(brought, &mut self.history), brought)).collect();
-            let cell = self.cell_number(node, path_ix);
+                texts.iter().map(|brought| (relic(&brought.by, brought.code), brought)).collect();
             self.cells[cell.at()].stand(base, &texts, &self.history);
             self.mark_cell(cell);
         }
@@ -79,13 +89,12 @@ impl Replica {
     /// # Errors
     /// Where an op is held that a newer version may know: nothing is forgotten past it.
     pub fn ground(&self) -> Result<Ground, Unfoldable> {
-        for &message in self.history.order() {
+        for message in self.history.newest() {
             for op in self.history.ops_of(message) {
-                let held = self.history.op(op);
-                if held.row.is_none()
+                if self.history.kind(op).is_none()
                     && let Err(reason) = self.op(op).resolve()
                 {
-                    Unfoldable::check(self.history.dot(message), held.index, &reason)?;
+                    Unfoldable::check(self.history.dot(message), self.history.index(op), &reason)?;
                 }
             }
         }
@@ -106,7 +115,7 @@ impl Replica {
         let record = &self.nodes[node.at()];
         let mut properties = BTreeMap::new();
         let mut texts = BTreeMap::new();
-        for cell in record.cells.iter().map(|cell| &self.cells[cell.at()]) {
+        for cell in record.cells().map(|cell| &self.cells[cell.at()]) {
             let path = self.history.paths.text(cell.path.at());
             let (base, brought) = cell.to_ground(&record.life, &self.history, verdicts);
             properties.extend(base.map(|base| (path.to_owned(), base)));
@@ -129,6 +138,10 @@ impl Replica {
             (false, true) => GroundLife::Ended,
             (false, false) => GroundLife::Never,
         };
-        GroundNode { parent: record.parent.map(|parent| self.key(parent).to_owned()), life, texts }
+        GroundNode {
+            parent: self.tree.parents().of(node).map(|parent| self.key(parent).to_owned()),
+            life,
+            texts,
+        }
     }
 }

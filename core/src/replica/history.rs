@@ -2,16 +2,24 @@
 //!
 //! Lamports and clocks grow along each actor; admission sees to that. With it, what an op has seen of an actor is a
 //! prefix of that actor's ops, and every question here is a comparison or a binary search.
+//!
+//! Nothing here is an object of its own: messages and ops are rows of columns, values the bytes they came as.
+
+mod relics;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::columns::{Arena, Column};
+use super::held::{HeldOp, OpRecord, Subject, VOID};
 use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
+use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot};
-use crate::message::Message;
-use crate::op::{Kind, OpCode, Options, Row};
-use crate::value::Value;
+use crate::op::{Kind, OpCode};
+use crate::raw::Raw;
+use crate::view::MessageView;
+use relics::Relics;
 
 /// Everything held, as it came.
 #[derive(Default)]
@@ -20,20 +28,33 @@ pub(super) struct History {
     pub(super) paths: Texts,
     numbers: BTreeMap<Actor, ActorIx>,
     actors: Vec<ActorLog>,
-    messages: Vec<HeldMessage>,
-    ops: Vec<HeldOp>,
-    /// All messages in the total order.
-    order: Vec<MessageIx>,
-    /// Ops of the ground that are named still, by actor, number and index.
-    relics: BTreeMap<(ActorIx, u64, u32), OpIx>,
-    /// The greatest lamport time of the ground.
-    lamport_forgotten: u64,
+    messages: Column<MessageRecord>,
+    marks: Column<Marks>,
+    /// What is too large for a message's record.
+    wide: BTreeMap<MessageIx, Wide>,
+    notes: BTreeMap<MessageIx, Box<str>>,
+    /// When the first message was made, in milliseconds since 1970: the others tell how much later they were.
+    time_base_ms: Option<u64>,
+    /// The greatest message in the total order.
+    greatest: Option<MessageIx>,
+    /// The messages that were not the greatest when they came, in the total order. The others are in it by themselves.
+    late: Vec<MessageIx>,
+    /// Came late since the list was last put in order.
+    late_new: Vec<MessageIx>,
+    ops: Column<OpRecord>,
+    /// Arguments and options.
+    values: Arena,
+    /// Of which node each cell is which property.
+    cells: Column<(NodeIx, PathIx)>,
+    /// What ops are about that neither a cell nor a node says.
+    subjects: Column<Subject>,
+    ground: Relics,
 }
 
 /// What is known of one actor.
 struct ActorLog {
     actor: Actor,
-    held: BTreeMap<u64, MessageIx>,
+    held: Runs,
     /// The highest number held without a gap.
     gapless: u64,
     /// The messages up to this number lie in the ground, which all later ones have seen.
@@ -44,66 +65,43 @@ struct ActorLog {
     clock: BTreeMap<ActorIx, Vec<(u64, u64)>>,
 }
 
+/// What is kept of every message. Where `seq` is 0, the numbers are in [`History::wide`].
+#[derive(Clone, Copy)]
+struct MessageRecord {
+    actor: ActorIx,
+    seq: u32,
+    lamport: u32,
+    /// 0 for none, else [`TIME_ZERO`] and how much later than the first message it was made, in milliseconds.
+    time: u32,
+    first_op: OpIx,
+}
+
+/// The numbers of a message that its record cannot hold.
+#[derive(Clone, Copy)]
+struct Wide {
+    seq: u64,
+    lamport: u64,
+    time_ms: Option<u64>,
+}
+
+/// Stands for the time of the first message: others may have been made 24 days before or after it.
+const TIME_ZERO: u64 = 1 << 31;
+
+/// What may become of a message.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    undone: bool,
+    repeated: bool,
+    /// It was not the greatest message when it came.
+    late: bool,
+}
+
 /// One message, without its ops.
+#[derive(Clone, Copy)]
 pub(super) struct HeldMessage {
     pub(super) actor: ActorIx,
     pub(super) seq: u64,
     pub(super) lamport: u64,
-    pub(super) time_ms: Option<u64>,
-    pub(super) note: Option<Box<str>>,
-    pub(super) first_op: OpIx,
-    pub(super) ops: u32,
-    /// The register of its undos and redos stands at undone.
-    pub(super) undone: bool,
-    /// A lesser message carries the same request.
-    pub(super) repeated: bool,
-}
-
-impl HeldMessage {
-    /// Whether its scene ops count for nothing.
-    pub(super) fn is_masked(&self) -> bool {
-        self.undone || self.repeated
-    }
-}
-
-/// One op.
-pub(super) struct HeldOp {
-    pub(super) message: MessageIx,
-    pub(super) index: u32,
-    pub(super) code: OpCode,
-    /// None where the op can have no effect whatever the scene is.
-    pub(super) row: Option<&'static Row>,
-    pub(super) node: NodeIx,
-    pub(super) path: Option<PathIx>,
-    /// The property it works on.
-    pub(super) cell: Option<CellIx>,
-    /// The parent an insert or a move names.
-    pub(super) parent: Option<NodeIx>,
-    pub(super) value: Value,
-    /// Boxed: most ops have none.
-    pub(super) options: Option<Box<Options>>,
-}
-
-/// The options of an op without any.
-static NO_OPTIONS: Options = Options::new();
-
-impl HeldOp {
-    pub(super) fn kind(&self) -> Option<Kind> {
-        self.row.map(|row| row.kind)
-    }
-
-    pub(super) fn options(&self) -> &Options {
-        self.options.as_deref().unwrap_or(&NO_OPTIONS)
-    }
-
-    pub(super) fn text(&self, option: &str) -> Option<&str> {
-        self.options().get(option).and_then(Value::as_text)
-    }
-
-    /// Whether it is an insert that asks to be void on a live node.
-    pub(super) fn is_if_absent(&self) -> bool {
-        self.options().get("ifAbsent").and_then(Value::as_bool).unwrap_or(false)
-    }
 }
 
 impl History {
@@ -113,153 +111,251 @@ impl History {
         }
         let ix = ActorIx::of(self.actors.len());
         self.numbers.insert(actor, ix);
-        self.actors.push(ActorLog {
-            actor,
-            held: BTreeMap::new(),
-            gapless: 0,
-            forgotten: 0,
-            named: 0,
-            clock: BTreeMap::new(),
-        });
+        let (held, clock) = (Runs::default(), BTreeMap::new());
+        self.actors.push(ActorLog { actor, held, gapless: 0, forgotten: 0, named: 0, clock });
         ix
     }
 
     /// Takes in a message without its ops; nothing where it is held already.
-    pub(super) fn push(&mut self, message: &Message) -> Option<MessageIx> {
-        let actor = self.actor(message.actor);
+    pub(super) fn push(&mut self, message: &MessageView<'_>) -> Option<MessageIx> {
+        let actor = self.author(message.actor);
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
-        if message.seq <= log.forgotten || log.held.contains_key(&message.seq) {
+        if message.seq <= log.forgotten || !log.held.insert(message.seq, ix) {
             return None;
         }
-        log.held.insert(message.seq, ix);
-        while log.held.contains_key(&(log.gapless + 1)) {
-            log.gapless += 1;
-        }
+        log.gapless = log.held.gapless_from(log.gapless);
         for head in &message.clock {
             let other = self.actor(head.actor);
             let named = &mut self.actors[other.at()].named;
             *named = head.seq.max(*named);
             advance(self.actors[actor.at()].clock.entry(other).or_default(), message.seq, head.seq);
         }
-        self.messages.push(HeldMessage {
-            actor,
-            seq: message.seq,
-            lamport: message.lamport,
-            time_ms: message.time_ms,
-            note: message.note.as_deref().map(Into::into),
-            first_op: OpIx::of(self.ops.len()),
-            ops: u32::try_from(message.ops.len()).expect("a message holds at most MESSAGE_OPS_MAX ops"),
-            undone: false,
-            repeated: false,
+        let wide = Wide { seq: message.seq, lamport: message.lamport, time_ms: message.time_ms };
+        let record = self.record(actor, wide).unwrap_or_else(|| {
+            self.wide.insert(ix, wide);
+            MessageRecord { actor, seq: 0, lamport: 0, time: 0, first_op: OpIx::of(self.ops.len()) }
         });
-        let place = self.order.partition_point(|&other| self.compare_messages(other, ix) == Ordering::Less);
-        self.order.insert(place, ix);
+        self.messages.push(record);
+        self.marks.push(Marks::default());
+        if let Some(note) = message.note {
+            self.notes.insert(ix, note.into());
+        }
+        self.put_in_order(ix);
         Some(ix)
     }
 
-    /// Begins with a ground that stands for these messages.
-    pub(super) fn stand_on(&mut self, version: &VersionVector, lamport: u64) {
-        debug_assert!(self.messages.is_empty());
-        for (actor, seq) in version.iter() {
-            let ix = self.actor(actor);
-            let log = &mut self.actors[ix.at()];
-            (log.forgotten, log.gapless) = (seq, seq);
+    /// The number of a message's author, who mostly made the one before it too.
+    fn author(&mut self, actor: Actor) -> ActorIx {
+        let last = self.messages.len().checked_sub(1).map(|last| self.messages.get(last).actor);
+        match last {
+            Some(last) if self.actors[last.at()].actor == actor => last,
+            _ => self.actor(actor),
         }
-        self.lamport_forgotten = lamport;
     }
 
-    /// An op of the ground that is named still. What it did is not its business any more, but the ground's.
-    pub(super) fn relic(&mut self, stamp: &Stamp, code: OpCode, node: NodeIx, path: Option<PathIx>) -> OpIx {
-        let actor = self.actor(stamp.actor);
-        let at = |index| (actor, stamp.seq, index);
-        if let Some(&op) = self.relics.get(&at(stamp.index)) {
-            return op;
-        }
-        let message = match self.relics.range(at(0)..=at(u32::MAX)).next() {
-            Some((_, &other)) => self.op(other).message,
-            None => {
-                self.messages.push(HeldMessage {
-                    actor,
-                    seq: stamp.seq,
-                    lamport: stamp.lamport,
-                    time_ms: None,
-                    note: None,
-                    first_op: OpIx::of(self.ops.len()),
-                    ops: 0,
-                    undone: false,
-                    repeated: false,
-                });
-                MessageIx::of(self.messages.len() - 1)
+    /// The record of the message that comes next, if one can hold it.
+    fn record(&mut self, actor: ActorIx, wide: Wide) -> Option<MessageRecord> {
+        let time = match wide.time_ms {
+            None => 0,
+            Some(time_ms) => {
+                let base = *self.time_base_ms.get_or_insert(time_ms);
+                let time = time_ms.checked_add(TIME_ZERO)?.checked_sub(base)?;
+                u32::try_from(time).ok().filter(|&time| time > 0)?
             }
         };
-        let op = self.push_op(HeldOp {
-            message,
-            index: stamp.index,
-            code,
-            row: code.row(),
-            node,
-            path,
-            cell: None,
-            parent: None,
-            value: Value::Null,
-            options: None,
-        });
-        self.relics.insert(at(stamp.index), op);
-        op
+        let seq = u32::try_from(wide.seq).ok().filter(|&seq| seq > 0)?;
+        let lamport = u32::try_from(wide.lamport).ok()?;
+        Some(MessageRecord { actor, seq, lamport, time, first_op: OpIx::of(self.ops.len()) })
     }
 
-    /// Gives an op of the ground the options that matter still.
-    pub(super) fn set_options(&mut self, op: OpIx, options: Options) {
-        self.ops[op.at()].options = Some(Box::new(options));
+    fn put_in_order(&mut self, message: MessageIx) {
+        match self.greatest {
+            Some(greatest) if self.compare_messages(message, greatest).is_lt() => {
+                self.marks.get_mut(message.at()).late = true;
+                self.late_new.push(message);
+            }
+            _ => self.greatest = Some(message),
+        }
     }
 
-    /// Whether a message of that number lies in the ground.
-    pub(super) fn is_forgotten(&self, actor: ActorIx, seq: u64) -> bool {
-        seq <= self.actors[actor.at()].forgotten
+    /// Puts the messages that came late in order, all of them at once.
+    pub(super) fn settle(&mut self) {
+        let mut new = std::mem::take(&mut self.late_new);
+        match new[..] {
+            [] => {}
+            [message] => {
+                let at = self.late.partition_point(|&other| self.compare_messages(other, message).is_lt());
+                self.late.insert(at, message);
+            }
+            _ => {
+                let mut late = std::mem::take(&mut self.late);
+                late.append(&mut new);
+                late.sort_by(|&a, &b| self.compare_messages(a, b));
+                self.late = late;
+            }
+        }
     }
 
-    /// Whether the op lies in the ground.
-    pub(super) fn is_relic(&self, op: OpIx) -> bool {
-        let message = self.message_of(op);
-        self.is_forgotten(message.actor, message.seq)
-    }
-
-    /// The greatest lamport time held or forgotten; 0 where there is none.
-    pub(super) fn lamport_max(&self) -> u64 {
-        self.order.last().map_or(self.lamport_forgotten, |&message| self.message(message).lamport)
-    }
-
-    pub(super) fn push_op(&mut self, op: HeldOp) -> OpIx {
-        self.ops.push(op);
+    /// Takes in the next op of the message that came last.
+    pub(super) fn push_op(
+        &mut self,
+        message: MessageIx,
+        code: OpCode,
+        subject: Subject,
+        values: [Raw<'_>; 2],
+    ) -> OpIx {
+        let (code, subject) = match subject {
+            Subject::Cell(cell) => (code, cell.0),
+            Subject::Node(node) => (code, node.0),
+            Subject::Void { .. } => (VOID, self.push_subject(subject)),
+            Subject::Standing { .. } | Subject::Message { .. } => (code, self.push_subject(subject)),
+        };
+        let values = self.values.push(values);
+        self.ops.push(OpRecord { message, subject, values, code });
         OpIx::of(self.ops.len() - 1)
     }
 
-    pub(super) fn op(&self, op: OpIx) -> &HeldOp {
-        &self.ops[op.at()]
+    fn push_subject(&mut self, subject: Subject) -> u32 {
+        self.subjects.push(subject);
+        OpIx::of(self.subjects.len() - 1).0
     }
 
-    pub(super) fn message(&self, message: MessageIx) -> &HeldMessage {
-        &self.messages[message.at()]
+    /// Gives a property its number.
+    pub(super) fn push_cell(&mut self, node: NodeIx, path: PathIx) -> CellIx {
+        self.cells.push((node, path));
+        CellIx::of(self.cells.len() - 1)
     }
 
-    pub(super) fn message_mut(&mut self, message: MessageIx) -> &mut HeldMessage {
-        &mut self.messages[message.at()]
+    pub(super) fn op(&self, op: OpIx) -> HeldOp<'_> {
+        let OpRecord { message, subject, values, code } = *self.ops.get(op.at());
+        let row = code.row();
+        let mut held = HeldOp {
+            message,
+            code,
+            row,
+            node: NodeIx(subject),
+            path: None,
+            cell: None,
+            parent: None,
+            target: None,
+            raw: self.values.get(values),
+        };
+        match row.map(|row| row.kind) {
+            Some(Kind::Remove) => {}
+            None | Some(Kind::Insert | Kind::Move | Kind::Undo | Kind::Redo) => {
+                match *self.subjects.get(subject as usize) {
+                    Subject::Standing { node, parent } => (held.node, held.parent) = (node, parent),
+                    Subject::Message { node, actor, seq } => {
+                        (held.node, held.target) = (node, Some((actor, seq)));
+                    }
+                    Subject::Void { code, node, path } => {
+                        (held.code, held.node, held.path) = (code, node, path);
+                    }
+                    Subject::Cell(_) | Subject::Node(_) => debug_assert!(false, "the record says it itself"),
+                }
+            }
+            Some(
+                Kind::Reset(_)
+                | Kind::Step(_)
+                | Kind::List(_)
+                | Kind::Text(_)
+                | Kind::Append(_)
+                | Kind::Member(_)
+                | Kind::Entries(_),
+            ) => {
+                let (node, path) = *self.cells.get(subject as usize);
+                (held.node, held.path, held.cell) = (node, Some(path), Some(CellIx(subject)));
+            }
+        }
+        held
     }
 
-    pub(super) fn message_of(&self, op: OpIx) -> &HeldMessage {
-        self.message(self.op(op).message)
+    /// What an op does; nothing where it can have no effect whatever the scene is.
+    pub(super) fn kind(&self, op: OpIx) -> Option<Kind> {
+        self.ops.get(op.at()).code.row().map(|row| row.kind)
+    }
+
+    /// The argument of an op.
+    pub(super) fn raw(&self, op: OpIx) -> Raw<'_> {
+        self.values.get(self.ops.get(op.at()).values)
+    }
+
+    pub(super) fn message(&self, message: MessageIx) -> HeldMessage {
+        let &MessageRecord { actor, seq, lamport, .. } = self.messages.get(message.at());
+        match seq {
+            0 => {
+                let Wide { seq, lamport, .. } = self.wide[&message];
+                HeldMessage { actor, seq, lamport }
+            }
+            seq => HeldMessage { actor, seq: seq.into(), lamport: lamport.into() },
+        }
+    }
+
+    pub(super) fn time_ms(&self, message: MessageIx) -> Option<u64> {
+        let &MessageRecord { seq, time, .. } = self.messages.get(message.at());
+        match (seq, time) {
+            (0, _) => self.wide[&message].time_ms,
+            (_, 0) => None,
+            (_, time) => Some(self.time_base_ms? + u64::from(time) - TIME_ZERO),
+        }
+    }
+
+    pub(super) fn note(&self, message: MessageIx) -> Option<&str> {
+        self.notes.get(&message).map(|note| &**note)
+    }
+
+    /// Whether the register of its undos and redos stands at undone.
+    pub(super) fn is_undone(&self, message: MessageIx) -> bool {
+        self.marks.get(message.at()).undone
+    }
+
+    pub(super) fn set_undone(&mut self, message: MessageIx, undone: bool) {
+        self.marks.get_mut(message.at()).undone = undone;
+    }
+
+    /// Whether a lesser message carries the same request.
+    pub(super) fn is_repeated(&self, message: MessageIx) -> bool {
+        self.marks.get(message.at()).repeated
+    }
+
+    pub(super) fn set_repeated(&mut self, message: MessageIx) {
+        self.marks.get_mut(message.at()).repeated = true;
+    }
+
+    pub(super) fn message_of(&self, op: OpIx) -> HeldMessage {
+        self.message(self.owner(op))
+    }
+
+    /// The message that an op is part of.
+    pub(super) fn owner(&self, op: OpIx) -> MessageIx {
+        self.ops.get(op.at()).message
+    }
+
+    fn first_op(&self, message: MessageIx) -> u32 {
+        match message.at() < self.messages.len() {
+            true => self.messages.get(message.at()).first_op.0,
+            false => self.ops_held(),
+        }
     }
 
     /// The ops of a message, in order.
     pub(super) fn ops_of(&self, message: MessageIx) -> impl Iterator<Item = OpIx> + use<> {
-        let message = self.message(message);
-        let first = message.first_op.0;
-        (first..first + message.ops).map(OpIx)
+        (self.first_op(message)..self.first_op(MessageIx(message.0 + 1))).map(OpIx)
     }
 
+    /// An op's index in its message.
+    pub(super) fn index(&self, op: OpIx) -> u32 {
+        if let Some(index) = self.ground.index(op) {
+            return index;
+        }
+        op.0 - self.first_op(self.owner(op))
+    }
+
+    /// Whether a scene op counts for nothing.
     pub(super) fn is_masked(&self, op: OpIx) -> bool {
-        self.message_of(op).is_masked()
+        let marks = self.marks.get(self.owner(op).at());
+        marks.undone || marks.repeated
     }
 
     pub(super) fn actor_of(&self, ix: ActorIx) -> Actor {
@@ -281,26 +377,40 @@ impl History {
     }
 
     pub(super) fn find(&self, dot: &Dot) -> Option<MessageIx> {
-        self.actors[self.numbers.get(&dot.actor)?.at()].held.get(&dot.seq).copied()
+        self.find_by(*self.numbers.get(&dot.actor)?, dot.seq)
     }
 
     /// The message of that number; `actor` may be one of whom nothing is held.
     pub(super) fn find_by(&self, actor: ActorIx, seq: u64) -> Option<MessageIx> {
-        self.actors[actor.at()].held.get(&seq).copied()
+        self.actors[actor.at()].held.get(seq)
     }
 
     /// The messages of every actor whose text begins like this, by number.
-    pub(super) fn by_actor_text(&self, text: &str) -> impl Iterator<Item = &BTreeMap<u64, MessageIx>> {
+    pub(super) fn by_actor_text(&self, text: &str) -> impl Iterator<Item = &Runs> {
         self.actors.iter().filter(move |log| log.actor.to_string().starts_with(text)).map(|log| &log.held)
     }
 
     pub(super) fn count(&self) -> usize {
-        self.order.len()
+        self.messages.len() - self.ground.messages()
     }
 
-    /// All messages in the total order.
-    pub(super) fn order(&self) -> &[MessageIx] {
-        &self.order
+    /// All messages in the total order, the greatest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = MessageIx> + '_ {
+        debug_assert!(self.late_new.is_empty(), "whoever took messages in settled");
+        let is_late = |message: &MessageIx| self.marks.get(message.at()).late;
+        let mut late = self.late.iter().rev().copied().peekable();
+        let all = (self.ground.messages()..self.messages.len()).rev().map(MessageIx::of);
+        let mut punctual = all.filter(move |message| !is_late(message)).peekable();
+        std::iter::from_fn(move || match (late.peek(), punctual.peek()) {
+            (Some(&a), Some(&b)) if self.compare_messages(a, b).is_gt() => late.next(),
+            (Some(_), None) => late.next(),
+            (_, _) => punctual.next(),
+        })
+    }
+
+    /// The greatest lamport time held or forgotten; 0 where there is none.
+    pub(super) fn lamport_max(&self) -> u64 {
+        self.greatest.map_or(self.ground.lamport(), |message| self.message(message).lamport)
     }
 
     pub(super) fn version_vector(&self) -> VersionVector {
@@ -308,13 +418,12 @@ impl History {
     }
 
     pub(super) fn stamp(&self, op: OpIx) -> Stamp {
-        let HeldOp { message, index, .. } = self.op(op);
-        let message = self.message(*message);
+        let message = self.message_of(op);
         Stamp {
             lamport: message.lamport,
             actor: self.actor_of(message.actor),
             seq: message.seq,
-            index: *index,
+            index: self.index(op),
         }
     }
 
@@ -329,10 +438,12 @@ impl History {
 
     /// The total order (DESIGN §3, law 1).
     pub(super) fn compare(&self, a: OpIx, b: OpIx) -> Ordering {
-        let (x, y) = (self.op(a), self.op(b));
-        match x.message == y.message {
-            true => x.index.cmp(&y.index),
-            false => self.compare_messages(x.message, y.message),
+        let (x, y) = (self.owner(a), self.owner(b));
+        match x == y {
+            // The ops of a message came in order.
+            true if self.ground.index(a).is_none() => a.cmp(&b),
+            true => self.index(a).cmp(&self.index(b)),
+            false => self.compare_messages(x, y),
         }
     }
 
@@ -372,11 +483,11 @@ impl History {
 
     /// Whether `by` has seen `op` (DESIGN §3, law 2).
     pub(super) fn has_seen(&self, by: OpIx, op: OpIx) -> bool {
-        let (x, y) = (self.op(by), self.op(op));
-        if x.message == y.message {
-            return y.index < x.index;
+        let (x, y) = (self.owner(by), self.owner(op));
+        if x == y {
+            return op < by;
         }
-        let (x, y) = (self.message(x.message), self.message(y.message));
+        let (x, y) = (self.message(x), self.message(y));
         self.cover(x.actor, x.seq, y.actor) >= y.seq
     }
 
@@ -384,30 +495,29 @@ impl History {
     pub(super) fn is_overdue(&self, op: OpIx) -> bool {
         let message = self.message_of(op);
         let log = &self.actors[message.actor.at()];
-        log.named >= message.seq || log.held.last_key_value().is_some_and(|(&last, _)| last > message.seq)
+        log.named >= message.seq || log.held.last() > message.seq
     }
 
     /// The op of that message and index.
     pub(super) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
-        let Some(message) = self.find(dot) else {
-            return self.relics.get(&(self.actor_number(&dot.actor)?, dot.seq, index)).copied();
-        };
-        let message = self.message(message);
-        (index < message.ops).then_some(OpIx(message.first_op.0.wrapping_add(index)))
+        match self.find(dot) {
+            Some(message) => self.ops_of(message).nth(index as usize),
+            None => self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index),
+        }
     }
 
     /// The first position (number, index) among `actor`'s ops that `by` has not seen.
     pub(super) fn unseen_from(&self, by: OpIx, actor: ActorIx) -> (u64, u32) {
         let message = self.message_of(by);
         match message.actor == actor {
-            true => (message.seq, self.op(by).index),
+            true => (message.seq, self.index(by)),
             false => (self.cover(message.actor, message.seq, actor).saturating_add(1), 0),
         }
     }
 
     /// An op's position (number, index) among its actor's ops.
     pub(super) fn position(&self, op: OpIx) -> (u64, u32) {
-        (self.message_of(op).seq, self.op(op).index)
+        (self.message_of(op).seq, self.index(op))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dense numbers for what the fold touches often, so that its paths compare integers instead of texts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 macro_rules! number {
     ($(#[$doc:meta] $name:ident)*) => {$(
@@ -39,25 +40,46 @@ number! {
 /// The numbers of texts, from 0 in order of first mention.
 #[derive(Default)]
 pub(super) struct Texts {
-    numbers: BTreeMap<Box<str>, usize>,
-    texts: Vec<Box<str>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    /// Where texts are likely to be found: at the place that their bytes give, the number of one of them and 1.
+    ///
+    /// Peers choose the texts, so they can choose some that fall to one place. These are found in the ordered map then,
+    /// which nobody can slow down.
+    likely: Vec<u32>,
 }
 
 impl Texts {
     /// The number of a text, a new one where it has none.
     pub(super) fn number(&mut self, text: &str) -> usize {
-        if let Some(&number) = self.numbers.get(text) {
+        if let Some(number) = self.find(text) {
             return number;
         }
         let number = self.texts.len();
-        self.numbers.insert(text.into(), number);
-        self.texts.push(text.into());
+        let shared: Arc<str> = text.into();
+        let narrow = u32::try_from(number).expect("memory ends before 2^32 of them");
+        self.numbers.insert(shared.clone(), narrow);
+        self.texts.push(shared);
+        if self.likely.len() < self.texts.len() * 2 {
+            self.likely = vec![0; self.texts.len() * 8];
+            for (text, number) in self.texts.iter().zip(1..) {
+                let place = place(text, self.likely.len());
+                self.likely[place] = number;
+            }
+        } else {
+            let place = place(text, self.likely.len());
+            self.likely[place] = narrow + 1;
+        }
         number
     }
 
     /// The number of a text that has one.
     pub(super) fn find(&self, text: &str) -> Option<usize> {
-        self.numbers.get(text).copied()
+        let likely = *self.likely.get(place(text, self.likely.len()))?;
+        match likely.checked_sub(1).map(|number| number as usize) {
+            Some(number) if *self.texts[number] == *text => Some(number),
+            _ => self.numbers.get(text).map(|&number| number as usize),
+        }
     }
 
     pub(super) fn text(&self, number: usize) -> &str {
@@ -66,6 +88,41 @@ impl Texts {
 
     /// All texts with their numbers, in the order of the texts.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.numbers.iter().map(|(text, &number)| (&**text, number))
+        self.numbers.iter().map(|(text, &number)| (&**text, number as usize))
+    }
+}
+
+/// A place among so many that a text's bytes give.
+fn place(text: &str, places: usize) -> usize {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = text.len() as u64;
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    for word in words.iter().chain([&last]) {
+        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
+    }
+    // The product's upper half scales the hash to the places.
+    let scaled = u128::from(hash) * places as u128;
+    usize::try_from(scaled >> 64).expect("less than the places")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_keeps_its_number() {
+        let mut texts = Texts::default();
+        assert_eq!(texts.find(""), None);
+        let all: Vec<String> = (0..5_000).map(|i| format!("{}node-{i}", "x".repeat(i % 20))).collect();
+        for (number, text) in all.iter().enumerate() {
+            assert_eq!((texts.find(text), texts.number(text)), (None, number));
+            assert_eq!((texts.find(text), texts.number(text)), (Some(number), number));
+        }
+        for (number, text) in all.iter().enumerate() {
+            assert_eq!((texts.find(text), texts.text(number)), (Some(number), text.as_str()));
+        }
+        assert!(texts.iter().is_sorted() && texts.iter().count() == all.len());
     }
 }

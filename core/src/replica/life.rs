@@ -123,7 +123,7 @@ impl Life {
         let at = history.place_in(&self.log, op);
         let is_last = at == self.log.len();
         self.log.insert(at, op);
-        let is_removal = matches!(history.op(op).kind(), Some(Kind::Remove));
+        let is_removal = matches!(history.kind(op), Some(Kind::Remove));
         if is_removal && self.last_removal.is_none_or(|last| history.is_before(last, op)) {
             self.last_removal = Some(op);
         }
@@ -170,7 +170,7 @@ impl Life {
 
     /// Lives through one op that comes after all before it. Says whether it is a birth or a death.
     fn walk(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let (turns, verdict) = match (history.op(op).kind(), self.is_alive()) {
+        let (turns, verdict) = match (history.kind(op), self.is_alive()) {
             (Some(Kind::Insert), false) => {
                 self.inserts.clear();
                 self.note_insert(op, history);

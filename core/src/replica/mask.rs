@@ -9,7 +9,7 @@ use super::Replica;
 use super::history::History;
 use super::index::{ActorIx, CellIx, MessageIx, OpIx};
 use super::verdicts::Verdicts;
-use crate::id::{Dot, PeerKey};
+use crate::id::PeerKey;
 use crate::op::{Kind, NoEffect};
 
 /// The undos and redos of every target, which may not be held yet, in order.
@@ -27,7 +27,7 @@ impl Registers {
     /// Judges every undo and redo of a target. They are few: people undo by hand.
     pub(super) fn judge(&self, target: (ActorIx, u64), history: &History, verdicts: &mut Verdicts) {
         for &op in self.0.get(&target).into_iter().flatten() {
-            match history.message_of(op).repeated {
+            match history.is_repeated(history.owner(op)) {
                 true => verdicts.clear(op),
                 false => verdicts.set(op, effect(op, target, history)),
             }
@@ -36,9 +36,10 @@ impl Registers {
 
     /// Whether the target is undone.
     pub(super) fn is_undone(&self, target: (ActorIx, u64), history: &History) -> bool {
-        let counts = |op: &&OpIx| !history.message_of(**op).repeated && effect(**op, target, history).is_ok();
+        let counts =
+            |op: &&OpIx| !history.is_repeated(history.owner(**op)) && effect(**op, target, history).is_ok();
         let last = self.0.get(&target).and_then(|register| register.iter().rev().find(counts));
-        last.is_some_and(|&op| matches!(history.op(op).kind(), Some(Kind::Undo)))
+        last.is_some_and(|&op| matches!(history.kind(op), Some(Kind::Undo)))
     }
 }
 
@@ -49,8 +50,7 @@ fn effect(op: OpIx, (actor, seq): (ActorIx, u64), history: &History) -> Result<(
     }
     let target = history.find_by(actor, seq).ok_or(NoEffect::TargetMissing)?;
     let message = history.message_of(op);
-    let has_seen =
-        history.op(op).message != target && history.cover(message.actor, message.seq, actor) >= seq;
+    let has_seen = history.owner(op) != target && history.cover(message.actor, message.seq, actor) >= seq;
     if has_seen { Ok(()) } else { Err(NoEffect::TargetUnseen) }
 }
 
@@ -114,9 +114,7 @@ impl Requests {
 
 impl Replica {
     pub(super) fn enter_meta(&mut self, op: OpIx) {
-        let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
-        let target = target.expect("the row's check has read it");
-        let target = (self.history.actor(target.actor), target.seq);
+        let target = self.history.op(op).target.expect("an undo or a redo has a target");
         self.registers.enter(target, op, &self.history);
         self.follow_register(target);
     }
@@ -125,25 +123,21 @@ impl Replica {
     pub(super) fn follow_register(&mut self, target: (ActorIx, u64)) {
         self.registers.judge(target, &self.history, &mut self.verdicts);
         let undone = self.registers.is_undone(target, &self.history);
-        let changed = |&message: &MessageIx| self.history.message(message).undone != undone;
+        let changed = |&message: &MessageIx| self.history.is_undone(message) != undone;
         if let Some(message) = self.history.find_by(target.0, target.1).filter(changed) {
-            self.history.message_mut(message).undone = undone;
+            self.history.set_undone(message, undone);
             self.follow_mask(message);
         }
     }
 
     /// A lesser message with the same request came: of this one nothing counts any more.
     pub(super) fn set_repeated(&mut self, message: MessageIx) {
-        self.history.message_mut(message).repeated = true;
+        self.history.set_repeated(message);
         self.follow_mask(message);
         for op in self.history.ops_of(message) {
-            if !self.history.op(op).kind().is_some_and(Kind::is_meta) {
-                continue;
+            if let Some(target) = self.history.op(op).target {
+                self.follow_register(target);
             }
-            let target = self.history.op(op).text("target").and_then(|text| text.parse::<Dot>().ok());
-            let target = target.expect("the row's check has read it");
-            let target = (self.history.actor(target.actor), target.seq);
-            self.follow_register(target);
         }
     }
 

@@ -40,16 +40,16 @@ impl Members {
         if history.is_before(op, self.first) {
             self.first = op;
         }
-        let element = &history.op(op).value;
-        match (membership, self.held.get_mut(element)) {
+        let element = history.op(op).value();
+        match (membership, self.held.get_mut(&element)) {
             (Membership::Add, Some(adders)) => adders.push(op.0),
             (Membership::Add, None) => {
-                self.held.insert(element.clone(), vec![op.0]);
+                self.held.insert(element, vec![op.0]);
             }
             (Membership::Remove, Some(adders)) => {
                 adders.retain(|&adder| !history.has_seen(op, OpIx(adder)));
                 if adders.is_empty() {
-                    self.held.remove(element);
+                    self.held.remove(&element);
                 }
             }
             (Membership::Remove, None) => {}

@@ -7,17 +7,21 @@
 mod blame;
 mod cell;
 mod changes;
+mod columns;
 mod current;
 mod entries;
 mod ground;
+mod held;
 mod history;
 mod index;
 mod life;
 mod mask;
 mod members;
 mod node;
+mod parents;
 mod past;
 mod read;
+mod runs;
 mod script;
 mod siblings;
 mod tree;
@@ -27,17 +31,21 @@ mod writing;
 pub use read::FindError;
 pub(crate) use writing::{Characters, Shows};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use crate::id::Dot;
 use crate::message::Message;
-use crate::op::{Kind, NoEffect, Op};
+use crate::op::{Kind, NoEffect, OpView};
 use crate::place::Place;
+use crate::raw::Raw;
 use crate::scene::Root;
+use crate::view::MessageView;
 use cell::Cell;
 use changes::Changes;
-use history::{HeldOp, History};
+use held::Subject;
+use history::History;
 use index::{CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
-use life::{Era, Life, Turned};
+use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
 use tree::Tree;
@@ -55,7 +63,6 @@ pub struct Replica {
     nodes: Vec<NodeRecord>,
     nodes_live: usize,
     cells: Vec<Cell>,
-    cell_numbers: BTreeMap<(NodeIx, PathIx), CellIx>,
     tree: Tree,
     /// The places that ops give.
     places: BTreeMap<OpIx, Place>,
@@ -63,7 +70,7 @@ pub struct Replica {
     /// Cells to fold anew before the next read.
     stale_cells: Vec<CellIx>,
     /// Nodes that may stand elsewhere before the next read.
-    stale_nodes: BTreeSet<NodeIx>,
+    stale_nodes: Vec<NodeIx>,
 }
 
 impl Replica {
@@ -79,15 +86,14 @@ impl Replica {
             registers: Registers::default(),
             requests: Requests::default(),
             keys,
-            nodes: vec![NodeRecord { life: Life::of_root(), ..NodeRecord::default() }],
+            nodes: vec![NodeRecord::root()],
             nodes_live: 1,
             cells: Vec::new(),
-            cell_numbers: BTreeMap::new(),
             tree: Tree::default(),
             places: BTreeMap::new(),
             changes: Changes::default(),
             stale_cells: Vec::new(),
-            stale_nodes: BTreeSet::new(),
+            stale_nodes: Vec::new(),
         }
     }
 
@@ -96,6 +102,11 @@ impl Replica {
     /// Clocks may be advances if each actor's messages come in their order, and must be whole otherwise. Whether the
     /// message may count at all is for admission to say, before.
     pub fn apply(&mut self, message: &Message) -> bool {
+        MessageView::with(message, |view| self.apply_view(view))
+    }
+
+    /// Takes in a message as [`Replica::apply`] does, from where it was read.
+    pub fn apply_view(&mut self, message: &MessageView<'_>) -> bool {
         let is_new = self.take_in(message);
         self.settle();
         is_new
@@ -103,22 +114,30 @@ impl Replica {
 
     /// Takes in many messages and settles once: late ones then cost one replay of the tree together. Says how many are new.
     pub fn apply_all<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> usize {
+        let messages = messages.into_iter();
+        let count = messages.filter(|message| MessageView::with(message, |view| self.take_in(view))).count();
+        self.settle();
+        count
+    }
+
+    /// Takes in many messages as [`Replica::apply_all`] does, from where they were read.
+    pub fn apply_views<'a>(&mut self, messages: impl IntoIterator<Item = MessageView<'a>>) -> usize {
         let count = messages.into_iter().filter(|message| self.take_in(message)).count();
         self.settle();
         count
     }
 
-    fn take_in(&mut self, message: &Message) -> bool {
+    fn take_in(&mut self, message: &MessageView<'_>) -> bool {
         let Some(ix) = self.history.push(message) else { return false };
-        for (index, op) in (0..).zip(&message.ops) {
-            self.push_op(ix, index, op);
+        for op in message.ops() {
+            self.push_op(ix, op);
         }
-        let repeated = message.request.as_deref().and_then(|id| self.requests.enter(id, ix, &self.history));
+        let repeated = message.request.and_then(|id| self.requests.enter(id, ix, &self.history));
         if repeated == Some(ix) {
-            self.history.message_mut(ix).repeated = true;
+            self.history.set_repeated(ix);
         }
         let target = (self.history.message(ix).actor, message.seq);
-        self.history.message_mut(ix).undone = self.registers.is_undone(target, &self.history);
+        self.history.set_undone(ix, self.registers.is_undone(target, &self.history));
         self.registers.judge(target, &self.history, &mut self.verdicts);
         for op in self.history.ops_of(ix) {
             self.enter(op);
@@ -131,28 +150,30 @@ impl Replica {
     }
 
     /// Gives an op its numbers.
-    fn push_op(&mut self, message: MessageIx, index: u32, op: &Op) {
-        let row = op.resolve().ok();
-        let node = self.node_number(&op.key);
-        let path = op.path.as_deref().map(|path| PathIx::of(self.history.paths.number(path)));
-        let is_property = row.is_some_and(|row| row.kind.is_property());
-        let names_parent = row.is_some_and(|row| matches!(row.kind, Kind::Insert | Kind::Move));
-        let parent = op.options.get("parent").filter(|_| names_parent).and_then(|key| key.as_text());
-        let held = HeldOp {
-            message,
-            index,
-            code: op.code,
-            row,
-            node,
-            path,
-            cell: path.filter(|_| is_property).map(|path| self.cell_number(node, path)),
-            parent: parent.map(|key| self.node_number(key)),
-            value: op.value.clone(),
-            options: (!op.options.is_empty()).then(|| Box::new(op.options.clone())),
+    fn push_op(&mut self, message: MessageIx, op: &OpView<'_>) {
+        let kind = op.resolve().ok().map(|row| row.kind);
+        let node = self.node_number(op.key);
+        let path = op.path.map(|path| PathIx::of(self.history.paths.number(path)));
+        let subject = match (kind, path) {
+            (Some(kind), Some(path)) if kind.is_property() => Subject::Cell(self.cell_number(node, path)),
+            (Some(Kind::Insert | Kind::Move), _) => {
+                let parent = op.options.get("parent").and_then(Raw::as_text);
+                Subject::Standing { node, parent: parent.map(|key| self.node_number(key)) }
+            }
+            (Some(Kind::Undo | Kind::Redo), _) => {
+                let target = op.options.get("target").and_then(Raw::as_text);
+                let target = target.and_then(|text| text.parse::<Dot>().ok());
+                let Dot { actor, seq } = target.expect("the row's check has read it");
+                Subject::Message { node, actor: self.history.actor(actor), seq }
+            }
+            (Some(Kind::Remove), _) => Subject::Node(node),
+            (_, path) => Subject::Void { code: op.code, node, path },
         };
-        let ix = self.history.push_op(held);
-        if let (true, Some(place)) = (names_parent, op.options.get("place")) {
-            self.places.extend(Place::read(place, self.history.stamp(ix)).map(|place| (ix, place)));
+        let is_standing = matches!(subject, Subject::Standing { .. });
+        let ix = self.history.push_op(message, op.code, subject, [op.value, op.options]);
+        if let Some(place) = op.options.get("place").filter(|_| is_standing) {
+            let place = Place::read(&place.decode(), self.history.stamp(ix));
+            self.places.extend(place.map(|place| (ix, place)));
         }
     }
 
@@ -165,17 +186,18 @@ impl Replica {
     }
 
     fn cell_number(&mut self, node: NodeIx, path: PathIx) -> CellIx {
-        *self.cell_numbers.entry((node, path)).or_insert_with(|| {
-            let ix = CellIx::of(self.cells.len());
-            self.cells.push(Cell::new(node, path));
-            self.nodes[node.at()].cells.push(ix);
-            ix
-        })
+        if let Some(cell) = self.nodes[node.at()].cell(path) {
+            return cell;
+        }
+        let ix = self.history.push_cell(node, path);
+        self.cells.push(Cell::new(node, path));
+        self.nodes[node.at()].add_cell(path, ix);
+        ix
     }
 
     /// Puts a new op where it belongs, and lets it take effect if it counts.
     fn enter(&mut self, op: OpIx) {
-        match self.history.op(op).kind() {
+        match self.history.kind(op) {
             None => self.judge_void(op),
             Some(
                 Kind::Reset(_)
@@ -263,8 +285,7 @@ impl Replica {
     fn initial_cells(&mut self, op: OpIx) -> Vec<CellIx> {
         let held = self.history.op(op);
         let node = held.node;
-        let names: Vec<String> =
-            held.value.as_map().into_iter().flat_map(|map| map.keys().cloned()).collect();
+        let names: Vec<String> = held.raw.entries().map(|(name, _)| name.to_owned()).collect();
         let paths: Vec<PathIx> =
             names.iter().map(|name| PathIx::of(self.history.paths.number(name))).collect();
         paths.into_iter().map(|path| self.cell_number(node, path)).collect()
@@ -288,7 +309,8 @@ impl Replica {
         }
         let first = self.history.place_in(&record.placings, from);
         let placings = record.placings[first..].to_vec();
-        for cell in record.cells.clone() {
+        let cells: Vec<CellIx> = record.cells().collect();
+        for cell in cells {
             let life = &self.nodes[node.at()].life;
             self.cells[cell.at()].judge_from(from, life, &self.history, &mut self.verdicts);
             self.mark_cell(cell);
@@ -296,7 +318,7 @@ impl Replica {
         for op in placings {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     fn enter_move(&mut self, op: OpIx) {
@@ -326,7 +348,7 @@ impl Replica {
         } else {
             self.judge_reorder(op);
         }
-        self.stale_nodes.insert(node);
+        self.stale_nodes.push(node);
     }
 
     /// Judges a move that names no parent: it needs no place in the tree's log.
@@ -358,6 +380,7 @@ impl Replica {
 
     /// Brings every cache up to date.
     fn settle(&mut self) {
+        self.history.settle();
         for ix in std::mem::take(&mut self.stale_cells) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {
@@ -365,7 +388,7 @@ impl Replica {
             }
             cell.refold(&self.nodes[cell.node.at()].life, &self.history, &mut self.verdicts);
         }
-        let moved = self.tree.settle(&mut self.nodes, &self.history, &mut self.verdicts);
+        let moved = self.tree.settle(&self.nodes, &self.history, &mut self.verdicts);
         self.stale_nodes.extend(moved);
         self.stand_nodes();
     }
@@ -373,9 +396,13 @@ impl Replica {
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
         let mut moved = Vec::new();
-        for node in std::mem::take(&mut self.stale_nodes) {
+        let mut stale = std::mem::take(&mut self.stale_nodes);
+        stale.sort_unstable();
+        stale.dedup();
+        for node in stale {
             let record = &self.nodes[node.at()];
-            let shown = record.stand(&self.history, |op| self.verdicts.get(op).is_none());
+            let parent = self.tree.parents().of(node);
+            let shown = record.stand(parent, &self.history, |op| self.verdicts.get(op).is_none());
             if record.shown != shown {
                 moved.push((node, shown));
             }

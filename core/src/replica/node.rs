@@ -1,17 +1,15 @@
 //! One key of the scene: its lives, where it stands, and what stands below it.
 
 use super::history::History;
-use super::index::{CellIx, NodeIx, OpIx};
+use super::index::{CellIx, NodeIx, OpIx, PathIx};
 use super::life::Life;
 
 /// What is known of one key, whether a node of that key is alive or not.
 #[derive(Default)]
 pub(super) struct NodeRecord {
     pub(super) life: Life,
-    /// The properties that were ever named.
-    pub(super) cells: Vec<CellIx>,
-    /// What the tree's log says; none before the first insert, and for the root.
-    pub(super) parent: Option<NodeIx>,
+    /// The properties that were ever named, by path.
+    cells: Vec<(PathIx, CellIx)>,
     /// The moves that give a place, in order.
     pub(super) placings: Vec<OpIx>,
     /// How many ops that matter to the tree name this key, besides its first insert.
@@ -40,13 +38,40 @@ impl NodeRecord {
     /// The root is the first key of every replica.
     pub(super) const ROOT: NodeIx = NodeIx(0);
 
-    /// Where the node stands now. The tree is settled.
-    pub(super) fn stand(&self, history: &History, is_effective: impl Fn(OpIx) -> bool) -> Option<Shown> {
-        let (birth, parent) = (self.life.birth()?, self.parent?);
+    /// The root's.
+    pub(super) fn root() -> Self {
+        Self { life: Life::of_root(), ..Self::default() }
+    }
+
+    /// The properties that were ever named.
+    pub(super) fn cells(&self) -> impl Iterator<Item = CellIx> + '_ {
+        self.cells.iter().map(|&(_, cell)| cell)
+    }
+
+    /// The property of that path.
+    pub(super) fn cell(&self, path: PathIx) -> Option<CellIx> {
+        let at = self.cells.binary_search_by_key(&path, |&(path, _)| path).ok()?;
+        Some(self.cells[at].1)
+    }
+
+    /// Adds a property that was not named before.
+    pub(super) fn add_cell(&mut self, path: PathIx, cell: CellIx) {
+        let at = self.cells.partition_point(|&(other, _)| other < path);
+        self.cells.insert(at, (path, cell));
+    }
+
+    /// Where the node stands below its last parent. The tree is settled.
+    pub(super) fn stand(
+        &self,
+        parent: Option<NodeIx>,
+        history: &History,
+        is_effective: impl Fn(OpIx) -> bool,
+    ) -> Option<Shown> {
+        let (birth, parent) = (self.life.birth()?, parent?);
         let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
         let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
         let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();
-        let given = || Some(birth).filter(|&birth| history.op(birth).options().contains_key("place"));
+        let given = || Some(birth).filter(|&birth| history.op(birth).option("place").is_some());
         Some(Shown { parent, birth, placed_by: moved.or_else(given) })
     }
 }

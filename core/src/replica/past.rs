@@ -47,9 +47,9 @@ impl Replica {
     /// causal past. Costs a look at every message held.
     pub fn version_at(&self, time_ms: u64) -> VersionVector {
         let mut version = VersionVector::default();
-        for &ix in self.history.order() {
+        for ix in self.history.newest() {
             let message = self.history.message(ix);
-            if message.time_ms.is_some_and(|made| made <= time_ms) {
+            if self.history.time_ms(ix).is_some_and(|made| made <= time_ms) {
                 version.raise(self.history.actor_of(message.actor), message.seq);
             }
         }

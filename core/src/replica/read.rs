@@ -1,6 +1,5 @@
 //! Reading a replica: nodes, values, the scene, the log.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Replica;
@@ -10,7 +9,7 @@ use crate::api::{Ineffective, LogEntry, Node};
 use crate::clock::VersionVector;
 use crate::id::{Dot, PeerKey, StateHash};
 use crate::op::node::DEFAULT_TAG;
-use crate::op::{Kind, Op};
+use crate::op::{Kind, Op, TABLE_VERSION};
 use crate::scene::{Root, Scene, state_hash};
 use crate::value::Value;
 
@@ -48,8 +47,8 @@ impl Replica {
     pub fn value(&self, key: &str, path: &str) -> Option<Value> {
         let node = self.live(key)?;
         let path = PathIx::of(self.history.paths.find(path)?);
-        let cell = self.cell_numbers.get(&(node, path))?;
-        self.cells[cell.at()].value().map(Cow::into_owned)
+        let cell = self.nodes[node.at()].cell(path)?;
+        self.cells[cell.at()].value(&self.history)
     }
 
     /// Every node of the scene, parents before children and siblings in order.
@@ -85,9 +84,9 @@ impl Replica {
         self.keys.iter().filter(dead).map(|(key, _)| key.to_owned()).collect()
     }
 
-    /// The hash that replicas with the same messages agree on. Costs a walk over all live nodes.
+    /// The hash that replicas with the same messages and the same operation table agree on. Costs a walk over all live nodes.
     pub fn state_hash(&self) -> StateHash {
-        state_hash(&self.root.key, self.live_nodes().map(|node| self.describe(node)))
+        state_hash(TABLE_VERSION, &self.root.key, self.live_nodes().map(|node| self.describe(node)))
     }
 
     /// How many ops have no effect on the scene as it stands, those of masked messages not counted.
@@ -107,12 +106,12 @@ impl Replica {
 
     /// Whether a message is undone.
     pub fn is_undone(&self, dot: &Dot) -> bool {
-        self.history.find(dot).is_some_and(|message| self.history.message(message).undone)
+        self.history.find(dot).is_some_and(|message| self.history.is_undone(message))
     }
 
     /// Whether a message is held and has ops that an undo would mask.
     pub fn is_undoable(&self, dot: &Dot) -> bool {
-        let is_scene = |op: OpIx| !self.history.op(op).kind().is_some_and(Kind::is_meta);
+        let is_scene = |op: OpIx| !self.history.kind(op).is_some_and(Kind::is_meta);
         self.history.find(dot).is_some_and(|message| self.history.ops_of(message).any(is_scene))
     }
 
@@ -154,8 +153,8 @@ impl Replica {
     }
 
     /// Messages in the total order, the newest first.
-    pub fn newest(&self) -> impl DoubleEndedIterator<Item = Dot> + ExactSizeIterator + '_ {
-        self.history.order().iter().rev().map(|&message| self.history.dot(message))
+    pub fn newest(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.history.newest().map(|message| self.history.dot(message))
     }
 
     /// The one message that goes by `text`: a whole id, the first letters of its actor with its number (`k3f:17`), or the first
@@ -169,9 +168,9 @@ impl Replica {
         let mut matches = 0;
         for held in self.history.by_actor_text(actor) {
             match seq {
-                Some(seq) => found.extend(held.get(&seq)),
+                Some(seq) => found.extend(held.get(seq)),
                 None => {
-                    found.extend(held.values().next());
+                    found.extend(held.first());
                     matches += held.len().saturating_sub(1);
                 }
             }
@@ -191,13 +190,14 @@ impl Replica {
 
     /// A message as people read it, without its ops.
     pub(super) fn log_line(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
-        let message = self.history.message(self.history.find(dot)?);
+        let ix = self.history.find(dot)?;
+        let message = self.history.message(ix);
         Some(LogEntry {
             id: *dot,
             lamport: message.lamport,
-            time_ms: message.time_ms,
-            note: message.note.as_deref().map(str::to_owned),
-            undone: message.undone,
+            time_ms: self.history.time_ms(ix),
+            note: self.history.note(ix).map(str::to_owned),
+            undone: self.history.is_undone(ix),
             own: me == Some(&dot.actor.key()),
             ops: Vec::new(),
         })
@@ -214,8 +214,8 @@ impl Replica {
             code: held.code,
             key: self.key(held.node).to_owned(),
             path: held.path.map(|path| self.history.paths.text(path.at()).to_owned()),
-            value: held.value.clone(),
-            options: held.options().clone(),
+            value: held.value(),
+            options: held.options(),
         }
     }
 
@@ -248,9 +248,9 @@ impl Replica {
         let (tag, name) = self.tag_and_name(node);
         let keys = |nodes: &[NodeIx]| nodes.iter().map(|&node| self.key(node).to_owned()).collect();
         let mut properties = BTreeMap::new();
-        for cell in record.cells.iter().map(|cell| &self.cells[cell.at()]) {
-            if let Some(value) = cell.value() {
-                properties.insert(self.history.paths.text(cell.path.at()).to_owned(), value.into_owned());
+        for cell in record.cells().map(|cell| &self.cells[cell.at()]) {
+            if let Some(value) = cell.value(&self.history) {
+                properties.insert(self.history.paths.text(cell.path.at()).to_owned(), value);
             }
         }
         Node {

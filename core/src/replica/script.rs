@@ -1,10 +1,12 @@
 //! The characters of one property (DESIGN §3, law 9): which there are, across lives and resets, and which of them show.
 
+use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
 use crate::ground;
+use crate::op::Kind;
 use crate::op::text::{Anchors, CharId, Side, Span, Writing, spans};
-use crate::op::{Kind, Options};
+use crate::raw::Raw;
 use crate::sequence::{Char, Sequence, Spot, Until};
 use crate::value::Value;
 
@@ -67,17 +69,17 @@ impl Script {
         let held = history.op(op);
         let start = Spot::After(Char::START, Until::Given(None));
         let (text, separator, spot) = match held.kind() {
-            Some(Kind::Reset(reset)) => match reset(&held.value) {
-                Value::Text(text) => (text, "", start),
+            Some(Kind::Reset(reset)) => match reset(&held.value()) {
+                Value::Text(text) => (text, String::new(), start),
                 _ => return true,
             },
-            Some(Kind::Insert) => match held.value.as_map().and_then(|map| map.get(path)) {
-                Some(Value::Text(text)) => (text.clone(), "", start),
-                _ => return true,
+            Some(Kind::Insert) => match held.raw.get(path).and_then(Raw::as_text) {
+                Some(text) => (text.to_owned(), String::new(), start),
+                None => return true,
             },
-            Some(Kind::Append(_)) => (text_of(&held.value), separator(held.options()), Spot::Last),
+            Some(Kind::Append(_)) => (text_of(held.raw), separator(held), Spot::Last),
             Some(Kind::Text(writing)) if writing.inserts() => match self.spot(op, history) {
-                Some(spot) => (text_of(&held.value), "", spot),
+                Some(spot) => (text_of(held.raw), String::new(), spot),
                 None => return false,
             },
             _ => return true,
@@ -88,7 +90,7 @@ impl Script {
     }
 
     fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
-        let anchors = Anchors::read(history.op(op).options(), history.dot(history.op(op).message));
+        let anchors = Anchors::read(&history.op(op).options(), history.dot(history.op(op).message));
         let char = |id: CharId| self.char(id, op, history);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
@@ -132,7 +134,7 @@ impl Script {
         let held = history.op(step);
         if writing.deletes() {
             let own = history.dot(held.message);
-            for span in spans(held.options(), own) {
+            for span in spans(&held.options(), own) {
                 for op in ops(&span).into_iter().filter(|&op| history.has_seen(step, op)) {
                     let position = history.position(op);
                     let is = |id: &CharId| (id.dot.seq, id.index) == position;
@@ -149,16 +151,16 @@ impl Script {
 
     /// Lets what is appended show; the separator only where something shows before.
     pub(super) fn append(&mut self, step: OpIx, history: &History) {
-        let len = separator(history.op(step).options()).chars().count();
+        let len = separator(history.op(step)).chars().count();
         let skip = if self.sequence.len() == 0 { u32::try_from(len).unwrap_or(u32::MAX) } else { 0 };
         self.sequence.show(step.0, skip, true);
     }
 }
 
-fn text_of(value: &Value) -> String {
+fn text_of(value: Raw<'_>) -> String {
     value.as_text().unwrap_or_default().to_owned()
 }
 
-fn separator(options: &Options) -> &str {
-    options.get("separator").and_then(Value::as_text).unwrap_or_default()
+fn separator(op: HeldOp<'_>) -> String {
+    op.text("separator").unwrap_or_default().to_owned()
 }

@@ -2,46 +2,110 @@
 //!
 //! A late entry undoes what stands after it, goes in, and does the rest again (Kleppmann et al. 2021, "A highly-available
 //! move operation for replicated trees"). Many late entries cost that once. The first insert of a key that nothing else
-//! names cannot change what others mean, so it costs nothing but its place in the log.
+//! names cannot change what others mean, so it costs nothing but its place in the log. Doing again asks of an entry only
+//! whether it would close a ring: when nodes live is judged once, and anew from where it changed.
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 
+use super::Replica;
 use super::history::History;
 use super::index::{NodeIx, OpIx};
 use super::life::Era;
 use super::node::NodeRecord;
+use super::parents::Parents;
 use super::verdicts::Verdicts;
 use crate::op::{Kind, NoEffect};
 
-/// The log, and what is to be done to it.
+/// The log, what it says, and what is to be done to it.
 #[derive(Default)]
 pub(super) struct Tree {
     log: Vec<Entry>,
-    /// Ops that may have to come into the log or out of it.
-    dirty: BTreeSet<OpIx>,
+    parents: Parents,
+    /// Ops that may have to come into the log or out of it, some of them more than once.
+    dirty: Vec<OpIx>,
     /// The first op from which on entries may mean something else, because a node they name lives at other times.
     unsure_from: Option<OpIx>,
+    /// How many entries were done again so far.
+    redone: u64,
 }
 
 /// A birth or a move.
+#[derive(Clone, Copy)]
 struct Entry {
     op: OpIx,
     node: NodeIx,
-    /// The node's parent before, and whether this changed it.
+    /// The parent the op names; the root where an insert names none.
+    parent: NodeIx,
+    /// The node's parent before.
     before: Option<NodeIx>,
-    applied: bool,
+    is_birth: bool,
+    outcome: Outcome,
+}
+
+/// What became of an entry. Births are always done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Ring,
+    RootFixed,
+    NodeMissing,
+    ParentMissing,
+}
+
+impl Outcome {
+    fn verdict(self) -> Result<(), NoEffect> {
+        match self {
+            Self::Done => Ok(()),
+            Self::Ring => Err(NoEffect::Cycle),
+            Self::RootFixed => Err(NoEffect::RootFixed),
+            Self::NodeMissing => Err(NoEffect::NodeMissing),
+            Self::ParentMissing => Err(NoEffect::ParentMissing),
+        }
+    }
+}
+
+/// An op that comes into the log or goes out of it.
+struct Coming {
+    op: OpIx,
+    /// Where it stands, or belongs.
+    at: usize,
+    is_in: bool,
+}
+
+/// The entries that were taken off the log to let others come before them.
+struct Tail {
+    entries: Vec<Entry>,
+    /// Where in the log the first one stood.
+    start: usize,
+    /// From where on they are undone.
+    redo_at: usize,
+    /// From where on nodes may live at other times.
+    unsure_at: usize,
+}
+
+/// What entries are judged by.
+struct World<'a> {
+    nodes: &'a [NodeRecord],
+    history: &'a History,
+    verdicts: &'a mut Verdicts,
 }
 
 impl Tree {
     /// The op may be new in the log, or not belong there any more.
     pub(super) fn touch(&mut self, op: OpIx) {
-        self.dirty.insert(op);
+        self.dirty.push(op);
     }
 
     /// The moves of a node that took effect, in order. Costs a walk over the log.
-    pub(super) fn moves_of(&self, node: NodeIx, history: &History) -> impl Iterator<Item = OpIx> {
-        let moved = move |entry: &&Entry| entry.node == node && entry.applied && is_move(entry.op, history);
+    pub(super) fn moves_of(&self, node: NodeIx) -> impl Iterator<Item = OpIx> + '_ {
+        let moved =
+            move |entry: &&Entry| entry.node == node && entry.outcome == Outcome::Done && !entry.is_birth;
         self.log.iter().filter(moved).map(|entry| entry.op)
+    }
+
+    /// Begins with a node that stands there in the ground.
+    pub(super) fn stand(&mut self, node: NodeIx, parent: Option<NodeIx>) {
+        self.parents.set(node, parent);
     }
 
     /// A node that moves name lives at other times from `from` on.
@@ -49,173 +113,190 @@ impl Tree {
         self.unsure_from = history.lesser(self.unsure_from, Some(from));
     }
 
-    /// Makes the parents of all nodes what the log says. Gives the nodes whose parent may have changed.
+    /// Who is above whom. The tree is settled.
+    pub(super) fn parents(&self) -> &Parents {
+        &self.parents
+    }
+
+    /// Makes the parents of all nodes what the log says. Gives the nodes that other ops than the touched ones may have moved.
     pub(super) fn settle(
         &mut self,
-        nodes: &mut [NodeRecord],
+        nodes: &[NodeRecord],
         history: &History,
         verdicts: &mut Verdicts,
     ) -> Vec<NodeIx> {
-        let mut touched = Vec::new();
-        let changes = self.changes(nodes, history);
-        let mut replay_from = self.unsure_from.take();
-        for &op in &changes {
-            if !is_exempt(op, nodes, history) {
-                replay_from = history.lesser(replay_from, Some(op));
-            }
+        let mut world = World { nodes, history, verdicts };
+        let comings = self.comings(&world);
+        let unsure_at = self.unsure_from.take().map_or(self.log.len(), |from| self.seek(0, from, history));
+        let matters = |coming: &&Coming| !is_exempt(coming.op, &world);
+        let redo_at = comings.iter().find(matters).map_or(unsure_at, |coming| coming.at.min(unsure_at));
+        let start = comings.first().map_or(redo_at, |coming| coming.at.min(redo_at));
+        let tail = Tail { entries: self.log.split_off(start), start, redo_at, unsure_at };
+        for entry in tail.entries[redo_at - start..].iter().rev() {
+            self.undo(entry);
         }
-        let Some(start) = history.lesser(replay_from, changes.first().copied()) else { return touched };
-        let replays = |op: OpIx| replay_from.is_some_and(|from| !history.is_before(op, from));
-        let start = match self.log.last() {
-            Some(last) if history.is_before(last.op, start) => self.log.len(),
-            _ => self.log.partition_point(|entry| history.is_before(entry.op, start)),
-        };
-        let tail = self.log.split_off(start);
-        for entry in tail.iter().rev().take_while(|entry| replays(entry.op)).filter(|entry| entry.applied) {
-            nodes[entry.node.at()].parent = entry.before;
-        }
-        let mut changes = changes.into_iter().peekable();
-        for entry in tail {
-            while let Some(op) = changes.next_if(|&change| history.is_before(change, entry.op)) {
-                self.apply(op, nodes, history, verdicts, &mut touched);
-            }
-            if changes.next_if_eq(&entry.op).is_some() {
-                // It goes. Undone above, unless it is exempt.
-                if !replays(entry.op) && entry.applied {
-                    nodes[entry.node.at()].parent = entry.before;
-                }
-                if is_move(entry.op, history) {
-                    // Of a former birth the node's life has judged already.
-                    verdicts.clear(entry.op);
-                }
-                touched.push(entry.node);
-            } else if replays(entry.op) {
-                self.apply(entry.op, nodes, history, verdicts, &mut touched);
+        let mut moved = Vec::new();
+        let mut next = start;
+        for Coming { op, at, is_in } in comings {
+            self.go_on(&tail, next..at, &mut world, &mut moved);
+            next = at;
+            if is_in {
+                self.leave(&tail, at, &mut world);
+                next += 1;
             } else {
-                self.log.push(entry);
+                self.enter(op, &mut world);
             }
         }
-        for op in changes {
-            self.apply(op, nodes, history, verdicts, &mut touched);
-        }
-        touched
+        self.go_on(&tail, next..start + tail.entries.len(), &mut world, &mut moved);
+        moved
     }
 
     /// The dirty ops that really come or go, in order.
-    fn changes(&mut self, nodes: &[NodeRecord], history: &History) -> Vec<OpIx> {
-        let mut changes: Vec<OpIx> = std::mem::take(&mut self.dirty).into_iter().collect();
-        changes.retain(|&op| {
-            let at = match self.log.last() {
-                Some(last) if history.is_before(last.op, op) => self.log.len(),
-                _ => self.log.partition_point(|entry| history.is_before(entry.op, op)),
-            };
+    fn comings(&mut self, world: &World<'_>) -> Vec<Coming> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_by(|&a, &b| world.history.compare(a, b));
+        dirty.dedup();
+        let mut comings = Vec::with_capacity(dirty.len());
+        let mut at = 0;
+        for op in dirty {
+            at = self.seek(at, op, world.history);
             let is_in = self.log.get(at).is_some_and(|entry| entry.op == op);
-            is_in != belongs(op, nodes, history)
-        });
-        changes.sort_by(|&a, &b| history.compare(a, b));
-        changes
+            if is_in != belongs(op, world) {
+                comings.push(Coming { op, at, is_in });
+            }
+        }
+        comings
     }
 
-    /// Does one birth or move at the end of the log.
-    fn apply(
-        &mut self,
-        op: OpIx,
-        nodes: &mut [NodeRecord],
-        history: &History,
-        verdicts: &mut Verdicts,
-        touched: &mut Vec<NodeIx>,
-    ) {
-        let held = history.op(op);
-        let node = held.node;
-        let before = nodes[node.at()].parent;
-        let parent = match held.kind() {
-            Some(Kind::Insert) => Ok(parent_of_birth(op, nodes, history)),
-            _ => parent_of_move(op, nodes, history),
+    /// Where an op that does not come before `from` stands in the log, or belongs.
+    fn seek(&self, mut from: usize, op: OpIx, history: &History) -> usize {
+        let before = |entry: &Entry| history.is_before(entry.op, op);
+        if self.log.last().is_none_or(before) {
+            return self.log.len();
+        }
+        // Late ops come in flocks: most often the next is near.
+        let mut step = 1;
+        while self.log.get(from + step).is_some_and(before) {
+            from += step;
+            step *= 2;
+        }
+        let to = self.log.len().min(from + step);
+        from + self.log[from..to].partition_point(before)
+    }
+
+    /// Puts old entries back, and does those again that may mean something else.
+    fn go_on(&mut self, tail: &Tail, range: Range<usize>, world: &mut World<'_>, moved: &mut Vec<NodeIx>) {
+        let redo = range.start.max(tail.redo_at).min(range.end);
+        self.log.extend_from_slice(&tail.entries[range.start - tail.start..redo - tail.start]);
+        for at in redo..range.end {
+            let old = tail.entries[at - tail.start];
+            let mut entry = old;
+            if at >= tail.unsure_at && !entry.is_birth {
+                entry.outcome = outcome_by_lives(&entry, world);
+            }
+            let outcome = self.do_last(entry);
+            if outcome != old.outcome {
+                world.verdicts.set(entry.op, outcome.verdict());
+            }
+            let stood = world.nodes[entry.node.at()].shown.map(|shown| shown.parent);
+            if outcome != old.outcome || stood.is_some_and(|stood| Some(stood) != self.parents.of(entry.node))
+            {
+                moved.push(entry.node);
+            }
+        }
+        self.redone += (range.end - redo) as u64;
+    }
+
+    /// Lets an old entry go. It is undone already if it is one of those that would be done again.
+    fn leave(&mut self, tail: &Tail, at: usize, world: &mut World<'_>) {
+        let entry = &tail.entries[at - tail.start];
+        if at < tail.redo_at {
+            self.undo(entry);
+        }
+        if !entry.is_birth {
+            // Of a former birth the node's life has judged already.
+            world.verdicts.clear(entry.op);
+        }
+    }
+
+    /// Does an op that was not in the log before.
+    fn enter(&mut self, op: OpIx, world: &mut World<'_>) {
+        let held = world.history.op(op);
+        let is_birth = matches!(held.kind(), Some(Kind::Insert));
+        let mut entry = Entry {
+            op,
+            node: held.node,
+            parent: held.parent.unwrap_or(NodeRecord::ROOT),
+            before: None,
+            is_birth,
+            outcome: Outcome::Done,
         };
-        let applied = parent.is_ok();
-        match parent {
-            Ok(parent) => nodes[node.at()].parent = Some(parent),
-            Err(_) => debug_assert!(is_move(op, history)),
+        if is_birth {
+            self.do_last(entry);
+            return;
         }
-        if is_move(op, history) {
-            verdicts.set(op, parent.map(|_| ()));
+        entry.outcome = outcome_by_lives(&entry, world);
+        let outcome = self.do_last(entry);
+        world.verdicts.set(op, outcome.verdict());
+    }
+
+    /// Does an entry at the end of the log. What lives say of it is known.
+    fn do_last(&mut self, mut entry: Entry) -> Outcome {
+        entry.before = self.parents.of(entry.node);
+        if matches!(entry.outcome, Outcome::Done | Outcome::Ring) {
+            // A birth may name its own node as the parent before it stands anywhere.
+            let ring = entry.parent == entry.node || self.parents.is_under(entry.parent, entry.node);
+            entry.outcome = if ring && !entry.is_birth { Outcome::Ring } else { Outcome::Done };
+            if entry.outcome == Outcome::Done {
+                let parent = if ring { NodeRecord::ROOT } else { entry.parent };
+                self.parents.set(entry.node, Some(parent));
+            }
         }
-        self.log.push(Entry { op, node, before, applied });
-        touched.push(node);
+        self.log.push(entry);
+        entry.outcome
+    }
+
+    fn undo(&mut self, entry: &Entry) {
+        if entry.outcome == Outcome::Done {
+            self.parents.set(entry.node, entry.before);
+        }
     }
 }
 
-fn is_move(op: OpIx, history: &History) -> bool {
-    matches!(history.op(op).kind(), Some(Kind::Move))
+impl Replica {
+    /// How many births and moves were done again so far because others came before them: for tests of what that costs.
+    #[doc(hidden)]
+    pub fn tree_redone(&self) -> u64 {
+        self.tree.redone
+    }
 }
 
 /// Whether the op is a birth, or a move that counts.
-fn belongs(op: OpIx, nodes: &[NodeRecord], history: &History) -> bool {
-    let held = history.op(op);
+fn belongs(op: OpIx, world: &World<'_>) -> bool {
+    let held = world.history.op(op);
     match held.kind() {
-        Some(Kind::Insert) => nodes[held.node.at()].life.is_birth(op, history),
-        _ => !history.is_masked(op),
+        Some(Kind::Insert) => world.nodes[held.node.at()].life.is_birth(op, world.history),
+        _ => !world.history.is_masked(op),
     }
 }
 
 /// Whether no other op has to do with the node this one inserts.
-fn is_exempt(op: OpIx, nodes: &[NodeRecord], history: &History) -> bool {
-    let held = history.op(op);
-    matches!(held.kind(), Some(Kind::Insert)) && nodes[held.node.at()].named == 0
+fn is_exempt(op: OpIx, world: &World<'_>) -> bool {
+    let held = world.history.op(op);
+    matches!(held.kind(), Some(Kind::Insert)) && world.nodes[held.node.at()].named == 0
 }
 
-/// The parent the insert names, or the root where that would close a ring.
-fn parent_of_birth(op: OpIx, nodes: &[NodeRecord], history: &History) -> NodeIx {
-    let held = history.op(op);
-    let Some(parent) = held.parent else { return NodeRecord::ROOT };
-    let ring = parent == held.node || (nodes[held.node.at()].named > 0 && is_under(parent, held.node, nodes));
-    if ring { NodeRecord::ROOT } else { parent }
-}
-
-fn parent_of_move(op: OpIx, nodes: &[NodeRecord], history: &History) -> Result<NodeIx, NoEffect> {
-    let held = history.op(op);
-    let alive = |node: NodeIx| nodes[node.at()].life.era(op, history) != Era::Dead;
-    let parent = held.parent.expect("only moves that name a parent are in the log");
-    if nodes[held.node.at()].life.is_root() {
-        Err(NoEffect::RootFixed)
-    } else if !alive(held.node) {
-        Err(NoEffect::NodeMissing)
-    } else if !alive(parent) {
-        Err(NoEffect::ParentMissing)
-    } else if is_under(parent, held.node, nodes) {
-        Err(NoEffect::Cycle)
+/// What becomes of a move if it closes no ring.
+fn outcome_by_lives(entry: &Entry, world: &World<'_>) -> Outcome {
+    let life = |node: NodeIx| &world.nodes[node.at()].life;
+    let is_dead = |node: NodeIx| life(node).era(entry.op, world.history) == Era::Dead;
+    if life(entry.node).is_root() {
+        Outcome::RootFixed
+    } else if is_dead(entry.node) {
+        Outcome::NodeMissing
+    } else if is_dead(entry.parent) {
+        Outcome::ParentMissing
     } else {
-        Ok(parent)
+        Outcome::Done
     }
-}
-
-/// Whether `node` is `ancestor` or below it, through dead nodes' last parents too. A key that was never inserted stands
-/// nowhere: the walk ends there, even where it is the ancestor itself.
-pub(super) fn is_under(node: NodeIx, ancestor: NodeIx, nodes: &[NodeRecord]) -> bool {
-    ancestors(node, nodes).any(|at| at == ancestor)
-}
-
-/// The node and what is above it, up to the root or to a key that was never inserted.
-///
-/// Nodes that waited for each other as parents form a hidden ring; Brent's algorithm ends the walk there, though some
-/// may be passed twice.
-pub(super) fn ancestors(node: NodeIx, nodes: &[NodeRecord]) -> impl Iterator<Item = NodeIx> + '_ {
-    let (mut landmark, mut steps, mut limit) = (node, 0_u64, 1_u64);
-    let mut next = Some(node);
-    std::iter::from_fn(move || {
-        let at = next?;
-        let record = &nodes[at.at()];
-        if record.parent.is_none() && !record.life.is_root() {
-            return None;
-        }
-        next = record.parent;
-        if next == Some(landmark) {
-            next = None;
-        }
-        steps += 1;
-        if steps == limit {
-            (landmark, steps, limit) = (next.unwrap_or(at), 0, limit * 2);
-        }
-        Some(at)
-    })
 }

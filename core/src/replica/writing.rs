@@ -28,7 +28,7 @@ impl Replica {
     pub(crate) fn characters(&self, key: &str, path: &str) -> Characters<'_> {
         let node = self.keys.find(key).map(NodeIx::of);
         let path = self.history.paths.find(path).map(PathIx::of);
-        let cell = node.zip(path).and_then(|at| self.cell_numbers.get(&at));
+        let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         match cell.map(|cell| &self.cells[cell.at()]) {
             Some(cell) => cell.characters(&self.nodes[cell.node.at()].life, &self.history, &self.verdicts),
             None => Characters { sequence: Cow::Owned(Sequence::new()), shows: Shows::Nothing },
@@ -48,7 +48,7 @@ impl Replica {
     /// The identity of a character that an op brought.
     pub(crate) fn char_id(&self, op: u32, offset: u32) -> CharId {
         let held = self.history.op(OpIx(op));
-        CharId { dot: self.history.dot(held.message), index: held.index, offset }
+        CharId { dot: self.history.dot(held.message), index: self.history.index(OpIx(op)), offset }
     }
 
     /// The number of the op that brought a character.
@@ -60,7 +60,7 @@ impl Replica {
     pub(crate) fn ops_within(&self, key: &str, path: &str, span: &Span) -> Vec<u32> {
         let node = self.keys.find(key).map(NodeIx::of);
         let path = self.history.paths.find(path).map(PathIx::of);
-        let cell = node.zip(path).and_then(|at| self.cell_numbers.get(&at));
+        let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         let ops = cell.map(|cell| self.cells[cell.at()].named(span, &self.history)).unwrap_or_default();
         let ends = [self.op_number(&span.first), self.op_number(&span.last)];
         ops.into_iter().map(|op| op.0).filter(|op| !ends.contains(&Some(*op))).collect()

@@ -1,8 +1,11 @@
 //! State is a pure function of the set of messages held: any delivery of random histories gives the naive fold's scene,
 //! bit for bit. A failing history is printed, shrunk, with the seed that makes it again.
+//!
+//! `RTC_CASES=20` lives through twenty times as many.
 
 mod horizon;
 mod mask;
+mod pairs;
 mod past;
 mod recipe;
 
@@ -15,6 +18,11 @@ use rtc_core::message::Message;
 use rtc_core::naive;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
+
+/// How many times the ordinary number of cases to try.
+fn soak() -> u32 {
+    std::env::var("RTC_CASES").map_or(1, |times| times.parse().expect("RTC_CASES is a number"))
+}
 
 /// The messages in the order of some random numbers, some of them twice.
 fn shuffled(messages: &[Message], order: &[u32]) -> Vec<Message> {
@@ -34,10 +42,11 @@ fn shuffled(messages: &[Message], order: &[u32]) -> Vec<Message> {
 
 /// Compares everything that can be read of a replica with the naive fold of what it holds.
 fn check(replica: &Replica, held: &[Message]) {
-    check_against(&naive::fold(&Root::default(), held), replica, held);
+    check_against(replica, held, &naive::fold(&Root::default(), held));
 }
 
-fn check_against(folded: &naive::Folded, replica: &Replica, held: &[Message]) {
+/// Compares everything that can be read of a replica with what `held` was folded to.
+fn check_against(replica: &Replica, held: &[Message], folded: &naive::Folded) {
     assert_eq!(replica.image(), folded.scene);
     assert_eq!(replica.state_hash(), folded.scene.hash());
     for message in held {
@@ -99,7 +108,7 @@ fn scene(replica: &Replica) -> BTreeMap<String, Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws/regressions.txt"))), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000 * soak(), failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/laws/regressions.txt"))), ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_and_duplication_gives_the_naive_fold(steps in recipe::steps(24), order in prop::collection::vec(any::<u32>(), 1..32)) {
@@ -138,6 +147,16 @@ proptest! {
     #[test]
     fn batches_give_what_single_messages_give(steps in recipe::steps(40), order in prop::collection::vec(any::<u32>(), 1..48), size in 1..20_usize) {
         let messages = shuffled(&recipe::messages(&steps), &order);
+        let mut replica = Replica::new(Root::default());
+        for batch in messages.chunks(size) {
+            replica.apply_all(batch);
+        }
+        check(&replica, &messages);
+    }
+
+    #[test]
+    fn long_histories_in_late_batches_give_the_naive_fold(mix in recipe::kindred(), steps in recipe::steps(160), order in prop::collection::vec(any::<u32>(), 1..64), size in 1..64_usize) {
+        let messages = shuffled(&recipe::messages_of(mix, &steps), &order);
         let mut replica = Replica::new(Root::default());
         for batch in messages.chunks(size) {
             replica.apply_all(batch);

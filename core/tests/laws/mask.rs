@@ -10,7 +10,7 @@ use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 use rtc_core::value::Value;
 
-use crate::{check, recipe, shuffled};
+use crate::{check, recipe, shuffled, soak};
 
 fn meta(name: &str, target: &Message) -> Op {
     Op {
@@ -33,20 +33,21 @@ fn check_scene(messages: &[Message], order: &[u32], expected: &[Message]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64 * soak(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn of_every_row_undo_leaves_what_was_and_redo_what_it_made(steps in recipe::steps(16), pick in recipe::picks(), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let before = recipe::messages(&steps);
         let rows: Vec<&Row> = table().filter(|row| !row.kind.is_meta()).collect();
         for row in rows {
-            let mut messages = before.clone();
-            let done = recipe::message(0, &messages, |stamp| recipe::op(&pick, row, stamp, &before));
-            messages.push(done.clone());
-            let with = messages.clone();
+            let mut history = recipe::History::after(&before);
+            history.write(0, None, 1, |stamp, _| recipe::op(&pick, row, stamp, &before));
+            let with = history.messages.clone();
+            let done = with.last().expect("it was just written");
             for (who, name, expected) in [(1, "meta.undo", &before), (2, "meta.redo", &with), (3, "meta.undo", &before)] {
-                messages.push(recipe::message(who, &messages, |_| meta(name, &done)));
-                check_scene(&messages, &order, expected);
+                history = recipe::History::after(&history.messages);
+                history.write(who, None, 1, |_, _| meta(name, done));
+                check_scene(&history.messages, &order, expected);
             }
         }
     }

@@ -107,8 +107,12 @@ proptest! {
                 let makers = replica.makers(key, path);
                 let all: BTreeSet<(Dot, u32)> = makers.iter().copied().collect();
                 prop_assert!(!makers.is_empty());
-                let alone = value_without(&messages, (key, path), |dot, index| !all.contains(&(dot, index)));
-                prop_assert_eq!(alone.as_ref(), Some(value), "{} {}", key, path);
+                // Characters hang on others, which may not show any more: without these they have no place.
+                let is_anchor = |op: &rtc_core::op::Op| &op.key == key && matches!(op.resolve().map(|row| row.kind), Ok(Kind::Text(_)));
+                if !messages.iter().flat_map(|message| &message.ops).any(is_anchor) {
+                    let alone = value_without(&messages, (key, path), |dot, index| !all.contains(&(dot, index)));
+                    prop_assert_eq!(alone.as_ref(), Some(value), "{} {}", key, path);
+                }
                 let order = |(dot, index): (Dot, u32)| (replica.lamport(&dot).unwrap(), dot.actor, dot.seq, index);
                 prop_assert!(makers.is_sorted_by(|&a, &b| order(a) > order(b)));
                 for (dot, index) in makers {

@@ -27,20 +27,21 @@ pub(crate) enum Mix {
     Everything,
     /// Mostly property ops of these families on one property, with that many different arguments, so that they meet.
     Kindred(&'static [&'static str], u8),
+    /// Inserts, removals, moves and undos of few nodes: rings, dead parents, lives on top of lives.
+    Tree,
 }
 
-/// Families that work on values of one type.
-const KINDRED: [Mix; 4] = [
+/// Families that work on values of one type, and the nodes by themselves.
+const KINDRED: [Mix; 6] = [
     Mix::Kindred(&["number", "counter"], 255),
     Mix::Kindred(&["array", "set"], 5),
     Mix::Kindred(&["set"], 2),
     Mix::Kindred(&["object", "dict"], 12),
+    Mix::Kindred(&["text", "string"], 255),
+    Mix::Tree,
 ];
 
-/// Writing into one text, and setting and appending to it.
-pub(crate) const WRITING: Mix = Mix::Kindred(&["text", "string"], 255);
-
-/// Mixes of families that work on values of one type.
+/// Mixes in which most ops have an effect on what others did.
 pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
     prop::sample::select(&KINDRED[..])
 }
@@ -58,12 +59,12 @@ pub(crate) struct Step {
 /// One op to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Pick {
-    row: u8,
-    key: u8,
-    path: u8,
-    argument: u8,
-    options: u16,
-    target: u16,
+    pub(crate) row: u8,
+    pub(crate) key: u8,
+    pub(crate) path: u8,
+    pub(crate) argument: u8,
+    pub(crate) options: u16,
+    pub(crate) target: u16,
 }
 
 /// Ops to be.
@@ -77,19 +78,6 @@ pub(crate) fn picks() -> impl Strategy<Value = Pick> {
         options,
         target,
     })
-}
-
-/// A message of one op by somebody who has seen all earlier ones.
-pub(crate) fn message(who: usize, earlier: &[Message], op: impl FnOnce(Stamp) -> Op) -> Message {
-    let (key, epoch) = choose(&ACTORS, who);
-    let actor = Actor::new(PeerKey([key; 32]), epoch);
-    let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
-    let (lamport, seq) =
-        (1 + earlier.iter().map(|message| message.lamport).max().unwrap_or(0), seen.get(&actor) + 1);
-    let others = seen.iter().filter(|(other, _)| *other != actor);
-    let clock = others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect();
-    let ops = vec![op(Stamp { lamport, actor, seq, index: 0 })];
-    Message { actor, seq, lamport, clock, time_ms: None, request: None, note: None, ops }
 }
 
 /// Histories of up to `messages` messages.
@@ -115,52 +103,104 @@ pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
 
 /// The messages of a recipe whose authors all have seen the earlier ones, and these.
 pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> Vec<Message> {
-    let actors = ACTORS.map(|(key, epoch)| Actor::new(PeerKey([key; 32]), epoch));
-    let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
-    let mut clocks: Vec<VersionVector> = vec![seen; actors.len()];
-    let mut lamports: BTreeMap<Dot, u64> =
-        earlier.iter().map(|message| (message.dot(), message.lamport)).collect();
-    let mut messages: Vec<Message> = earlier.to_vec();
+    let mut history = History::after(earlier);
     for step in steps {
-        let me = usize::from(step.actor) % actors.len();
+        let me = usize::from(step.actor) % ACTORS.len();
         if let Some(other) = step.hears {
-            let from = usize::from(other) % actors.len();
-            let heard = clocks[from].clone();
-            if other >= 192 {
-                // A clock need not be closed: admission asks for less.
-                clocks[me].raise(actors[from], heard.get(&actors[from]));
-            } else {
-                clocks[me].join(&heard);
-            }
+            let from = usize::from(other) % ACTORS.len();
+            // A clock need not be closed: admission asks for less.
+            if other >= 192 { history.hear_only(me, from) } else { history.hear(me, from) }
         }
-        let past = clocks[me].iter().map(|(actor, seq)| lamports[&Dot { actor, seq }]).max().unwrap_or(0);
-        let seq = clocks[me].get(&actors[me]) + 1;
-        let others = clocks[me].iter().filter(|(actor, _)| *actor != actors[me]);
-        let mut message = Message {
-            actor: actors[me],
-            seq,
-            lamport: past + 1,
-            clock: others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect(),
-            time_ms: None,
-            request: step.request.map(|id| format!("r{}", id % 3)),
-            note: None,
-            ops: Vec::new(),
-        };
-        for (index, pick) in (0..).zip(&step.ops) {
-            let stamp = Stamp { lamport: message.lamport, actor: message.actor, seq, index };
-            message.ops.push(match mix {
-                Mix::Everything => op(pick, row(pick), stamp, &messages),
+        let request = step.request.map(|id| format!("r{}", id % 3));
+        let mut picks = step.ops.iter();
+        history.write(me, request, step.ops.len(), |stamp, earlier| {
+            let pick = picks.next().expect("one for each op");
+            match mix {
+                Mix::Everything => op(pick, row(pick), stamp, earlier),
+                Mix::Tree => {
+                    let rows: Vec<&Row> = table().filter(|row| !row.kind.is_property()).collect();
+                    op(&Pick { key: pick.key % 4, ..pick.clone() }, choose(&rows, pick.row), stamp, earlier)
+                }
                 Mix::Kindred(families, arguments) => {
                     let pick = Pick { argument: pick.argument % arguments, ..pick.clone() };
-                    kindred_op(&pick, families, stamp, &messages)
+                    kindred_op(&pick, families, stamp, earlier)
                 }
-            });
-        }
-        clocks[me].raise(actors[me], seq);
-        lamports.insert(message.dot(), message.lamport);
-        messages.push(message);
+            }
+        });
     }
-    messages
+    history.messages
+}
+
+/// A history as it grows, and what each of its actors has heard of.
+pub(crate) struct History {
+    /// In an order in which each comes after its causal past, with whole clocks.
+    pub(crate) messages: Vec<Message>,
+    clocks: [VersionVector; ACTORS.len()],
+    lamports: BTreeMap<Dot, u64>,
+}
+
+impl History {
+    /// Nobody has written yet.
+    pub(crate) fn new() -> Self {
+        Self { messages: Vec::new(), clocks: Default::default(), lamports: BTreeMap::new() }
+    }
+
+    /// Everybody has heard of everything so far.
+    pub(crate) fn after(earlier: &[Message]) -> Self {
+        let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
+        Self {
+            messages: earlier.to_vec(),
+            clocks: std::array::from_fn(|_| seen.clone()),
+            lamports: earlier.iter().map(|message| (message.dot(), message.lamport)).collect(),
+        }
+    }
+
+    fn actor(number: usize) -> Actor {
+        let (key, epoch) = ACTORS[number];
+        Actor::new(PeerKey([key; 32]), epoch)
+    }
+
+    /// `me` hears of everything `from` knows.
+    pub(crate) fn hear(&mut self, me: usize, from: usize) {
+        let heard = self.clocks[from].clone();
+        self.clocks[me].join(&heard);
+    }
+
+    /// `me` hears of what `from` wrote, and of nothing else.
+    pub(crate) fn hear_only(&mut self, me: usize, from: usize) {
+        let from_actor = Self::actor(from);
+        let heard = self.clocks[from].get(&from_actor);
+        self.clocks[me].raise(from_actor, heard);
+    }
+
+    /// `me` writes a message of so many ops; each is made knowing its stamp and all messages before.
+    pub(crate) fn write(
+        &mut self,
+        me: usize,
+        request: Option<String>,
+        ops: usize,
+        mut make: impl FnMut(Stamp, &[Message]) -> Op,
+    ) -> Dot {
+        let (actor, clock) = (Self::actor(me), &mut self.clocks[me]);
+        let past = clock.iter().map(|(actor, seq)| self.lamports[&Dot { actor, seq }]).max().unwrap_or(0);
+        let (seq, lamport) = (clock.get(&actor) + 1, past + 1);
+        let others = clock.iter().filter(|(other, _)| *other != actor);
+        let stamp = |index| Stamp { lamport, actor, seq, index };
+        let message = Message {
+            actor,
+            seq,
+            lamport,
+            clock: others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect(),
+            time_ms: None,
+            request,
+            note: None,
+            ops: (0..).take(ops).map(|index| make(stamp(index), &self.messages)).collect(),
+        };
+        clock.raise(actor, seq);
+        self.lamports.insert(message.dot(), lamport);
+        self.messages.push(message);
+        Dot { actor, seq }
+    }
 }
 
 /// The same messages with only the clock entries that advanced since their author's message before.

@@ -35,7 +35,7 @@ impl Footing {
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
         let is_within = |op: &OpIx| {
             let message = history.message_of(*op);
-            let at = (message.seq, history.op(*op).index);
+            let at = (message.seq, history.index(*op));
             Some(message.actor) == history.actor_number(&span.first.dot.actor)
                 && (span.first.dot.seq, span.first.index) <= at
                 && at <= (span.last.dot.seq, span.last.index)
@@ -119,6 +119,7 @@ impl Cell {
         let form = match &self.current {
             Current::Absent => None,
             Current::Script => Some(Form::Written),
+            Current::Given(_) => Some(Form::Whole),
             Current::Whole(_, by) if is_reset(*by, history) => Some(Form::Whole),
             Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
                 Some(Form::Made)
@@ -128,7 +129,7 @@ impl Cell {
             let by = self.made_by(life, history, verdicts);
             let value = match form {
                 Form::Written => Value::Null,
-                Form::Whole | Form::Made => self.value().expect("it is there").into_owned(),
+                Form::Whole | Form::Made => self.value(history).expect("it is there"),
             };
             Base { by: history.stamp(by), code: history.op(by).code, form, value }
         });
@@ -149,6 +150,7 @@ impl Cell {
         let mut shown = match self.current {
             Current::Script => shown(script),
             Current::Absent
+            | Current::Given(_)
             | Current::Whole(..)
             | Current::Elements(_)
             | Current::Members(_)
@@ -198,13 +200,11 @@ fn shown(script: &Script) -> BTreeMap<OpIx, Vec<(u32, String)>> {
 
 /// Whether an op may bring characters.
 fn brings_text(op: OpIx, path: &str, history: &History) -> bool {
-    let held = history.op(op);
-    match held.kind() {
-        Some(Kind::Insert) => {
-            let initial = held.value.as_map().and_then(|map| map.get(path));
-            initial.is_some_and(|value| value.as_text().is_some())
-        }
-        _ => held.value.as_text().is_some() || matches!(held.kind(), Some(Kind::Append(_))),
+    let raw = history.raw(op);
+    match history.kind(op) {
+        Some(Kind::Insert) => raw.get(path).is_some_and(|value| value.as_text().is_some()),
+        Some(Kind::Append(_)) => true,
+        _ => raw.as_text().is_some(),
     }
 }
 
@@ -215,7 +215,7 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
         Kind::Reset(_) | Kind::Insert => Some(Spot::After(None, Some(None))),
         Kind::Append(_) => Some(Spot::Last),
         Kind::Text(writing) if writing.inserts() => {
-            let anchors = Anchors::read(held.options(), history.dot(held.message));
+            let anchors = Anchors::read(&held.options(), history.dot(held.message));
             Some(match anchors.side {
                 Side::Before(id) => Spot::Before(id),
                 Side::After(left) => Spot::After(left, anchors.until),

@@ -1,0 +1,85 @@
+//! One op as the columns have it, and as those who ask see it.
+
+use super::columns::Address;
+use super::index::{ActorIx, CellIx, MessageIx, NodeIx, PathIx};
+use crate::op::{Kind, OpCode, Options, Row};
+use crate::raw::Raw;
+use crate::value::Value;
+
+/// What is kept of every op.
+#[derive(Clone, Copy)]
+pub(super) struct OpRecord {
+    pub(super) message: MessageIx,
+    /// What it is about: which list this is an index of, its kind says.
+    pub(super) subject: u32,
+    /// Its argument, and behind it its options.
+    pub(super) values: Address,
+    /// [`VOID`] where the op can have no effect whatever the scene is.
+    pub(super) code: OpCode,
+}
+
+/// The code that no operation has.
+pub(super) const VOID: OpCode = OpCode(0);
+
+/// What an op is about.
+#[derive(Clone, Copy)]
+pub(super) enum Subject {
+    /// A property.
+    Cell(CellIx),
+    /// A node's life.
+    Node(NodeIx),
+    /// A node, and the one it is to stand below if it says so.
+    Standing { node: NodeIx, parent: Option<NodeIx> },
+    /// Another message. (What the op calls its node means nothing, and is kept.)
+    Message { node: NodeIx, actor: ActorIx, seq: u64 },
+    /// Nothing that this version knows.
+    Void { code: OpCode, node: NodeIx, path: Option<PathIx> },
+}
+
+/// One op.
+#[derive(Clone, Copy)]
+pub(super) struct HeldOp<'a> {
+    pub(super) message: MessageIx,
+    pub(super) code: OpCode,
+    /// None where the op can have no effect whatever the scene is.
+    pub(super) row: Option<&'static Row>,
+    pub(super) node: NodeIx,
+    pub(super) path: Option<PathIx>,
+    /// The property it works on.
+    pub(super) cell: Option<CellIx>,
+    /// The parent an insert or a move names.
+    pub(super) parent: Option<NodeIx>,
+    /// The message an undo or a redo names.
+    pub(super) target: Option<(ActorIx, u64)>,
+    /// The argument.
+    pub(super) raw: Raw<'a>,
+}
+
+impl<'a> HeldOp<'a> {
+    pub(super) fn kind(&self) -> Option<Kind> {
+        self.row.map(|row| row.kind)
+    }
+
+    /// The argument, decoded.
+    pub(super) fn value(&self) -> Value {
+        self.raw.decode()
+    }
+
+    /// The options, decoded.
+    pub(super) fn options(&self) -> Options {
+        self.raw.rest().decode_map()
+    }
+
+    pub(super) fn option(&self, name: &str) -> Option<Raw<'a>> {
+        self.raw.rest().get(name)
+    }
+
+    pub(super) fn text(&self, option: &str) -> Option<&'a str> {
+        self.option(option).and_then(Raw::as_text)
+    }
+
+    /// Whether it is an insert that asks to be void on a live node.
+    pub(super) fn is_if_absent(&self) -> bool {
+        self.option("ifAbsent").and_then(Raw::as_bool).unwrap_or(false)
+    }
+}

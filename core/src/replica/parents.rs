@@ -1,0 +1,51 @@
+//! Who is above whom, as a dense table: the way up is the tree's hottest path.
+
+use super::index::NodeIx;
+use super::node::NodeRecord;
+
+/// Of each node the last parent, dead nodes included; none before the first insert, and for the root.
+#[derive(Default)]
+pub(super) struct Parents(Vec<Option<NodeIx>>);
+
+impl Parents {
+    pub(super) fn of(&self, node: NodeIx) -> Option<NodeIx> {
+        self.0.get(node.at()).copied().flatten()
+    }
+
+    pub(super) fn set(&mut self, node: NodeIx, parent: Option<NodeIx>) {
+        if node.at() >= self.0.len() {
+            self.0.resize(node.at() + 1, None);
+        }
+        self.0[node.at()] = parent;
+    }
+
+    /// Whether `node` is `ancestor` or below it, through dead nodes' last parents too. A key that was never inserted stands
+    /// nowhere: the walk ends there, even where it is the ancestor itself.
+    pub(super) fn is_under(&self, node: NodeIx, ancestor: NodeIx) -> bool {
+        self.ancestors(node).any(|at| at == ancestor)
+    }
+
+    /// The node and what is above it, up to the root or to a key that was never inserted.
+    ///
+    /// Nodes that waited for each other as parents form a hidden ring; Brent's algorithm ends the walk there, though some
+    /// may be passed twice.
+    pub(super) fn ancestors(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
+        let (mut landmark, mut steps, mut limit) = (node, 0_u64, 1_u64);
+        let mut next = Some(node);
+        std::iter::from_fn(move || {
+            let at = next?;
+            next = self.of(at);
+            if next.is_none() && at != NodeRecord::ROOT {
+                return None;
+            }
+            if next == Some(landmark) {
+                next = None;
+            }
+            steps += 1;
+            if steps == limit {
+                (landmark, steps, limit) = (next.unwrap_or(at), 0, limit * 2);
+            }
+            Some(at)
+        })
+    }
+}
