@@ -146,6 +146,8 @@ fn number(value: f64) -> String {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
         1.0.. => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        0.1.. => format!("{value:.3}"),
+        0.01.. => format!("{value:.4}"),
+        _ => format!("{value:.2e}"),
     }
 }

@@ -94,6 +94,11 @@ impl Writer {
         self.0.len()
     }
 
+    /// Takes back what was written after the first so many bytes.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "each arm takes what fits")]
     fn head(&mut self, major: u8, argument: u64) -> &mut Self {
         match argument {

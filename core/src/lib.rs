@@ -7,6 +7,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod api;
+pub mod author;
+pub mod block;
 pub mod canonical;
 pub mod chain;
 pub mod clock;

@@ -31,6 +31,17 @@ pub const GROUND_TEXT_OPS_MAX: usize = 1 << 22;
 
 /// Messages one signature may vouch for: one live frame.
 pub const RUN_MESSAGES_MAX: usize = 64;
+/// Bytes of the messages of one run: a live frame of the longest messages.
+pub const RUN_BYTES_MAX: usize = RUN_MESSAGES_MAX * MESSAGE_BYTES_MAX;
+/// Messages one signature of a backlog may vouch for: what one peer may leave waiting for its past.
+pub const BACKLOG_RUN_MESSAGES_MAX: usize = WAITING_MESSAGES_MAX / 4;
+/// Bytes of backlog, as it was packed, that a room keeps for the next peer that lacks the same.
+pub const BACKLOG_CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Messages of one block: names and chances are learnt by then.
+pub const BLOCK_MESSAGES_MAX: usize = 65_536;
+/// Bytes of a block's messages, unpacked: a run of the longest messages fits, and a peer makes us hold no more.
+pub const BLOCK_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// Messages that wait for their causal past, per room; what does not fit is dropped and fetched again.
 pub const WAITING_MESSAGES_MAX: usize = 4096;

@@ -65,6 +65,26 @@ pub struct Head {
     pub link: [u8; SHORT_LINK_BYTES],
 }
 
+/// All of a message but its actor, its clock and its ops.
+pub(crate) struct Envelope<'a> {
+    pub(crate) seq: u64,
+    pub(crate) lamport: u64,
+    pub(crate) time_ms: Option<u64>,
+    pub(crate) request: Option<&'a str>,
+    pub(crate) note: Option<&'a str>,
+}
+
+impl Envelope<'_> {
+    /// Writes everything before the list of ops.
+    pub(crate) fn write<'a>(&self, clock: impl ExactSizeIterator<Item = &'a Head>, writer: &mut Writer) {
+        writer.array(8).uint(VERSION).uint(self.seq).uint(self.lamport).array(clock.len());
+        for head in clock {
+            writer.array(3).bytes(&head.actor.0).uint(head.seq).bytes(&head.link);
+        }
+        writer.uint_or_null(self.time_ms).text_or_null(self.request).text_or_null(self.note);
+    }
+}
+
 impl Message {
     /// The message's identity.
     pub fn dot(&self) -> Dot {
@@ -74,12 +94,9 @@ impl Message {
     /// The canonical bytes: `[1, seq, lamport, [[actor, seq, link]…], time_ms, request, note, [op…]]`.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(8).uint(VERSION).uint(self.seq).uint(self.lamport).array(self.clock.len());
-        for head in &self.clock {
-            writer.array(3).bytes(&head.actor.0).uint(head.seq).bytes(&head.link);
-        }
-        writer.uint_or_null(self.time_ms);
-        writer.text_or_null(self.request.as_deref()).text_or_null(self.note.as_deref());
+        let (request, note) = (self.request.as_deref(), self.note.as_deref());
+        let Self { seq, lamport, time_ms, .. } = *self;
+        Envelope { seq, lamport, time_ms, request, note }.write(self.clock.iter(), &mut writer);
         writer.array(self.ops.len());
         for op in &self.ops {
             op.encode(&mut writer);

@@ -28,6 +28,9 @@ struct Component {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Fraction(Vec<u8>);
 
+/// The fraction of a place that was not minted between others.
+const HALF: [u8; 1] = [0x80];
+
 /// Two places have no room for a third: their paths are as long as paths may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
@@ -86,9 +89,16 @@ impl Place {
         match (a.0, b.0) {
             (None, None) => a.1.cmp(&b.1),
             (Some(place), Some(other)) => place.cmp(other).then(a.1.cmp(&b.1)),
-            (Some(place), None) => place.cmp(&Self::at(b.1)).then(a.1.cmp(&b.1)),
-            (None, Some(other)) => Self::at(a.1).cmp(other).then(a.1.cmp(&b.1)),
+            (Some(place), None) => place.compare_to_default(b.1).then(a.1.cmp(&b.1)),
+            (None, Some(other)) => other.compare_to_default(a.1).reverse().then(a.1.cmp(&b.1)),
         }
+    }
+
+    /// Orders this and the place of a node that was given none.
+    fn compare_to_default(&self, stamp: Stamp) -> Ordering {
+        let (first, rest) = self.0.split_first().expect("a place has a component");
+        let longer = || if rest.is_empty() { Ordering::Equal } else { Ordering::Greater };
+        first.fraction.0[..].cmp(&HALF[..]).then_with(|| first.stamp.cmp(&stamp)).then_with(longer)
     }
 }
 
@@ -121,7 +131,7 @@ fn extend(first: &Component, rest: Vec<Component>) -> Vec<Component> {
 
 impl Fraction {
     fn half() -> Self {
-        Self(vec![0x80])
+        Self(HALF.to_vec())
     }
 
     /// A smaller fraction: one step of 2^-24 below while there is one, so that inserting in front again and again

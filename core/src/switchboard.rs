@@ -233,9 +233,7 @@ impl Switchboard {
             match output {
                 room::Output::Send { link, lane, frame } => {
                     let run = match &frame {
-                        RoomFrame::Run { bulk: false, run } => {
-                            Some((id, Dot { actor: run.actor, seq: run.first }))
-                        }
+                        RoomFrame::Run { run } => Some((id, Dot { actor: run.actor, seq: run.first })),
                         _ => None,
                     };
                     if let Some(frame) = self.links.get(&link).and_then(|link| link.wrap(&id, frame)) {

@@ -65,8 +65,10 @@ impl Number {
 
     /// The number as an integer, if it is integral and below 2^53 in magnitude.
     pub fn as_integer(self) -> Option<i64> {
-        #[expect(clippy::cast_possible_truncation, reason = "integral and in range, as just checked")]
-        (self.0.trunc() == self.0 && self.0.abs() < INTEGRAL_MAX).then_some(self.0 as i64)
+        #[expect(clippy::cast_possible_truncation, reason = "what does not survive it is filtered out")]
+        let integer = self.0 as i64;
+        #[expect(clippy::cast_precision_loss, reason = "integers below 2^53 are doubles")]
+        (self.0.abs() < INTEGRAL_MAX && integer as f64 == self.0).then_some(integer)
     }
 }
 

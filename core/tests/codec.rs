@@ -119,7 +119,8 @@ fn room_frame() -> impl Strategy<Value = RoomFrame> {
             runs_taken,
             exact
         }),
-        (any::<bool>(), run).prop_map(|(bulk, run)| RoomFrame::Run { bulk, run }),
+        run.prop_map(|run| RoomFrame::Run { run }),
+        vec(any::<u8>(), 0..64).prop_map(|content| RoomFrame::Backlog { content: content.into() }),
         any::<u64>().prop_map(|bytes| RoomFrame::Credit { bytes }),
         vector().prop_map(|durable| RoomFrame::Ack { durable }),
         vec(any::<u8>(), 0..100).prop_map(|bytes| RoomFrame::Founding { bytes }),

@@ -109,7 +109,7 @@ fn frames_hold_little_more_than_their_bytes() {
         (LinkFrame::Beat { ping: 1, digests: Vec::new() }, [&[0x82, 0x01, 0x50][..], &[0; 16]].concat(), 1),
         (room(RoomFrame::Vector { held: held(), runs_taken: 1, exact: true }), entry(), 2),
         (room(RoomFrame::Ack { durable: held() }), entry(), 2),
-        (room(RoomFrame::Run { bulk: true, run }), vec![0x40], 1),
+        (room(RoomFrame::Run { run }), vec![0x40], 1),
     ];
     for (frame, item, items) in frames {
         let mut head = frame.encode();

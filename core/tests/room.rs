@@ -136,7 +136,8 @@ fn run_of_epoch(epoch: u64) -> Run {
 }
 
 fn bulk(run: Run) -> RoomFrame {
-    RoomFrame::Run { bulk: true, run }
+    let [(content, 1)] = &rtc_core::sync::backlog::pack(&[run])[..] else { panic!("one run is one frame") };
+    RoomFrame::Backlog { content: content.as_slice().into() }
 }
 
 #[test]
@@ -342,5 +343,5 @@ fn what_is_read_for_a_peer_that_left_is_not_sent_to_it_when_it_comes_back() {
     let out = give(&mut room, Input::Read { link: LINK, records: records.clone() });
     assert_eq!((sent(&out, LINK), reads(&out)), (Vec::new(), 1), "now it is read for the peer that is there");
     let out = give(&mut room, Input::Read { link: LINK, records });
-    assert!(matches!(sent(&out, LINK)[..], [RoomFrame::Run { .. }]), "{out:?}");
+    assert!(matches!(sent(&out, LINK)[..], [RoomFrame::Backlog { .. }]), "{out:?}");
 }

@@ -11,7 +11,7 @@ use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::message::Message;
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::link::Heard;
-use rtc_core::sync::{Lane, Link, LinkFrame, Now, RoomFrame, Run};
+use rtc_core::sync::{Lane, Link, LinkFrame, Now, RoomFrame, Run, backlog};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_daemon::net::{self, LinkSender, Net, NetConfig, NetEvent, Source, TakenPort};
 use tempfile::TempDir;
@@ -306,11 +306,10 @@ impl Seen {
     fn note(&mut self, frame: LinkFrame) {
         match &frame {
             LinkFrame::Beat { digests, .. } => return self.digests += digests.len(),
-            LinkFrame::Room { frame: RoomFrame::Run { run, .. }, .. } => {
-                for (seq, body) in (run.first..).zip(&run.bodies) {
-                    self.bodies.insert(Dot { actor: run.actor, seq }, body.clone());
-                }
-                return;
+            LinkFrame::Room { frame: RoomFrame::Run { run }, .. } => return self.note_run(run),
+            LinkFrame::Room { frame: RoomFrame::Backlog { content }, .. } => {
+                let runs = backlog::unpack(content).expect("a daemon packs what can be unpacked");
+                return runs.iter().for_each(|run| self.note_run(run));
             }
             LinkFrame::Pong { ping } => self.pong = *ping,
             LinkFrame::Hello { .. }
@@ -320,6 +319,12 @@ impl Seen {
         }
         if self.said.len() < SAID_MAX {
             self.said.push(frame);
+        }
+    }
+
+    fn note_run(&mut self, run: &Run) {
+        for (seq, body) in (run.first..).zip(&run.bodies) {
+            self.bodies.insert(Dot { actor: run.actor, seq }, body.clone());
         }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) enum Outcome {
 pub(crate) type Case = (&'static str, Outcome, fn(&Pen<'_>, &Theirs) -> Attack);
 
 fn run_frame(run: Run) -> Vec<u8> {
-    room_frame(RoomFrame::Run { bulk: false, run })
+    room_frame(RoomFrame::Run { run })
 }
 
 fn room_frame(frame: RoomFrame) -> Vec<u8> {
@@ -289,7 +289,7 @@ pub(crate) const FRAMES: &[Case] = &[
     ("a frame of a later version", Outcome::PassedOver, |_, _| says(vec![0x82, 0x18, 99, 0])),
     ("messages of a room that is not open", Outcome::PassedOver, |pen, _| {
         let run = pen.first(&pen.message(1, 1));
-        says(LinkFrame::Room { channel: 2, frame: RoomFrame::Run { bulk: false, run } }.encode())
+        says(LinkFrame::Room { channel: 2, frame: RoomFrame::Run { run } }.encode())
     }),
     ("leaving a room that is not open", Outcome::PassedOver, |_, _| {
         says(LinkFrame::Close { channel: 2 }.encode())
@@ -329,7 +329,7 @@ pub(crate) const FLOODS: &[Flood] = &[
         for first in 0..1024 {
             let pen = forger.pen();
             let run = pen.unsigned(2 + first, vec![vec![0; MESSAGE_BYTES_MAX]]);
-            forger.say_of_room(RoomFrame::Run { bulk: true, run });
+            forger.say_of_room(RoomFrame::Run { run });
         }
     }),
     ("messages whose past never comes", |forger| {
@@ -341,14 +341,14 @@ pub(crate) const FLOODS: &[Flood] = &[
             let mut message = Message { clock: clock.clone(), ..pen.message(1, 2) };
             message.ops[0].value = Value::Text("x".repeat(MESSAGE_BYTES_MAX / 2 - 1024));
             let run = pen.first(&message);
-            forger.say_of_room(RoomFrame::Run { bulk: false, run });
+            forger.say_of_room(RoomFrame::Run { run });
         }
     }),
     ("large runs with a forged signature", |forger| {
         let body = vec![0; MESSAGE_BYTES_MAX];
         for _ in 0..20 {
             let run = forger.pen().unsigned(1, repeat_n(body.clone(), RUN_MESSAGES_MAX).collect());
-            forger.say_of_room(RoomFrame::Run { bulk: true, run });
+            forger.say_of_room(RoomFrame::Run { run });
         }
     }),
     ("the longest frames of a later version", |forger| {

@@ -68,7 +68,7 @@ impl Stage {
     fn check(&mut self, (what, outcome, forge): &Case) {
         let Attack { before, frames } = forge(&self.forger.pen(), &self.theirs);
         for run in before {
-            self.forger.say_of_room(RoomFrame::Run { bulk: false, run });
+            self.forger.say_of_room(RoomFrame::Run { run });
             self.forger.heard_out();
         }
         let facts = facts(&status(&self.to_victim));
@@ -96,7 +96,7 @@ impl Stage {
         let before = self.facts();
         let pen = self.forger.pen();
         let run = pen.first(&pen.message(1, 1));
-        self.forger.say_of_room(RoomFrame::Run { bulk: false, run });
+        self.forger.say_of_room(RoomFrame::Run { run });
         self.forger.heard_out();
         let after = self.facts();
         let counted = (after.pid, after.messages, after.nodes);
@@ -165,7 +165,7 @@ fn a_message_whose_past_never_comes_waits_as_long_as_its_sender_stays() {
     let pen = stage.forger.pen();
     let nobody = Head { actor: Actor::from_name("nobody"), seq: 5, link: [0; 16] };
     let run = pen.first(&Message { clock: vec![nobody], ..pen.message(1, 2) });
-    stage.forger.say_of_room(RoomFrame::Run { bulk: false, run });
+    stage.forger.say_of_room(RoomFrame::Run { run });
     stage.forger.heard_out();
     assert_eq!(stage.facts(), before);
     assert_eq!(status(&stage.to_victim).rooms[0].waiting, 1);
@@ -184,7 +184,7 @@ fn no_flood_of_a_member_fills_the_memory_or_keeps_an_honest_peer_away() {
         let mut message = pen.message(1, 1);
         message.ops[0].value = Value::Text("x".repeat(MESSAGE_BYTES_MAX - 1024));
         let run = pen.first(&message);
-        stage.forger.say_of_room(RoomFrame::Run { bulk: false, run });
+        stage.forger.say_of_room(RoomFrame::Run { run });
     }
     stage.forger.heard_out();
     stage.goes_on("a large scene");

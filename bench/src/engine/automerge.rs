@@ -24,6 +24,10 @@ impl Engine for Automerge {
         }
     }
 
+    fn text_edits_max(&self) -> usize {
+        2_000
+    }
+
     fn create(&self, number: u8) -> Box<dyn super::Replica> {
         Box::new(AutomergeReplica::of(AutoCommit::new(), number))
     }

@@ -38,6 +38,10 @@ pub trait Engine {
     fn name(&self) -> &'static str;
     /// Whether it is able to.
     fn can(&self, ability: Ability) -> bool;
+    /// Of longer text traces it is left out: it would take many minutes.
+    fn text_edits_max(&self) -> usize {
+        usize::MAX
+    }
     /// An empty replica; numbers are ordered as the engine orders concurrent edits of their owners.
     fn create(&self, number: u8) -> Box<dyn Replica>;
     /// A replica of what [`Replica::save`] gave.

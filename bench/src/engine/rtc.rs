@@ -2,20 +2,21 @@
 //!
 //! The bytes of messages are kept as the daemon keeps them on disk: they are the file, not live heap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use rtc_core::api::EditOp;
+use rtc_core::author::{About, Author};
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
-use rtc_core::limits::RUN_MESSAGES_MAX;
-use rtc_core::message::{Head, Message};
-use rtc_core::op::edit::{self, Commit};
+use rtc_core::limits::{RUN_MESSAGES_MAX, SPANS_MAX};
+use rtc_core::message::Head;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 use rtc_core::sync::Run;
 use rtc_core::sync::frame::{LinkFrame, RoomFrame};
 use rtc_core::value::Value;
+use rtc_core::view::MessageView;
 
 use super::{Ability, Engine, Position};
 use crate::trace::Splice;
@@ -71,10 +72,9 @@ struct Entry {
 
 struct RtcReplica {
     replica: Replica,
-    actor: Actor,
+    author: Author,
+    /// Of the others.
     chains: BTreeMap<Actor, Chain>,
-    /// Others that our next message is the first of ours to see.
-    advanced: BTreeSet<Actor>,
     file: Vec<u8>,
     entries: Vec<Entry>,
     /// The first entry, and its place in the file, that others lack.
@@ -90,9 +90,8 @@ impl RtcReplica {
     fn new(number: u8) -> Self {
         Self {
             replica: Replica::new(Root::default()),
-            actor: Actor::new(PeerKey([number; 32]), 1),
+            author: Author::new(&ROOM, Actor::new(PeerKey([number; 32]), 1)),
             chains: BTreeMap::new(),
-            advanced: BTreeSet::new(),
             file: Vec::new(),
             entries: Vec::new(),
             unsent: (0, 0),
@@ -109,27 +108,14 @@ impl RtcReplica {
     }
 
     fn commit(&mut self, edits: &[EditOp]) -> Result<()> {
-        let Chain { seq, link } = self.chain(self.actor);
-        let at = Commit { lamport: self.replica.lamport_max() + 1, actor: self.actor, seq: seq + 1 };
-        let clock = std::mem::take(&mut self.advanced).into_iter().map(|actor| {
-            let Chain { seq, link } = self.chain(actor);
-            Head { actor, seq, link: link.short() }
-        });
-        let message = Message {
-            actor: at.actor,
-            seq: at.seq,
-            lamport: at.lamport,
-            clock: clock.collect(),
-            time_ms: Some(TIME_MS + at.seq),
-            request: None,
-            note: None,
-            ops: edit::compile(edits, &self.replica, at)?,
-        };
-        let body = message.encode();
-        self.chains.insert(self.actor, Chain { seq: at.seq, link: link.next(&body) });
-        self.replica.apply(&message);
-        self.replica.drop_changes();
-        self.write(message.actor, message.seq, &body);
+        let Self { author, replica, file, entries, .. } = self;
+        let time_ms = Some(TIME_MS + author.seq());
+        author.commit(edits, About { time_ms, ..About::default() }, replica, |made| {
+            file.extend_from_slice(&made.body);
+            let Dot { actor, seq } = made.dot;
+            entries.push(Entry { actor, seq, bytes: made.body.len() as u32 });
+        })?;
+        replica.drop_changes();
         Ok(())
     }
 
@@ -159,7 +145,7 @@ impl RtcReplica {
                 let signature = Signature([0; 64]);
                 let run = Run { actor: entries[0].actor, first: entries[0].seq, bodies, signature };
                 let frame =
-                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { bulk: true, run } }.encode();
+                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode();
                 bytes.extend((frame.len() as u32).to_le_bytes());
                 bytes.extend(frame);
             }
@@ -277,9 +263,9 @@ impl super::Replica for RtcReplica {
     }
 
     fn undo(&mut self) -> Result<()> {
-        let last = self.undone.unwrap_or(self.chain(self.actor).seq + 1) - 1;
+        let last = self.undone.unwrap_or(self.author.seq() + 1) - 1;
         self.undone = Some(last);
-        let target = Dot { actor: self.actor, seq: last };
+        let target = Dot { actor: self.author.actor(), seq: last };
         let edit = EditOp {
             otype: "meta.undo".into(),
             options: [("target".to_owned(), target.to_string().into())].into(),
@@ -327,7 +313,7 @@ impl super::Replica for RtcReplica {
     }
 
     fn merge(&mut self, updates: &[u8]) -> Result<()> {
-        let mut messages = Vec::new();
+        let mut runs = Vec::new();
         let mut rest = updates;
         while let Some((length, after)) = rest.split_first_chunk() {
             let (frame, after) =
@@ -337,19 +323,25 @@ impl super::Replica for RtcReplica {
             else {
                 bail!("no run");
             };
+            runs.push(run);
+        }
+        let mut messages = Vec::new();
+        for run in &runs {
             let mut chain = self.chain(run.actor);
             ensure!(run.first == chain.seq + 1, "a gap before message {}", run.first);
             for body in &run.bodies {
                 chain = Chain { seq: chain.seq + 1, link: chain.link.next(body) };
-                messages.push(Message::decode(run.actor, body)?);
+                messages.push(MessageView::read(run.actor, body)?);
                 self.write(run.actor, chain.seq, body);
             }
             self.chains.insert(run.actor, chain);
-            if run.actor != self.actor {
-                self.advanced.insert(run.actor);
+            if run.actor != self.author.actor() {
+                let lamport = messages.last().context("a run has messages")?.lamport;
+                let head = Head { actor: run.actor, seq: chain.seq, link: chain.link.short() };
+                self.author.hear(head, lamport);
             }
         }
-        self.replica.apply_all(&messages);
+        self.replica.apply_views(messages);
         self.replica.drop_changes();
         self.unsent = (self.entries.len(), self.file.len());
         Ok(())
@@ -382,18 +374,19 @@ fn names(what: &str, count: u32) -> Vec<String> {
     (0..count).map(|number| format!("{what}-{number}")).collect()
 }
 
-/// The splice in parts that fit into a message each.
+/// The splice in parts each of which can be one op.
 fn parts(splice: &Splice) -> Vec<Splice> {
-    let mut parts = vec![Splice { inserted: String::new(), ..splice.clone() }];
-    let mut at = splice.at;
-    for character in splice.inserted.chars() {
+    let deletion = |deleted| Splice { at: splice.at, deleted, inserted: String::new() };
+    // No two characters need be in one span.
+    let mut parts = vec![deletion(SPANS_MAX); splice.deleted / SPANS_MAX];
+    parts.push(deletion(splice.deleted % SPANS_MAX));
+    for (at, character) in (splice.at..).zip(splice.inserted.chars()) {
         let last = parts.last_mut().expect("there is the first");
         if last.inserted.len() + character.len_utf8() <= INSERTED_BYTES_PER_COMMIT {
             last.inserted.push(character);
         } else {
             parts.push(Splice { at, deleted: 0, inserted: character.into() });
         }
-        at += 1;
     }
     parts
 }

@@ -51,7 +51,7 @@ impl Work for Late {
         if engine.can(Ability::Nodes) {
             property(engine, plan.seed, sheet)?;
         }
-        if engine.can(Ability::Text) {
+        if plan.has_text(engine) {
             text(engine, plan, sheet)?;
         }
         if engine.can(Ability::Tree) {

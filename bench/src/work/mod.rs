@@ -27,6 +27,13 @@ pub struct Plan {
     pub text_edits: usize,
 }
 
+impl Plan {
+    /// Whether an engine takes part in works on text.
+    fn has_text(&self, engine: &dyn Engine) -> bool {
+        engine.can(Ability::Text) && self.text_edits <= engine.text_edits_max()
+    }
+}
+
 /// One work.
 pub trait Work {
     /// Its name in the table of documentation.

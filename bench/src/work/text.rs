@@ -8,7 +8,7 @@ use super::{Plan, Work};
 use crate::engine::{Ability, Engine};
 use crate::measure::cpu_seconds;
 use crate::sheet::{Better, Metric, Sheet};
-use crate::trace::{ALONE, Trace};
+use crate::trace::{ALONE, Alone, Trace};
 
 const APPLIED: Metric = Metric {
     work: "W6",
@@ -42,19 +42,16 @@ impl Work for Text {
     }
 
     fn run(&self, engine: &dyn Engine, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
-        ALONE.iter().try_for_each(|source| {
-            let trace = source.read(&plan.traces, plan.text_edits, plan.seed)?;
-            replay(engine, &trace, source.name, sheet).context(source.name)
-        })
+        if !plan.has_text(engine) {
+            return Ok(());
+        }
+        ALONE.iter().try_for_each(|source| replay(engine, source, plan, sheet).context(source.name))
     }
 }
 
-fn replay(
-    engine: &dyn Engine,
-    Trace { splices, end }: &Trace,
-    case: &'static str,
-    sheet: &mut Sheet,
-) -> Result<()> {
+fn replay(engine: &dyn Engine, source: &Alone, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+    let Trace { splices, end } = &source.read(&plan.traces, plan.text_edits, plan.seed)?;
+    let case = source.name;
     let rate = |seconds: f64| splices.len() as f64 / seconds / 1e6;
     let check = |text: String| {
         ensure!(text == *end, "the text of {} characters should be one of {}", text.len(), end.len());
@@ -75,7 +72,8 @@ fn replay(
     check(maker.text()?).context("made")?;
     let saved = maker.save()?;
     drop(maker);
-    sheet.note(Metric { case, ..SAVED }, engine.name(), saved.len() as f64 / 1e3);
+    let target = source.saved_kb.filter(|_| splices.len() == source.splices);
+    sheet.note(Metric { case, target, ..SAVED }, engine.name(), saved.len() as f64 / 1e3);
     let mut opened = engine.load(2, &saved)?;
     opened.find_text()?;
     check(opened.text()?).context("opened")?;

@@ -62,17 +62,28 @@ pub struct OpCode(pub u16);
 impl Op {
     /// Writes `[code, key, path, value, options]`, without the absent ones at the end.
     pub(crate) fn encode(&self, writer: &mut Writer) {
-        let len = items(self.path.is_some(), self.value == Value::Null, !self.options.is_empty());
-        writer.array(len).uint(self.code.0.into()).text(&self.key);
-        if len > 2 {
-            writer.text_or_null(self.path.as_deref());
-        }
-        if len > 3 {
-            writer.value(&self.value);
-        }
-        if len > 4 {
-            writer.value_map(&self.options);
-        }
+        encode(self.code, &self.key, self.path.as_deref(), &self.value, &self.options, writer);
+    }
+}
+
+fn encode(
+    code: OpCode,
+    key: &str,
+    path: Option<&str>,
+    value: &Value,
+    options: &Options,
+    writer: &mut Writer,
+) {
+    let len = items(path.is_some(), *value == Value::Null, !options.is_empty());
+    writer.array(len).uint(code.0.into()).text(key);
+    if len > 2 {
+        writer.text_or_null(path);
+    }
+    if len > 3 {
+        writer.value(value);
+    }
+    if len > 4 {
+        writer.value_map(options);
     }
 }
 

@@ -62,7 +62,7 @@ impl Replica {
         let mut nodes = vec![node];
         let mut next = 0;
         while let Some(&node) = nodes.get(next) {
-            nodes.extend(&self.nodes[node.at()].children);
+            nodes.extend(self.nodes[node.at()].children.iter());
             next += 1;
         }
         nodes

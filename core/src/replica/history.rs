@@ -439,11 +439,18 @@ impl History {
     /// The total order (DESIGN §3, law 1).
     pub(super) fn compare(&self, a: OpIx, b: OpIx) -> Ordering {
         let (x, y) = (self.owner(a), self.owner(b));
-        match x == y {
+        if x == y {
             // The ops of a message came in order.
-            true if self.ground.index(a).is_none() => a.cmp(&b),
-            true => self.index(a).cmp(&self.index(b)),
-            false => self.compare_messages(x, y),
+            match self.ground.index(a) {
+                None => a.cmp(&b),
+                Some(index) => index.cmp(&self.index(b)),
+            }
+        } else if self.greatest == Some(y) {
+            Ordering::Less
+        } else if self.greatest == Some(x) {
+            Ordering::Greater
+        } else {
+            self.compare_messages(x, y)
         }
     }
 

@@ -7,16 +7,16 @@ macro_rules! number {
     ($(#[$doc:meta] $name:ident)*) => {$(
         #[$doc]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-        pub(super) struct $name(pub(super) u32);
+        pub(crate) struct $name(pub(super) u32);
 
         impl $name {
             /// The number of what stands at `index`.
-            pub(super) fn of(index: usize) -> Self {
+            pub(crate) fn of(index: usize) -> Self {
                 Self(u32::try_from(index).expect("memory ends before 2^32 of them"))
             }
 
             /// Where it stands.
-            pub(super) fn at(self) -> usize {
+            pub(crate) fn at(self) -> usize {
                 self.0 as usize
             }
         }

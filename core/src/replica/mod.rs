@@ -7,6 +7,7 @@
 mod blame;
 mod cell;
 mod changes;
+mod children;
 mod columns;
 mod current;
 mod entries;
@@ -28,6 +29,8 @@ mod tree;
 mod verdicts;
 mod writing;
 
+pub(crate) use children::{Children, Spot};
+pub(crate) use index::NodeIx;
 pub use read::FindError;
 pub(crate) use writing::{Characters, Shows};
 
@@ -44,7 +47,7 @@ use cell::Cell;
 use changes::Changes;
 use held::Subject;
 use history::History;
-use index::{CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
+use index::{CellIx, MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
@@ -395,14 +398,16 @@ impl Replica {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
-        let mut moved = Vec::new();
         let mut stale = std::mem::take(&mut self.stale_nodes);
         stale.sort_unstable();
         stale.dedup();
+        let mut moved = Vec::new();
         for node in stale {
             let record = &self.nodes[node.at()];
             let parent = self.tree.parents().of(node);
-            let shown = record.stand(parent, &self.history, |op| self.verdicts.get(op).is_none());
+            let is_effective = |op| self.verdicts.get(op).is_none();
+            let gives_place = |op| self.places.contains_key(&op);
+            let shown = record.stand(parent, &self.history, is_effective, gives_place);
             if record.shown != shown {
                 moved.push((node, shown));
             }
@@ -410,8 +415,8 @@ impl Replica {
         // All leave before any comes: siblings are found by where they stand.
         for &(node, _) in &moved {
             if let Some(shown) = self.nodes[node.at()].shown {
-                let at = self.place_among_siblings(node, shown.parent);
-                let gone = self.nodes[shown.parent.at()].children.remove(at);
+                let spot = self.spot_among_siblings(node, shown.parent);
+                let gone = self.nodes[shown.parent.at()].children.remove(spot);
                 debug_assert_eq!(gone, node);
                 self.nodes_live -= 1;
             }
@@ -422,31 +427,24 @@ impl Replica {
         }
         for &(node, shown) in &moved {
             if let Some(shown) = shown {
-                let at = self.place_among_siblings(node, shown.parent);
-                self.nodes[shown.parent.at()].children.insert(at, node);
+                let spot = self.spot_among_siblings(node, shown.parent);
+                self.nodes[shown.parent.at()].children.insert(spot, node);
                 self.nodes_live += 1;
             }
         }
     }
 
-    /// The index at which a node stands, or belongs, among the children of `parent`.
-    fn place_among_siblings(&self, node: NodeIx, parent: NodeIx) -> usize {
-        let siblings = &self.nodes[parent.at()].children;
-        match siblings.last() {
-            Some(&last) if last != node && self.stands_before(last, node) => siblings.len(),
-            _ => siblings.partition_point(|&sibling| self.stands_before(sibling, node)),
-        }
+    /// Where a node stands, or belongs, among the children of `parent`.
+    fn spot_among_siblings(&self, node: NodeIx, parent: NodeIx) -> Spot {
+        self.nodes[parent.at()].children.seek(|sibling| self.stands_before(sibling, node))
     }
 
     fn stands_before(&self, a: NodeIx, b: NodeIx) -> bool {
         let shown = |node: NodeIx| self.nodes[node.at()].shown.expect("only live nodes are siblings");
-        let (a, b) = (shown(a), shown(b));
-        if a.placed_by.is_none() && b.placed_by.is_none() {
-            return self.history.is_before(a.birth, b.birth);
+        let (x, y) = (shown(a), shown(b));
+        match (x.placed_by, y.placed_by) {
+            (None, None) => self.history.is_before(x.birth, y.birth),
+            (Some(_), _) | (_, Some(_)) => Place::compare(self.rank(a), self.rank(b)).is_lt(),
         }
-        let place = |shown: node::Shown| {
-            (shown.placed_by.and_then(|op| self.places.get(&op)), self.history.stamp(shown.birth))
-        };
-        Place::compare(place(a), place(b)).is_lt()
     }
 }

@@ -1,5 +1,6 @@
 //! One key of the scene: its lives, where it stands, and what stands below it.
 
+use super::children::Children;
 use super::history::History;
 use super::index::{CellIx, NodeIx, OpIx, PathIx};
 use super::life::Life;
@@ -21,7 +22,7 @@ pub(super) struct NodeRecord {
     /// Where it shows; none while it is dead, and for the root.
     pub(super) shown: Option<Shown>,
     /// The live nodes below it, in order.
-    pub(super) children: Vec<NodeIx>,
+    pub(super) children: Children,
 }
 
 /// Where a live node stands.
@@ -66,12 +67,13 @@ impl NodeRecord {
         parent: Option<NodeIx>,
         history: &History,
         is_effective: impl Fn(OpIx) -> bool,
+        gives_place: impl Fn(OpIx) -> bool,
     ) -> Option<Shown> {
         let (birth, parent) = (self.life.birth()?, parent?);
         let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
         let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
         let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();
-        let given = || Some(birth).filter(|&birth| history.op(birth).option("place").is_some());
+        let given = || Some(birth).filter(|&birth| gives_place(birth));
         Some(Shown { parent, birth, placed_by: moved.or_else(given) })
     }
 }

@@ -25,6 +25,19 @@ impl Parents {
         self.ancestors(node).any(|at| at == ancestor)
     }
 
+    /// Of each of so many nodes whether it is one of `ends` or above one, keys that were never inserted included.
+    pub(super) fn ways_up(&self, ends: [Option<NodeIx>; 2], nodes: usize) -> Vec<bool> {
+        let mut above = vec![false; nodes];
+        for end in ends {
+            let mut next = end;
+            while let Some(at) = next.filter(|at| !above[at.at()]) {
+                above[at.at()] = true;
+                next = self.of(at);
+            }
+        }
+        above
+    }
+
     /// The node and what is above it, up to the root or to a key that was never inserted.
     ///
     /// Nodes that waited for each other as parents form a hidden ring; Brent's algorithm ends the walk there, though some

@@ -246,7 +246,6 @@ impl Replica {
     fn describe(&self, node: NodeIx) -> Node {
         let record = &self.nodes[node.at()];
         let (tag, name) = self.tag_and_name(node);
-        let keys = |nodes: &[NodeIx]| nodes.iter().map(|&node| self.key(node).to_owned()).collect();
         let mut properties = BTreeMap::new();
         for cell in record.cells().map(|cell| &self.cells[cell.at()]) {
             if let Some(value) = cell.value(&self.history) {
@@ -258,7 +257,7 @@ impl Replica {
             tag: tag.to_owned(),
             name: name.to_owned(),
             parent: record.shown.map(|shown| self.key(shown.parent).to_owned()),
-            children: keys(&record.children),
+            children: record.children.iter().map(|node| self.key(node).to_owned()).collect(),
             properties,
         }
     }

@@ -1,42 +1,56 @@
-//! Where nodes stand among their siblings, for those who want to put one in between.
+//! Nodes by their numbers, and where they stand among their siblings, for those who want to put one in between.
 
 use super::Replica;
+use super::children::Children;
 use super::index::NodeIx;
+use super::node::NodeRecord;
+use crate::clock::Stamp;
 use crate::op::Standing;
 use crate::place::Place;
 
 impl Replica {
+    /// The number of the node the scene begins with.
+    pub(crate) const ROOT: NodeIx = NodeRecord::ROOT;
+
+    /// The number of a key that was ever named.
+    pub(crate) fn number(&self, key: &str) -> Option<NodeIx> {
+        self.keys.find(key).map(NodeIx::of)
+    }
+
+    /// The key of a number, if that is one of this replica.
+    pub(crate) fn key_of(&self, node: NodeIx) -> Option<&str> {
+        (node.at() < self.nodes.len()).then(|| self.key(node))
+    }
+
+    /// The number that the next new key gets.
+    pub(crate) fn next_number(&self) -> NodeIx {
+        NodeIx::of(self.nodes.len())
+    }
+
+    pub(crate) fn is_live_node(&self, node: NodeIx) -> bool {
+        self.nodes.get(node.at()).is_some_and(|record| record.life.is_alive())
+    }
+
+    /// The last parent of a node, dead nodes included.
+    pub(crate) fn last_parent(&self, node: NodeIx) -> Option<NodeIx> {
+        self.tree.parents().of(node)
+    }
+
     /// Where a live node stands; nothing for the root.
-    pub(crate) fn standing(&self, key: &str) -> Option<Standing> {
-        self.stands(self.live(key)?)
+    pub(crate) fn standing(&self, node: NodeIx) -> Option<Standing> {
+        let shown = self.nodes.get(node.at())?.shown?;
+        let (place, birth) = self.rank(node);
+        Some(Standing { parent: shown.parent, place: place.cloned(), birth, is_live: true })
     }
 
-    /// How many live nodes stand below that one.
-    pub(crate) fn child_count(&self, parent: &str) -> usize {
-        self.live(parent).map_or(0, |parent| self.nodes[parent.at()].children.len())
+    /// What a live node that is not the root is sorted by among its siblings; without a place, the stamp alone.
+    pub(crate) fn rank(&self, node: NodeIx) -> (Option<&Place>, Stamp) {
+        let shown = self.nodes[node.at()].shown.expect("only live nodes are siblings");
+        (shown.placed_by.and_then(|op| self.places.get(&op)), self.history.stamp(shown.birth))
     }
 
-    /// The child at that index, with where it stands.
-    pub(crate) fn child(&self, parent: &str, index: usize) -> Option<(String, Standing)> {
-        let child = *self.nodes[self.live(parent)?.at()].children.get(index)?;
-        Some((self.key(child).to_owned(), self.stands(child)?))
-    }
-
-    /// At which index of the parent's children a live node stands; nothing where it stands elsewhere.
-    pub(crate) fn child_index(&self, parent: &str, key: &str) -> Option<usize> {
-        let (parent, child) = (self.live(parent)?, self.live(key)?);
-        let shown = self.nodes[child.at()].shown?;
-        (shown.parent == parent).then(|| self.place_among_siblings(child, parent))
-    }
-
-    fn stands(&self, node: NodeIx) -> Option<Standing> {
-        let shown = self.nodes[node.at()].shown?;
-        let birth = self.history.stamp(shown.birth);
-        let given = shown.placed_by.and_then(|op| self.places.get(&op)).cloned();
-        Some(Standing {
-            parent: self.key(shown.parent).to_owned(),
-            place: given.unwrap_or(Place::at(birth)),
-            birth,
-        })
+    /// The live nodes below one.
+    pub(crate) fn children(&self, parent: NodeIx) -> Option<&Children> {
+        self.nodes.get(parent.at()).map(|record| &record.children)
     }
 }

@@ -135,7 +135,16 @@ impl Tree {
         for entry in tail.entries[redo_at - start..].iter().rev() {
             self.undo(entry);
         }
+        let end = start + tail.entries.len();
         let mut moved = Vec::new();
+        if let [Coming { op, at, is_in: false }] = comings[..]
+            && unsure_at == end
+            && at == redo_at
+        {
+            self.enter(op, &mut world);
+            self.put_back(&tail, &mut world, &mut moved);
+            return moved;
+        }
         let mut next = start;
         for Coming { op, at, is_in } in comings {
             self.go_on(&tail, next..at, &mut world, &mut moved);
@@ -147,7 +156,7 @@ impl Tree {
                 self.enter(op, &mut world);
             }
         }
-        self.go_on(&tail, next..start + tail.entries.len(), &mut world, &mut moved);
+        self.go_on(&tail, next..end, &mut world, &mut moved);
         moved
     }
 
@@ -205,6 +214,47 @@ impl Tree {
             }
         }
         self.redone += (range.end - redo) as u64;
+    }
+
+    /// Puts back what follows a lone late entry, and asks again only of those that may get another answer.
+    ///
+    /// The trees with and without the entry differ in one parent. Another asks whether its node is above its parent-to-be, and
+    /// that can depend on the difference only if its node is one of those two parents or above them.
+    fn put_back(&mut self, tail: &Tail, world: &mut World<'_>, moved: &mut Vec<NodeIx>) {
+        let end = tail.start + tail.entries.len();
+        let Some(late) = self.log.last().copied().filter(|late| !late.is_birth) else {
+            return self.go_on(tail, tail.redo_at..end, world, moved);
+        };
+        let ends = [late.before, Some(late.parent)];
+        let mut differs = late.outcome == Outcome::Done;
+        let mut above = self.parents.ways_up(ends, world.nodes.len());
+        for at in tail.redo_at..end {
+            let old = tail.entries[at - tail.start];
+            let is_near = differs && above[old.node.at()];
+            if !is_near && !old.is_birth {
+                self.do_as_before(old);
+                // The node stands where it would without the late one.
+                differs &= old.node != late.node || old.outcome != Outcome::Done;
+                continue;
+            }
+            self.go_on(tail, at..at + 1, world, moved);
+            if is_near {
+                let same = self.log.last().is_some_and(|entry| entry.outcome == old.outcome);
+                if !same || old.is_birth {
+                    return self.go_on(tail, at + 1..end, world, moved);
+                }
+                above = self.parents.ways_up(ends, world.nodes.len());
+            }
+        }
+    }
+
+    /// Does an old move at the end of the log, knowing that it comes out the same.
+    fn do_as_before(&mut self, mut entry: Entry) {
+        entry.before = self.parents.of(entry.node);
+        if entry.outcome == Outcome::Done {
+            self.parents.set(entry.node, Some(entry.parent));
+        }
+        self.log.push(entry);
     }
 
     /// Lets an old entry go. It is undone already if it is one of those that would be done again.

@@ -75,6 +75,12 @@ pub enum Refusal {
         /// Which.
         dot: Dot,
     },
+    /// What was packed is not what can be packed.
+    #[error("a backlog cannot be unpacked: {error}")]
+    Backlog {
+        /// What is wrong with it.
+        error: DecodeError,
+    },
     /// A later message of a run names heads of other actors.
     #[error("message {dot} advances its clock inside a run")]
     AdvanceInside {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::chain::Link;
 use crate::clock::VersionVector;
 use crate::id::{Actor, Dot, RoomId};
-use crate::limits::RUN_MESSAGES_MAX;
+use crate::limits::BACKLOG_RUN_MESSAGES_MAX;
 use crate::message::Message;
 use crate::sync::frame::Digest;
 
@@ -151,7 +151,7 @@ impl Log {
         let end = usize::try_from(last).ok()?;
         let mut body_bytes = 0;
         let mut run = None;
-        for (index, entry) in entries[begin..end].iter().take(RUN_MESSAGES_MAX).enumerate() {
+        for (index, entry) in entries[begin..end].iter().take(BACKLOG_RUN_MESSAGES_MAX).enumerate() {
             let full = body_bytes >= RUN_BYTES && run.is_some();
             if index > 0 && (entry.advances || full) {
                 break;

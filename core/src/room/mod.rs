@@ -7,6 +7,7 @@ mod admission;
 mod batch;
 mod commit;
 mod log;
+mod packed;
 mod peer;
 mod waiting;
 
@@ -30,6 +31,7 @@ use admission::{Verdict, judge};
 use batch::{Batch, Batches};
 use commit::Commits;
 use log::Log;
+use packed::Packed;
 use peer::Peer;
 use waiting::{Early, Waiting};
 
@@ -194,6 +196,7 @@ pub struct Room {
     log: Log,
     waiting: Waiting,
     peers: BTreeMap<LinkId, Peer>,
+    packed: Packed,
     /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
     reads_orphaned: BTreeSet<LinkId>,
     commits: Commits,
@@ -223,6 +226,7 @@ impl Room {
             log: Log::new(room),
             waiting: Waiting::default(),
             peers: BTreeMap::new(),
+            packed: Packed::default(),
             reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
             batches: Batches::default(),

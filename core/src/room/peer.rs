@@ -4,18 +4,20 @@
 //! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
-use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
-use crate::room::{Output, Room};
+use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES, HEARTBEAT_MS};
+use crate::room::packed::{Frames, Packed, Range};
+use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
 use crate::sync::frame::Digest;
-use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
+use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
-/// Backlog that is read from the store at once, in bytes of bodies.
-const READ_BYTES: usize = 128 * 1024;
+/// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
+const READ_BYTES: usize = 256 * 1024;
 /// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
 const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
 
@@ -38,11 +40,11 @@ pub(super) struct Peer {
     synced: bool,
     /// Whether a run had to be dropped: then it must send again also what it has sent.
     ask_again: bool,
-    /// Bulk bytes it still takes. One run may overdraw it, so that no run is too large.
+    /// Bytes of backlog it still takes. What is packed at once may overdraw it, so that nothing is too large.
     credit: i64,
     credit_due: u64,
     /// What is being read for it.
-    reading: Option<Vec<(Actor, u64, u64)>>,
+    reading: Option<Vec<Range>>,
     runs_sent: u64,
     runs_taken: u64,
     /// How many runs it had taken in when it last told what it holds, and how often before that.
@@ -103,6 +105,9 @@ impl Room {
 
     pub(super) fn peer_down(&mut self, link: LinkId) {
         let gone = self.peers.remove(&link);
+        if self.peers.is_empty() {
+            self.packed = Packed::default();
+        }
         if gone.is_some_and(|peer| peer.reading.is_some()) {
             self.reads_orphaned.insert(link);
         }
@@ -116,11 +121,11 @@ impl Room {
                 self.flush(now, out);
                 self.hear_vector(link, held, runs_taken, exact, out);
             }
-            RoomFrame::Run { bulk, run } => {
+            RoomFrame::Run { run } => {
                 peer.runs_taken += 1;
-                let credit = if bulk { run.body_bytes() as u64 } else { 0 };
-                self.take_run(link, run, credit, now, out);
+                self.take_run(link, run, 0, now, out);
             }
+            RoomFrame::Backlog { content } => self.hear_backlog(link, &content, now, out),
             RoomFrame::Credit { bytes } => {
                 let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
                 peer.credit = peer.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
@@ -135,6 +140,23 @@ impl Room {
                 self.check_peer_waits(out);
             }
             RoomFrame::Founding { bytes } => self.hear_founding(&bytes, out),
+        }
+    }
+
+    fn hear_backlog(&mut self, link: LinkId, content: &[u8], now: Now, out: &mut Vec<Output>) {
+        let runs = match backlog::unpack(content) {
+            Ok(runs) => runs,
+            // Nor is it credited: who sends such things sends few.
+            Err(error) => return out.push(Output::Refused { link, refusal: Refusal::Backlog { error } }),
+        };
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.runs_taken += runs.len() as u64;
+        }
+        let mut runs = runs.into_iter().peekable();
+        while let Some(run) = runs.next() {
+            // The frame is dealt with when the last of it is.
+            let credit = if runs.peek().is_none() { content.len() as u64 } else { 0 };
+            self.take_run(link, run, credit, now, out);
         }
     }
 
@@ -225,7 +247,7 @@ impl Room {
             } else {
                 peer.sent.raise(run.actor, run.last());
                 peer.runs_sent += 1;
-                let frame = RoomFrame::Run { bulk: false, run: run.clone() };
+                let frame = RoomFrame::Run { run: run.clone() };
                 out.push(Output::Send { link, lane: Lane::Live, frame });
             }
         }
@@ -254,27 +276,37 @@ impl Room {
         }
     }
 
-    /// Asks the store for what the peer lacks next, as far as its credit goes.
+    /// Sends what the peer lacks next, as far as its credit goes, or asks the store for it.
     fn pump(&mut self, link: LinkId, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
+        while let Some(ranges) = self.plan(link) {
+            let Some(frames) = self.packed.get(&ranges) else {
+                out.push(Output::Read { link, ranges: ranges.clone() });
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.reading = Some(ranges);
+                }
+                return;
+            };
+            self.send_backlog(link, &ranges, &frames, out);
+        }
+    }
+
+    /// What the peer is to be sent next. Credit says whether, not how much: so peers that lack the same get the same frames.
+    fn plan(&self, link: LinkId) -> Option<Vec<Range>> {
+        let peer = self.peers.get(&link)?;
         let reads = peer.reading.is_some() || self.reads_orphaned.contains(&link);
         if peer.first.is_none() || reads || peer.credit <= 0 {
-            return;
+            return None;
         }
-        let budget = READ_BYTES.min(usize::try_from(peer.credit).unwrap_or(0));
-        let mut plan = self.log.plan(&peer.sent, &peer.goal);
         let mut ranges = Vec::new();
         let mut bytes = 0;
-        while bytes < budget
-            && let Some(run) = plan.next()
-        {
+        for run in self.log.plan(&peer.sent, &peer.goal) {
+            if bytes >= READ_BYTES || bytes + run.body_bytes > BLOCK_BYTES_MAX {
+                break;
+            }
             bytes += run.body_bytes;
             ranges.push((run.actor, run.first, run.last));
         }
-        if !ranges.is_empty() {
-            peer.reading = Some(ranges.clone());
-            out.push(Output::Read { link, ranges });
-        }
+        (!ranges.is_empty()).then_some(ranges)
     }
 
     /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
@@ -285,7 +317,8 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let Some(ranges) = peer.reading.take() else { return };
         let mut records = records.into_iter().peekable();
-        for (actor, first, last) in ranges {
+        let mut runs = Vec::with_capacity(ranges.len());
+        for &(actor, first, last) in &ranges {
             let mut bodies = Vec::new();
             let mut signature = None;
             while let Some(record) =
@@ -296,14 +329,29 @@ impl Room {
             }
             let complete = bodies.len() as u64 == last - first + 1;
             if let Some(signature) = signature.filter(|_| complete) {
-                let run = Run { actor, first, bodies, signature };
-                peer.credit -= i64::try_from(run.body_bytes()).unwrap_or(i64::MAX);
-                peer.runs_sent += 1;
-                out.push(Output::Send { link, lane: Lane::Bulk, frame: RoomFrame::Run { bulk: true, run } });
+                runs.push(Run { actor, first, bodies, signature });
             }
+        }
+        let frames: Frames =
+            backlog::pack(&runs).into_iter().map(|(content, runs)| (content.into(), runs as u64)).collect();
+        if runs.len() == ranges.len() {
+            self.packed.keep(ranges.clone(), Arc::clone(&frames));
+        }
+        self.send_backlog(link, &ranges, &frames, out);
+        self.pump(link, out);
+    }
+
+    fn send_backlog(&mut self, link: LinkId, ranges: &[Range], frames: &Frames, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        for (content, runs) in frames.iter() {
+            peer.credit -= i64::try_from(content.len()).unwrap_or(i64::MAX);
+            peer.runs_sent += runs;
+            let frame = RoomFrame::Backlog { content: Arc::clone(content) };
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
+        }
+        for &(actor, _, last) in ranges {
             peer.sent.raise(actor, last);
         }
-        self.pump(link, out);
     }
 
     /// Gives back credit for bulk bytes that are dealt with.
@@ -335,8 +383,6 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::chain::Ed25519;
     use crate::id::RoomId;

@@ -2,6 +2,8 @@
 //!
 //! A frame of an unknown kind is skipped: a later version may say more than we understand.
 
+use std::sync::Arc;
+
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
@@ -70,16 +72,19 @@ pub enum RoomFrame {
         /// Whether whatever is not in `held` must be sent again, also if it was sent before.
         exact: bool,
     },
-    /// Messages.
+    /// Messages that were just made.
     Run {
-        /// Whether they count against credit.
-        bulk: bool,
         /// The messages.
         run: Run,
     },
-    /// The sender has taken in that many bytes of bulk runs, and so many more may come.
+    /// Messages that the receiver lacks; they count against credit.
+    Backlog {
+        /// What [`backlog::pack`](crate::sync::backlog::pack) made of them.
+        content: Arc<[u8]>,
+    },
+    /// The sender has taken in that many bytes of backlog, and so many more may come.
     Credit {
-        /// Bytes of message bodies.
+        /// Bytes of [`RoomFrame::Backlog`]'s content.
         bytes: u64,
     },
     /// These are on the sender's disk.
@@ -104,6 +109,7 @@ const RUN: u64 = 17;
 const CREDIT: u64 = 18;
 const ACK: u64 = 19;
 const FOUNDING: u64 = 20;
+const BACKLOG: u64 = 21;
 
 impl LinkFrame {
     /// The frame's bytes.
@@ -143,7 +149,7 @@ impl LinkFrame {
             CLOSE => Self::Close { channel: reader.uint()? },
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
-            kind @ VECTOR..=FOUNDING => {
+            kind @ VECTOR..=BACKLOG => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -161,9 +167,12 @@ impl RoomFrame {
                 writer.array(5).uint(VECTOR).uint(channel).uint(*runs_taken).uint(u64::from(*exact));
                 encode_vector(held, writer);
             }
-            Self::Run { bulk, run } => {
-                writer.array(7).uint(RUN).uint(channel).uint(u64::from(*bulk));
+            Self::Run { run } => {
+                writer.array(6).uint(RUN).uint(channel);
                 run.encode(writer);
+            }
+            Self::Backlog { content } => {
+                writer.array(3).uint(BACKLOG).uint(channel).bytes(content);
             }
             Self::Credit { bytes } => {
                 writer.array(3).uint(CREDIT).uint(channel).uint(*bytes);
@@ -186,7 +195,8 @@ impl RoomFrame {
                 exact: reader.uint()? != 0,
                 held: decode_vector(reader)?,
             },
-            RUN => Self::Run { bulk: reader.uint()? != 0, run: Run::decode(reader)? },
+            RUN => Self::Run { run: Run::decode(reader)? },
+            BACKLOG => Self::Backlog { content: reader.bytes(FRAME_BYTES_MAX, "a backlog")?.into() },
             CREDIT => Self::Credit { bytes: reader.uint()? },
             ACK => Self::Ack { durable: decode_vector(reader)? },
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
@@ -249,7 +259,8 @@ mod tests {
         check(LinkFrame::Pong { ping: 9 });
         for frame in [
             RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },
-            RoomFrame::Run { bulk: true, run },
+            RoomFrame::Run { run },
+            RoomFrame::Backlog { content: [1, 2, 3].into() },
             RoomFrame::Credit { bytes: 1000 },
             RoomFrame::Ack { durable: held },
             RoomFrame::Founding { bytes: vec![1, 2, 3] },

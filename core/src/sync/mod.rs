@@ -1,5 +1,6 @@
 //! How two replicas come to hold the same messages: frames, links, and what one lacks of the other.
 
+pub mod backlog;
 pub mod frame;
 pub mod link;
 pub mod run;

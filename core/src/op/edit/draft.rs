@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{EditFault, Texts};
 use crate::clock::Stamp;
 use crate::place::Place;
-use crate::replica::Replica;
+use crate::replica::{Children, NodeIx, Replica, Spot};
 
 /// Where among siblings.
 pub(super) enum Position {
@@ -18,167 +18,220 @@ pub(super) enum Position {
 /// What earlier edits of the commit changed.
 pub(super) struct Draft<'a> {
     pub(super) replica: &'a Replica,
-    /// Nodes that stand elsewhere than in the replica; none where they are removed.
-    changed: BTreeMap<String, Option<Standing>>,
+    /// The numbers of keys the replica has never heard of; they go on from its own.
+    fresh: BTreeMap<String, NodeIx>,
+    /// Nodes that stand elsewhere than in the replica, or do not live there, or not any more. Boxed: most commits have one,
+    /// and a map makes room for many.
+    changed: BTreeMap<NodeIx, Box<Standing>>,
+    /// The children of nodes below which a place was sought, as the changes leave them.
+    drafted: BTreeMap<NodeIx, Children>,
     pub(super) texts: Texts<'a>,
 }
 
 /// Where a node stands.
 #[derive(Clone)]
 pub(crate) struct Standing {
-    pub(crate) parent: String,
-    pub(crate) place: Place,
+    pub(crate) parent: NodeIx,
+    /// None where it is the birth's own.
+    pub(crate) place: Option<Place>,
     pub(crate) birth: Stamp,
+    /// Dead nodes keep their parent: what is below them still is.
+    pub(crate) is_live: bool,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(replica: &'a Replica) -> Self {
-        Self { replica, changed: BTreeMap::new(), texts: Texts::new(replica) }
+        Self {
+            replica,
+            fresh: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            drafted: BTreeMap::new(),
+            texts: Texts::new(replica),
+        }
+    }
+
+    /// The node of a key, which may not live.
+    fn node(&self, key: &str) -> Option<NodeIx> {
+        self.replica.number(key).or_else(|| self.fresh.get(key).copied())
+    }
+
+    fn live(&self, key: &str) -> Option<NodeIx> {
+        let is_live = |&node: &NodeIx| {
+            self.changed.get(&node).map_or_else(|| self.replica.is_live_node(node), |changed| changed.is_live)
+        };
+        self.node(key).filter(is_live)
+    }
+
+    pub(super) fn key(&self, node: NodeIx) -> &str {
+        let fresh = || self.fresh.iter().find(|(_, fresh)| **fresh == node).map(|(key, _)| &**key);
+        self.replica.key_of(node).or_else(fresh).expect("every number is a key's")
     }
 
     pub(super) fn is_live(&self, key: &str) -> bool {
-        self.changed.get(key).map_or_else(|| self.replica.is_live(key), Option::is_some)
+        self.live(key).is_some()
     }
 
     pub(super) fn expect_live(&self, key: &str) -> Result<(), EditFault> {
         if self.is_live(key) { Ok(()) } else { Err(EditFault::NodeMissing { key: key.to_owned() }) }
     }
 
-    pub(super) fn expect_parent(&self, key: &str) -> Result<(), EditFault> {
-        if self.is_live(key) { Ok(()) } else { Err(EditFault::ParentMissing { key: key.to_owned() }) }
+    pub(super) fn expect_parent(&self, key: &str) -> Result<NodeIx, EditFault> {
+        self.live(key).ok_or_else(|| EditFault::ParentMissing { key: key.to_owned() })
     }
 
-    /// The parent of a live node that is not the root.
-    pub(super) fn expect_movable(&self, key: &str) -> Result<String, EditFault> {
-        self.expect_live(key)?;
-        self.standing(key).map(|standing| standing.parent).ok_or(EditFault::RootFixed)
+    /// A live node that is not the root.
+    pub(super) fn expect_movable(&self, key: &str) -> Result<NodeIx, EditFault> {
+        let node = self.live(key).ok_or_else(|| EditFault::NodeMissing { key: key.to_owned() })?;
+        if node == Replica::ROOT { Err(EditFault::RootFixed) } else { Ok(node) }
     }
 
-    fn standing(&self, key: &str) -> Option<Standing> {
-        match self.changed.get(key) {
-            Some(changed) => changed.clone(),
-            None => self.replica.standing(key),
+    fn standing(&self, node: NodeIx) -> Option<Standing> {
+        match self.changed.get(&node) {
+            Some(changed) => Some(Standing::clone(changed)).filter(|changed| changed.is_live),
+            None => self.replica.standing(node),
         }
+    }
+
+    /// The last parent of a node; none of the root.
+    pub(super) fn parent(&self, node: NodeIx) -> Option<NodeIx> {
+        let changed = self.changed.get(&node).map(|changed| changed.parent);
+        changed.or_else(|| self.replica.last_parent(node))
     }
 
     pub(super) fn remove(&mut self, key: &str) -> Result<(), EditFault> {
-        self.expect_movable(key)?;
-        self.changed.insert(key.to_owned(), None);
+        let node = self.expect_movable(key)?;
+        if let Some(standing) = self.standing(node) {
+            self.change(node, Standing { is_live: false, ..standing });
+        }
         Ok(())
     }
 
-    pub(super) fn put(&mut self, key: &str, parent: String, place: Option<Place>, birth: Stamp) {
-        let place = place.unwrap_or_else(|| Place::at(birth));
-        self.changed.insert(key.to_owned(), Some(Standing { parent, place, birth }));
+    /// Begins a life.
+    pub(super) fn put(&mut self, node: NodeIx, parent: NodeIx, place: Option<Place>, birth: Stamp) {
+        self.change(node, Standing { parent, place, birth, is_live: true });
     }
 
-    pub(super) fn relocate(&mut self, key: &str, parent: String, place: Option<Place>) {
-        if let Some(standing) = self.standing(key) {
-            let place = place.unwrap_or(standing.place);
-            self.changed.insert(key.to_owned(), Some(Standing { parent, place, birth: standing.birth }));
+    /// The number of a key, a new one where it has none.
+    pub(super) fn mention(&mut self, key: &str) -> NodeIx {
+        self.node(key).unwrap_or_else(|| {
+            let node = NodeIx::of(self.replica.next_number().at() + self.fresh.len());
+            self.fresh.insert(key.to_owned(), node);
+            node
+        })
+    }
+
+    pub(super) fn relocate(&mut self, node: NodeIx, parent: NodeIx, place: Option<Place>) {
+        if let Some(standing) = self.standing(node) {
+            let place = place.or(standing.place);
+            self.change(node, Standing { parent, place, ..standing });
         }
     }
 
-    /// Whether `key` is `ancestor` or below it.
-    pub(super) fn is_under(&self, key: &str, ancestor: &str) -> bool {
-        let mut at = key.to_owned();
+    /// Notes where a node stands, and lets the lists that are drafted already follow.
+    fn change(&mut self, node: NodeIx, standing: Standing) {
+        if let Some(old) = self.standing(node)
+            && let Some(siblings) = self.drafted.get(&old.parent)
+        {
+            let spot = self.spot(siblings, node);
+            self.drafted.entry(old.parent).and_modify(|siblings| {
+                siblings.remove(spot);
+            });
+        }
+        let (parent, is_live) = (standing.parent, standing.is_live);
+        self.changed.insert(node, Box::new(standing));
+        if is_live && let Some(siblings) = self.drafted.get(&parent) {
+            let spot = self.spot(siblings, node);
+            self.drafted.entry(parent).and_modify(|siblings| siblings.insert(spot, node));
+        }
+    }
+
+    /// Whether `node` is `ancestor` or below it, through dead nodes' last parents too.
+    pub(super) fn is_under(&self, node: NodeIx, ancestor: NodeIx) -> bool {
+        let way_up = std::iter::successors(Some(node), |&at| self.parent(at));
         // Hidden nodes may form a ring; no way up is longer than there are nodes.
-        for _ in 0..=self.replica.nodes_live() + self.changed.len() {
-            if at == ancestor {
-                return true;
-            }
-            match self.standing(&at) {
-                Some(standing) => at = standing.parent,
-                None => return false,
-            }
-        }
-        false
+        let longest = self.replica.next_number().at() + self.fresh.len();
+        way_up.take(longest).any(|at| at == ancestor)
     }
 
     /// The parent of the node a position names.
-    pub(super) fn parent_of_sibling(&self, position: Option<&Position>) -> Option<String> {
+    pub(super) fn parent_of_sibling(&self, position: Option<&Position>) -> Option<NodeIx> {
         match position? {
-            Position::Before(key) | Position::After(key) => {
-                self.standing(key).map(|standing| standing.parent)
-            }
+            Position::Before(key) | Position::After(key) => self.parent(self.live(key)?),
             Position::Index(_) => None,
         }
     }
 
-    /// A place for `key` at that position below `parent`.
+    /// A place for `node` at that position below `parent`.
     pub(super) fn place(
-        &self,
-        key: &str,
-        parent: &str,
+        &mut self,
+        node: NodeIx,
+        parent: NodeIx,
         position: &Position,
         stamp: Stamp,
     ) -> Result<Place, EditFault> {
-        let siblings = Siblings::of(self, key, parent);
-        let find = |sibling: &String| {
-            let missing = || EditFault::SiblingMissing { key: sibling.clone(), parent: parent.to_owned() };
-            siblings.index_of(sibling).ok_or_else(missing)
+        self.draft_children(parent);
+        let none = Children::default();
+        let drafted = self.drafted.get(&parent);
+        let siblings = drafted.or_else(|| self.replica.children(parent)).unwrap_or(&none);
+        let index_of = |node: NodeIx| {
+            let is_here = self.standing(node).is_some_and(|standing| standing.parent == parent);
+            is_here.then(|| siblings.index(self.spot(siblings, node)))
+        };
+        // From here on indexes count without the node itself.
+        let own = index_of(node);
+        let find = |key: &String| {
+            let sibling = self.live(key).filter(|&sibling| sibling != node);
+            let index = sibling.and_then(index_of);
+            let missing =
+                || EditFault::SiblingMissing { key: key.clone(), parent: self.key(parent).to_owned() };
+            index.map(|index| index - usize::from(own.is_some_and(|own| own < index))).ok_or_else(missing)
         };
         let index = match position {
             Position::Before(sibling) => find(sibling)?,
             Position::After(sibling) => find(sibling)? + 1,
-            Position::Index(index) => (*index).min(siblings.len()),
+            Position::Index(index) => (*index).min(siblings.len() - usize::from(own.is_some())),
         };
-        let low = index.checked_sub(1).and_then(|low| siblings.place(low));
-        Ok(Place::between(low.as_ref(), siblings.place(index).as_ref(), stamp)?)
+        let place = |index: usize| {
+            let sibling = siblings.get(index + usize::from(own.is_some_and(|own| own <= index)))?;
+            let (place, birth) = self.rank(sibling);
+            Some(place.cloned().unwrap_or_else(|| Place::at(birth)))
+        };
+        let low = index.checked_sub(1).and_then(place);
+        Ok(Place::between(low.as_ref(), place(index).as_ref(), stamp)?)
     }
-}
 
-/// The children of one node without the one that is to be placed.
-enum Siblings<'a> {
-    /// As the replica has them, the node itself standing at that index.
-    Unchanged { replica: &'a Replica, parent: &'a str, own: Option<usize> },
-    /// The commit has touched some.
-    Drafted(Vec<(String, Standing)>),
-}
-
-impl<'a> Siblings<'a> {
-    fn of(draft: &Draft<'a>, key: &str, parent: &'a str) -> Self {
-        let replica = draft.replica;
-        if draft.changed.is_empty() {
-            return Self::Unchanged { replica, parent, own: replica.child_index(parent, key) };
+    /// Makes a list of its own for a parent, if anything has changed at all.
+    fn draft_children(&mut self, parent: NodeIx) {
+        if self.changed.is_empty() || self.drafted.contains_key(&parent) {
+            return;
         }
-        let kept = (0..replica.child_count(parent)).filter_map(|index| replica.child(parent, index));
-        let mut siblings: Vec<(String, Standing)> =
-            kept.filter(|(key, _)| !draft.changed.contains_key(key)).collect();
-        let drafted =
-            draft.changed.iter().filter_map(|(key, standing)| Some((key.clone(), standing.clone()?)));
-        siblings.extend(drafted.filter(|(_, standing)| standing.parent == parent));
-        siblings.retain(|(sibling, _)| sibling != key);
-        siblings.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place).then(a.birth.cmp(&b.birth)));
-        Self::Drafted(siblings)
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Unchanged { replica, parent, own } => {
-                replica.child_count(parent) - usize::from(own.is_some())
+        let replica = self.replica;
+        let mut children = replica.children(parent).cloned().unwrap_or_default();
+        for &node in self.changed.keys() {
+            if replica.standing(node).is_some_and(|standing| standing.parent == parent) {
+                let own = replica.rank(node);
+                let spot = children.seek(|other| Place::compare(replica.rank(other), own).is_lt());
+                children.remove(spot);
             }
-            Self::Drafted(siblings) => siblings.len(),
         }
-    }
-
-    fn index_of(&self, key: &str) -> Option<usize> {
-        match self {
-            Self::Unchanged { replica, parent, own } => {
-                let index = replica.child_index(parent, key).filter(|index| Some(*index) != *own)?;
-                Some(index - usize::from(own.is_some_and(|own| own < index)))
-            }
-            Self::Drafted(siblings) => siblings.iter().position(|(sibling, _)| sibling == key),
+        let here = |standing: &Standing| standing.is_live && standing.parent == parent;
+        for (&node, _) in self.changed.iter().filter(|(_, standing)| here(standing)) {
+            let spot = self.spot(&children, node);
+            children.insert(spot, node);
         }
+        self.drafted.insert(parent, children);
     }
 
-    fn place(&self, index: usize) -> Option<Place> {
-        match self {
-            Self::Unchanged { replica, parent, own } => {
-                let index = index + usize::from(own.is_some_and(|own| own <= index));
-                replica.child(parent, index).map(|(_, standing)| standing.place)
-            }
-            Self::Drafted(siblings) => siblings.get(index).map(|(_, standing)| standing.place.clone()),
+    /// Where a node stands, or belongs, in a list of siblings.
+    fn spot(&self, siblings: &Children, node: NodeIx) -> Spot {
+        let own = self.rank(node);
+        siblings.seek(|other| Place::compare(self.rank(other), own).is_lt())
+    }
+
+    fn rank(&self, node: NodeIx) -> (Option<&Place>, Stamp) {
+        match self.changed.get(&node) {
+            Some(changed) => (changed.place.as_ref(), changed.birth),
+            None => self.replica.rank(node),
         }
     }
 }

@@ -10,6 +10,7 @@ pub use error::{EditError, EditFault};
 use super::row::{Kind, Row};
 use super::{Op, OpCode, Options, nearest_name};
 use crate::api::EditOp;
+use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::id::Actor;
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
@@ -42,12 +43,7 @@ const POSITIONS: [&str; 3] = ["before", "after", "index"];
 /// What comes back has an effect on the scene as it stands, as far as its shape, its options and the nodes it names go.
 /// Whether the message fits [`crate::limits::MESSAGE_BYTES_MAX`] is for the caller to see, who encodes it.
 pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Vec<Op>, EditError> {
-    if edits.is_empty() {
-        return Err(EditError::Empty);
-    }
-    if edits.len() > MESSAGE_OPS_MAX {
-        return Err(EditError::TooMany { ops: edits.len() });
-    }
+    check_count(edits)?;
     let mut draft = Draft::new(replica);
     let mut ops = Vec::with_capacity(edits.len());
     for (index, edit) in (0..).zip(edits) {
@@ -62,6 +58,57 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
         ops.push(op);
     }
     Ok(ops)
+}
+
+/// Writes the list of ops that [`compile`] makes of the edits.
+pub(crate) fn write(
+    edits: &[EditOp],
+    replica: &Replica,
+    commit: Commit,
+    writer: &mut Writer,
+) -> Result<(), EditError> {
+    check_count(edits)?;
+    let (start, mut is_plain) = (writer.len(), true);
+    writer.array(edits.len());
+    for edit in edits {
+        is_plain = is_plain && write_plain(edit, replica, writer);
+    }
+    if !is_plain {
+        writer.truncate(start);
+        let ops = compile(edits, replica, commit)?;
+        writer.array(ops.len());
+        ops.iter().for_each(|op| op.encode(writer));
+    }
+    Ok(())
+}
+
+/// Writes an edit that is an op as it stands: one without options, of a property of a live node, that is no writing between
+/// characters. Says whether it is one; nearly all are.
+fn write_plain(edit: &EditOp, replica: &Replica, writer: &mut Writer) -> bool {
+    let EditOp { otype, key, path, value, options } = edit;
+    let Some(row) = OpCode::named(otype).and_then(OpCode::row) else { return false };
+    let (Some(path), true) = (path, options.is_empty()) else { return false };
+    let value = value.as_ref().unwrap_or(&Value::Null);
+    let is_plain = row.kind.is_property()
+        && !matches!(row.kind, Kind::Text(_))
+        && row.option("separator").is_none()
+        && (1..=PATH_BYTES_MAX).contains(&path.len())
+        && row.argument.check(value).is_ok()
+        && replica.is_live(key);
+    if is_plain {
+        super::encode(row.code, key, Some(path), value, options, writer);
+    }
+    is_plain
+}
+
+fn check_count(edits: &[EditOp]) -> Result<(), EditError> {
+    if edits.is_empty() {
+        return Err(EditError::Empty);
+    }
+    if edits.len() > MESSAGE_OPS_MAX {
+        return Err(EditError::TooMany { ops: edits.len() });
+    }
+    Ok(())
 }
 
 fn compile_one(
@@ -213,26 +260,24 @@ fn insert(
     stamp: Stamp,
 ) -> Result<(), EditFault> {
     let named = text(&op.options, "parent");
-    if let Some(parent) = &named {
-        draft.expect_parent(parent)?;
-    }
+    let named = named.map(|parent| draft.expect_parent(&parent)).transpose()?;
     if draft.is_live(&op.key) {
         // Tag, parent and place stay; only the properties count.
         return Ok(());
     }
-    let parent = named.or_else(|| draft.parent_of_sibling(position.as_ref()));
-    let parent = parent.unwrap_or_else(|| draft.replica.root().key.clone());
-    if parent != draft.replica.root().key {
-        op.options.insert("parent".to_owned(), parent.as_str().into());
+    let parent = named.or_else(|| draft.parent_of_sibling(position.as_ref())).unwrap_or(Replica::ROOT);
+    if parent != Replica::ROOT && named.is_none() {
+        op.options.insert("parent".to_owned(), draft.key(parent).into());
     }
+    let node = draft.mention(&op.key);
     let place = match position {
-        Some(position) => Some(draft.place(&op.key, &parent, &position, stamp)?),
+        Some(position) => Some(draft.place(node, parent, &position, stamp)?),
         None => op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp)),
     };
     if let Some(place) = &place {
         op.options.insert("place".to_owned(), place.write());
     }
-    draft.put(&op.key, parent, place, stamp);
+    draft.put(node, parent, place, stamp);
     Ok(())
 }
 
@@ -242,28 +287,29 @@ fn move_node(
     draft: &mut Draft<'_>,
     stamp: Stamp,
 ) -> Result<(), EditFault> {
-    let current = draft.expect_movable(&op.key)?;
-    let mut named = text(&op.options, "parent");
-    if named.is_none() {
+    let node = draft.expect_movable(&op.key)?;
+    let current = draft.parent(node).ok_or(EditFault::RootFixed)?;
+    if text(&op.options, "parent").is_none() {
         // Beside a node under another parent: that parent is meant.
-        named = draft.parent_of_sibling(position.as_ref()).filter(|parent| *parent != current);
+        let meant = draft.parent_of_sibling(position.as_ref()).filter(|parent| *parent != current);
+        op.options.extend(meant.map(|parent| ("parent".to_owned(), draft.key(parent).into())));
     }
-    if let Some(parent) = &named {
-        draft.expect_parent(parent)?;
-        if draft.is_under(parent, &op.key) {
-            return Err(EditFault::Cycle { key: op.key.clone(), parent: parent.clone() });
+    let mut parent = current;
+    if let Some(named) = text(&op.options, "parent") {
+        parent = draft.expect_parent(&named)?;
+        if draft.is_under(parent, node) {
+            return Err(EditFault::Cycle { key: op.key.clone(), parent: named });
         }
-        op.options.insert("parent".to_owned(), parent.as_str().into());
     }
     if let Some(position) = position {
-        let place = draft.place(&op.key, named.as_ref().unwrap_or(&current), &position, stamp)?;
+        let place = draft.place(node, parent, &position, stamp)?;
         op.options.insert("place".to_owned(), place.write());
     }
     if op.options.is_empty() {
         return Err(EditFault::Nowhere);
     }
     let place = op.options.get("place").and_then(|place| crate::place::Place::read(place, stamp));
-    draft.relocate(&op.key, named.unwrap_or(current), place);
+    draft.relocate(node, parent, place);
     Ok(())
 }
 

@@ -1,0 +1,166 @@
+//! Who makes messages: turns edits into the next message of an actor, its canonical bytes and its link.
+
+use std::collections::BTreeMap;
+
+use crate::api::EditOp;
+use crate::canonical::Writer;
+use crate::chain::Link;
+use crate::id::{Actor, Dot, RoomId};
+use crate::limits::{CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX};
+use crate::message::{Envelope, Head};
+use crate::op::edit::{self, Commit, EditError};
+use crate::replica::Replica;
+use crate::view::MessageView;
+
+/// One actor, and what its next message follows from.
+#[derive(Clone, Debug)]
+pub struct Author {
+    actor: Actor,
+    seq: u64,
+    link: Link,
+    /// The greatest lamport in the past of the next message, as far as no head below says more.
+    lamport: u64,
+    /// Heads that the next message is the first of ours to have seen, with their lamports.
+    advanced: BTreeMap<Actor, (Head, u64)>,
+    /// The bytes of an earlier message, to be overwritten.
+    memory: Vec<u8>,
+}
+
+/// What a message tells besides its ops.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct About<'a> {
+    /// When it is made, in milliseconds since 1970.
+    pub time_ms: Option<u64>,
+    /// The client's request id.
+    pub request: Option<&'a str>,
+    /// A description.
+    pub note: Option<&'a str>,
+}
+
+/// A message that was made: it has its number, and is to be applied.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Its identity.
+    pub dot: Dot,
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+    /// Its link.
+    pub link: Link,
+    /// Whether it only tells heads, since they did not fit beside the ops. The edits are still to be made.
+    pub is_ahead: bool,
+}
+
+/// Edits that become no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// One of them cannot be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// They are too much for one message.
+    #[error("a commit of {bytes} bytes exceeds {MESSAGE_BYTES_MAX}")]
+    TooLarge {
+        /// What the message would take.
+        bytes: usize,
+    },
+}
+
+impl<'a> About<'a> {
+    fn envelope(self, seq: u64, lamport: u64) -> Envelope<'a> {
+        let Self { time_ms, request, note } = self;
+        Envelope { seq, lamport, time_ms, request, note }
+    }
+}
+
+impl Author {
+    /// An actor that has made nothing yet.
+    pub fn new(room: &RoomId, actor: Actor) -> Self {
+        Self::resume(actor, 0, Link::origin(room, &actor), 0)
+    }
+
+    /// An actor whose last message has that number, link and lamport. Of heads it has not seen, it hears next.
+    pub fn resume(actor: Actor, seq: u64, link: Link, lamport: u64) -> Self {
+        Self { actor, seq, link, lamport, advanced: BTreeMap::new(), memory: Vec::new() }
+    }
+
+    /// Who it is.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// The number of its last message, 0 before the first.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Takes note of another actor's newest message, which the replica holds.
+    pub fn hear(&mut self, head: Head, lamport: u64) {
+        debug_assert_ne!(head.actor, self.actor);
+        self.advanced.insert(head.actor, (head, lamport));
+    }
+
+    /// Makes the next message of the edits, or first one that only tells the heads that do not fit beside them. It has its
+    /// number afterwards and must be applied; where there is an error, nothing has happened. The replica holds whatever
+    /// this author was told of.
+    pub fn next(&mut self, edits: &[EditOp], about: About<'_>, replica: &Replica) -> Result<Made, MakeError> {
+        let seq = self.seq + 1;
+        let told = self.advanced.values().take(CLOCK_ENTRIES_MAX);
+        let lamport = told.clone().map(|&(_, lamport)| lamport).fold(self.lamport, u64::max) + 1;
+        let heads = told.map(|(head, _)| head);
+        let mut writer = Writer::reusing(std::mem::take(&mut self.memory));
+        about.envelope(seq, lamport).write(heads.clone(), &mut writer);
+        edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut writer)?;
+        let is_ahead = writer.len() > MESSAGE_BYTES_MAX || self.advanced.len() > CLOCK_ENTRIES_MAX;
+        if is_ahead {
+            let mut alone = Writer::new();
+            about.envelope(seq, lamport).write([].iter(), &mut alone);
+            edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut alone)?;
+            if alone.len() > MESSAGE_BYTES_MAX {
+                return Err(MakeError::TooLarge { bytes: alone.len() });
+            }
+            writer = Writer::reusing(writer.finish());
+            let about = About { time_ms: about.time_ms, ..About::default() };
+            about.envelope(seq, lamport).write(heads, &mut writer);
+            writer.array(0);
+        }
+        let body = writer.finish();
+        (self.seq, self.lamport, self.link) = (seq, lamport, self.link.next(&body));
+        match self.advanced.len() {
+            0 => {}
+            ..=CLOCK_ENTRIES_MAX => self.advanced.clear(),
+            _ => {
+                for _ in 0..CLOCK_ENTRIES_MAX {
+                    self.advanced.pop_first();
+                }
+            }
+        }
+        Ok(Made { dot: Dot { actor: self.actor, seq }, body, link: self.link, is_ahead })
+    }
+
+    /// Makes a message of the edits, and those that must go ahead of it, and applies them to the replica. `tell` gets each, in
+    /// order.
+    pub fn commit(
+        &mut self,
+        edits: &[EditOp],
+        about: About<'_>,
+        replica: &mut Replica,
+        mut tell: impl FnMut(&Made),
+    ) -> Result<Dot, MakeError> {
+        loop {
+            let made = self.next(edits, about, replica)?;
+            replica.apply_view(&made.view());
+            tell(&made);
+            let Made { dot, body, is_ahead, .. } = made;
+            self.memory = body;
+            if !is_ahead {
+                return Ok(dot);
+            }
+        }
+    }
+}
+
+impl Made {
+    /// The message, to be looked at and applied.
+    pub fn view(&self) -> MessageView<'_> {
+        MessageView::read(self.dot.actor, &self.body).expect("a message that is made is one that can be read")
+    }
+}
