@@ -78,6 +78,11 @@ fn what_was_typed_takes_little_more_than_its_text() {
     assert_eq!(Ground::decode(&bytes), Ok(ground.clone()));
     let standing = Replica::on(&ground, Root::default());
     assert_eq!(standing.value("note", "body"), all.value("note", "body"));
+    assert_eq!(standing.makers("note", "body"), all.makers("note", "body")[..1]);
+    assert_eq!(
+        (standing.movers("note"), all.count()),
+        (all.movers("note"), standing.count() + typed().len())
+    );
     assert_eq!(standing.value("note", "body").unwrap().as_text().unwrap().len() as u64, TYPED - 10);
     assert_eq!(standing.ground(), Ok(ground));
 }

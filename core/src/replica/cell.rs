@@ -80,11 +80,13 @@ impl Cell {
         }
     }
 
-    /// The ops that the value is made of: the greatest live reset, and the steps that count and could be applied.
+    /// The ops that the value is made of: the greatest live reset, or what made it in the ground, and the steps that count and
+    /// could be applied.
     pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
         let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        let start = greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)));
         let steps = self.open.iter().copied().filter(|step| !self.faults.contains(step));
-        greatest.into_iter().chain(steps).collect()
+        start.into_iter().chain(steps).collect()
     }
 
     /// The ops of one actor on the property in which a span's characters are.

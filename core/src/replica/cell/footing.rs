@@ -136,12 +136,16 @@ impl Cell {
         (base, self.to_brought(history))
     }
 
+    /// The op that made the value what it is in the ground.
+    pub(super) fn ground_maker(&self) -> Option<OpIx> {
+        self.footing.as_ref()?.base.as_ref().map(|(by, ..)| *by)
+    }
+
     /// The op that made the value what it is: the last step applied, else what it starts from.
     fn made_by(&self, life: &Life, history: &History, verdicts: &Verdicts) -> OpIx {
         let step = self.open.iter().rev().copied().find(|step| !self.faults.contains(step));
         let reset = || self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
-        let base = || self.footing.as_ref().and_then(|footing| footing.base.as_ref()).map(|(by, ..)| *by);
-        step.or_else(reset).or_else(base).expect("a value has a maker")
+        step.or_else(reset).or_else(|| self.ground_maker()).expect("a value has a maker")
     }
 
     fn to_brought(&self, history: &History) -> Vec<Brought> {
