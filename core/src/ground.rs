@@ -7,6 +7,18 @@
 //! Folding a ground and later messages gives what folding all messages gives, bit for bit, except that what points behind
 //! the horizon finds nothing there: an undo or a redo of a message in it has no effect, and of the requests in it the last
 //! [`REQUESTS_KEPT`] are known.
+//!
+//! ```
+//! use rtc_core::ground::Ground;
+//! use rtc_core::replica::Replica;
+//! use rtc_core::scene::Root;
+//!
+//! let room = Replica::new(Root::default());
+//! let bytes = room.ground()?.encode();
+//! let again = Replica::on(&Ground::decode(&bytes)?, Root::default());
+//! assert_eq!(again.state_hash(), room.state_hash());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod format;
 

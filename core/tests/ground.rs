@@ -88,6 +88,27 @@ fn what_was_typed_takes_little_more_than_its_text() {
 }
 
 #[test]
+fn the_bytes_of_a_ground_never_change() {
+    let mut messages = typed()[..12].to_vec();
+    let seq = messages.len() as u64;
+    let initial = Value::Map([("name".to_owned(), "old".into())].into());
+    messages.push(message(seq + 1, "node.insert", initial, &[("tag", "Note".into())]));
+    messages.push(message(seq + 2, "number.add", Value::number(0.5).unwrap(), &[]));
+    let mut set = message(seq + 3, "number.set", Value::number(-2.0).unwrap(), &[]);
+    set.request = Some("once".into());
+    set.ops[0].path = Some("size".into());
+    for (key, name) in [("gone", "node.insert"), ("gone", "node.remove"), ("below", "node.insert")] {
+        set.ops.push(Op { key: key.into(), ..message(seq + 3, name, Value::Null, &[]).ops[0].clone() });
+    }
+    set.ops[3].options = [("parent".to_owned(), "note".into())].into();
+    messages.push(set);
+    let bytes = replica(&messages).ground().unwrap().encode();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("../../tests/data/ground-1.hex").trim_end());
+    assert!(Ground::decode(&bytes).is_ok());
+}
+
+#[test]
 fn who_writes_between_characters_of_a_ground_writes_what_he_would_have_written() {
     let mut all = replica(&typed());
     let mut standing = Replica::on(&all.ground().unwrap(), Root::default());
