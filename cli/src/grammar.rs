@@ -389,6 +389,21 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_written_into_at_indexes() {
+        let cases = [
+            ("c list.insert l red index=0", r#"["list.insert","c","l",["red"],{"index":0}]"#),
+            ("c list.insert l 1 [2] x", r#"["list.insert","c","l",[1,[2],"x"],{}]"#),
+            ("c list.delete l index=1 length=2", r#"["list.delete","c","l",null,{"index":1,"length":2}]"#),
+            ("c list.move l index=2 to=0", r#"["list.move","c","l",null,{"index":2,"to":0}]"#),
+            ("c list.move l from=2 to=0", r#"["list.move","c","l",null,{"from":2,"to":0}]"#),
+            ("c list.set l 5 index=1", r#"["list.set","c","l",5,{"index":1}]"#),
+        ];
+        for (line, expected) in cases {
+            check_line(line, expected);
+        }
+    }
+
+    #[test]
     fn node_operations_take_assignments_and_no_path() {
         let cases = [
             ("c node.insert", r#"["node.insert","c",null,null,{}]"#),

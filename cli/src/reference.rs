@@ -7,7 +7,7 @@ use rtc_core::op::{Row, table};
 
 use crate::args::{Cli, HELP_COLUMNS};
 use crate::exit::Exit;
-use crate::table::{POSITIONS, TEXT_POSITIONS, is_made, takes_text_position};
+use crate::table::{POSITIONS, is_made, written_positions};
 
 /// Set to anything, the tests write the references instead of comparing them.
 pub const UPDATE_VARIABLE: &str = "RTC_UPDATE_DOCS";
@@ -86,7 +86,7 @@ pub fn arguments(row: &Row) -> Vec<(&'static str, String, &'static str)> {
             arguments.push((option.name, option.shape.to_string(), option.doc));
         }
     }
-    for (name, doc) in TEXT_POSITIONS.into_iter().filter(|(name, _)| takes_text_position(row, name)) {
+    for &(name, doc) in written_positions(row) {
         arguments.push((name, "a number".to_owned(), doc));
     }
     arguments

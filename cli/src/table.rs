@@ -1,5 +1,6 @@
 //! How the words of `rtc edit` are read, by the shapes of core's operation table.
 
+use rtc_core::op::text::{Content, Writing};
 use rtc_core::op::{Kind, Row, Shape};
 
 /// How the words of an argument are read.
@@ -34,20 +35,31 @@ pub const POSITIONS: [(&str, &str); 3] = [
     ("index", "The position among the siblings, from 0."),
 ];
 
-/// How clients say where in a text they write; the daemon makes identities of characters of it.
-pub const TEXT_POSITIONS: [(&str, &str); 2] = [
-    (
-        "position",
-        "How many characters stand before; for an insertion the end unless given, otherwise the start.",
-    ),
-    ("length", "How many characters go; one for a deletion, the rest for a replacement unless given."),
-];
+const POSITION: (&str, &str) = (
+    "position",
+    "How many characters stand before; for an insertion the end unless given, otherwise the start.",
+);
+const LENGTH: (&str, &str) =
+    ("length", "How many characters go; one for a deletion, the rest for a replacement unless given.");
 
-/// Whether the row takes one of [`TEXT_POSITIONS`].
-pub fn takes_text_position(row: &Row, name: &str) -> bool {
-    match row.kind {
-        Kind::Text(writing) => name == "position" || (name == "length" && writing.deletes()),
-        _ => false,
+/// How clients say where in a text or a list they write, in numbers; the daemon makes identities of it.
+pub fn written_positions(row: &Row) -> &'static [(&'static str, &'static str)] {
+    let Kind::Write(content, writing) = row.kind else { return &[] };
+    match (content, writing) {
+        (Content::Text, Writing::Delete | Writing::Replace) => &[POSITION, LENGTH],
+        (Content::Text, _) => &[POSITION],
+        (Content::List, Writing::Insert) => {
+            &[("index", "Where the first of them is to stand, from 0; at the end unless given.")]
+        }
+        (Content::List, Writing::Delete | Writing::Replace) => &[
+            ("index", "The first element that goes, from 0; the first of all unless given."),
+            ("length", "How many elements go; one unless given."),
+        ],
+        (Content::List, Writing::Move) => &[
+            ("index", "The element that moves, from 0; the first unless given. Also called `from`."),
+            ("to", "The index that it is to have, from 0; the last unless given."),
+        ],
+        (Content::List, Writing::Set) => &[("index", "The element, from 0; the first unless given.")],
     }
 }
 
@@ -83,7 +95,8 @@ pub fn option(row: &Row, name: &str) -> Option<Argument> {
     match name {
         "before" | "after" if positions => Some(Argument::Text),
         "index" if positions => Some(Argument::Number),
-        _ if takes_text_position(row, name) => Some(Argument::Number),
+        "from" if written_positions(row).iter().any(|(name, _)| *name == "to") => Some(Argument::Number),
+        _ if written_positions(row).iter().any(|(known, _)| *known == name) => Some(Argument::Number),
         // A client's position becomes one of those that are made.
         _ => row.option(name).filter(|option| !is_made(option.shape)).map(|option| argument(option.shape)),
     }

@@ -124,14 +124,8 @@ impl Author {
         }
         let body = writer.finish();
         (self.seq, self.lamport, self.link) = (seq, lamport, self.link.next(&body));
-        match self.advanced.len() {
-            0 => {}
-            ..=CLOCK_ENTRIES_MAX => self.advanced.clear(),
-            _ => {
-                for _ in 0..CLOCK_ENTRIES_MAX {
-                    self.advanced.pop_first();
-                }
-            }
+        for _ in 0..CLOCK_ENTRIES_MAX.min(self.advanced.len()) {
+            self.advanced.pop_first();
         }
         Ok(Made { dot: Dot { actor: self.actor, seq }, body, link: self.link, is_ahead })
     }

@@ -3,7 +3,14 @@
 //! Writing is canonical by construction. Reading bounds nesting and lengths before it allocates, takes any CBOR of the
 //! expected shape, and notes whether all of it was canonical.
 
+mod float;
+mod writer;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use float::to_single;
+pub(crate) use float::{from_half, to_half};
+pub use writer::Writer;
 
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::raw::Raw;
@@ -53,10 +60,6 @@ pub enum DecodeError {
     },
 }
 
-/// Writes canonical CBOR into memory.
-#[derive(Default)]
-pub struct Writer(Vec<u8>);
-
 /// The first three bits of an item.
 const POSITIVE: u8 = 0;
 const NEGATIVE: u8 = 1 << 5;
@@ -64,6 +67,7 @@ const BYTES: u8 = 2 << 5;
 const TEXT: u8 = 3 << 5;
 const ARRAY: u8 = 4 << 5;
 const MAP: u8 = 5 << 5;
+const SIMPLE: u8 = 7 << 5;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
@@ -71,185 +75,9 @@ const FLOAT_16: u8 = 0xf9;
 const FLOAT_32: u8 = 0xfa;
 const FLOAT_64: u8 = 0xfb;
 
-impl Writer {
-    /// An empty document.
-    pub fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// An empty document in memory that was used before.
-    pub fn reusing(mut memory: Vec<u8>) -> Self {
-        memory.clear();
-        Self(memory)
-    }
-
-    /// The bytes written.
-    pub fn finish(self) -> Vec<u8> {
-        self.0
-    }
-
-    /// How many bytes are written.
-    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Takes back what was written after the first so many bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "each arm takes what fits")]
-    fn head(&mut self, major: u8, argument: u64) -> &mut Self {
-        match argument {
-            0..=23 => self.0.push(major | argument as u8),
-            24..=0xff => self.0.extend([major | 24, argument as u8]),
-            0x100..=0xffff => self.item(major | 25, (argument as u16).to_be_bytes()),
-            0x1_0000..=0xffff_ffff => self.item(major | 26, (argument as u32).to_be_bytes()),
-            0x1_0000_0000.. => self.item(major | 27, argument.to_be_bytes()),
-        }
-        self
-    }
-
-    fn item<const N: usize>(&mut self, first: u8, rest: [u8; N]) {
-        self.0.push(first);
-        self.0.extend(rest);
-    }
-
-    /// Begins a list of exactly `len` items.
-    pub fn array(&mut self, len: usize) -> &mut Self {
-        self.head(ARRAY, len as u64)
-    }
-
-    /// Begins a map of exactly `len` entries. The caller writes them in canonical order.
-    pub fn map(&mut self, len: usize) -> &mut Self {
-        self.head(MAP, len as u64)
-    }
-
-    /// An unsigned integer.
-    pub fn uint(&mut self, number: u64) -> &mut Self {
-        self.head(POSITIVE, number)
-    }
-
-    /// Nothing.
-    pub fn null(&mut self) -> &mut Self {
-        self.0.push(NULL);
-        self
-    }
-
-    /// A byte string.
-    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.head(BYTES, bytes.len() as u64).0.extend_from_slice(bytes);
-        self
-    }
-
-    /// A text.
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        self.head(TEXT, text.len() as u64).0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    /// A text, or nothing.
-    pub fn text_or_null(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.text(text),
-            None => self.null(),
-        }
-    }
-
-    /// An unsigned integer, or nothing.
-    pub fn uint_or_null(&mut self, number: Option<u64>) -> &mut Self {
-        match number {
-            Some(number) => self.uint(number),
-            None => self.null(),
-        }
-    }
-
-    /// A value as it was read.
-    pub fn raw(&mut self, value: Raw<'_>) -> &mut Self {
-        self.0.extend_from_slice(value.bytes());
-        self
-    }
-
-    /// Any value.
-    pub fn value(&mut self, value: &Value) -> &mut Self {
-        match value {
-            Value::Null => self.0.push(NULL),
-            Value::Bool(true) => self.0.push(TRUE),
-            Value::Bool(false) => self.0.push(FALSE),
-            Value::Number(number) => match number.as_integer() {
-                Some(integer) if integer < 0 => return self.head(NEGATIVE, !integer.cast_unsigned()),
-                Some(integer) => return self.uint(integer.unsigned_abs()),
-                None => self.float(number.get()),
-            },
-            Value::Text(text) => return self.text(text),
-            Value::List(list) => {
-                self.array(list.len());
-                for item in list {
-                    self.value(item);
-                }
-            }
-            Value::Map(map) => return self.value_map(map),
-        }
-        self
-    }
-
-    /// A number that does not travel as an integer, in the fewest bytes that keep it exactly.
-    fn float(&mut self, number: f64) {
-        match (to_half(number), to_single(number)) {
-            (Some(half), _) => self.item(FLOAT_16, half.to_be_bytes()),
-            (None, Some(single)) => self.item(FLOAT_32, single.to_be_bytes()),
-            (None, None) => self.item(FLOAT_64, number.to_be_bytes()),
-        }
-    }
-
-    /// A map from text, in canonical order: shorter keys first, then by bytes.
-    pub fn value_map(&mut self, map: &BTreeMap<String, Value>) -> &mut Self {
-        self.map(map.len());
-        let mut entries: Vec<_> = map.iter().collect();
-        entries.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)));
-        for (key, value) in entries {
-            self.text(key).value(value);
-        }
-        self
-    }
-}
-
 /// The order of encoded keys is that of their length, then their bytes.
 fn rank(key: &str) -> (usize, &[u8]) {
     (key.len(), key.as_bytes())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "what does not survive it is filtered out")]
-fn to_single(number: f64) -> Option<f32> {
-    let single = number as f32;
-    (f64::from(single) == number).then_some(single)
-}
-
-/// The half-precision bits of a finite number that is not zero, if they hold it exactly.
-fn to_half(number: f64) -> Option<u16> {
-    let bits = number.to_bits();
-    let exponent = i64::try_from(bits >> 52 & 0x7ff).expect("eleven bits") - 1023;
-    let fraction = bits & ((1 << 52) - 1);
-    let (digits, dropped) = match exponent {
-        -14..=15 => ((exponent.cast_unsigned().wrapping_add(15) << 52) | fraction, 42),
-        -24..=-15 => ((1 << 52) | fraction, 42 + exponent.abs_diff(-14)),
-        _ => return None,
-    };
-    let sign = bits >> 63 << 15;
-    let is_exact = digits & ((1 << dropped) - 1) == 0;
-    u16::try_from(sign | digits >> dropped).ok().filter(|_| is_exact)
-}
-
-fn from_half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let fraction = f64::from(bits & 0x3ff);
-    match bits >> 10 & 0x1f {
-        0 => sign * fraction * 2_f64.powi(-24),
-        31 if fraction == 0.0 => sign * f64::INFINITY,
-        31 => f64::NAN,
-        exponent => sign * (1024.0 + fraction) * 2_f64.powi(i32::from(exponent) - 25),
-    }
 }
 
 /// How an item begins.
@@ -291,31 +119,60 @@ impl<'a> Reader<'a> {
         self.is_canonical &= is_canonical;
     }
 
+    /// The argument of an item of that kind, if one comes next whose first byte says it all.
+    #[inline]
+    fn short(&mut self, major: u8) -> Option<usize> {
+        let argument = self.bytes.get(self.at)?.checked_sub(major).filter(|&argument| argument < 24)?;
+        self.at += 1;
+        Some(usize::from(argument))
+    }
+
+    #[inline]
+    fn short_null(&mut self) -> bool {
+        let is_null = self.bytes.get(self.at) == Some(&NULL);
+        self.at += usize::from(is_null);
+        is_null
+    }
+
     pub(crate) fn pull(&mut self) -> Result<Head, DecodeError> {
-        let [first] = self.array_of_bytes()?;
-        let (argument, least) = match first & 0x1f {
-            short @ 0..=23 => (u64::from(short), 0),
-            24 => (u64::from(u8::from_be_bytes(self.array_of_bytes()?)), 24),
-            25 => (u64::from(u16::from_be_bytes(self.array_of_bytes()?)), 0x100),
-            26 => (u64::from(u32::from_be_bytes(self.array_of_bytes()?)), 0x1_0000),
-            27 => (u64::from_be_bytes(self.array_of_bytes()?), 0x1_0000_0000),
-            31 if !matches!(first >> 5, 0 | 1 | 6) => return Ok(Head::Other),
-            _ => return Err(self.malformed()),
-        };
-        if first >> 5 == 7 {
-            return Ok(self.simple_or_float(first, argument));
-        }
-        self.is_canonical &= argument >= least;
-        let len = usize::try_from(argument).map_err(|_| self.malformed());
-        Ok(match first & 0xe0 {
-            POSITIVE => Head::Positive(argument),
-            NEGATIVE => Head::Negative(argument),
-            BYTES => Head::Bytes(len?),
-            TEXT => Head::Text(len?),
-            ARRAY => Head::Array(len?),
-            MAP => Head::Map(len?),
-            _ => Head::Other,
+        self.try_pull().ok_or_else(|| self.malformed())
+    }
+
+    /// The beginning of the next item; nothing where the bytes end or are no CBOR.
+    fn try_pull(&mut self) -> Option<Head> {
+        let &first = self.bytes.get(self.at)?;
+        self.at += 1;
+        let short = first & 0x1f;
+        // Most are short: what follows costs more.
+        let argument = if short < 24 { u64::from(short) } else { self.argument(first)? };
+        let len = usize::try_from(argument);
+        Some(match first & 0xe0 {
+            POSITIVE if short < 31 => Head::Positive(argument),
+            NEGATIVE if short < 31 => Head::Negative(argument),
+            BYTES if short < 31 => Head::Bytes(len.ok()?),
+            TEXT if short < 31 => Head::Text(len.ok()?),
+            ARRAY if short < 31 => Head::Array(len.ok()?),
+            MAP if short < 31 => Head::Map(len.ok()?),
+            SIMPLE => return Some(self.simple_or_float(first, argument)),
+            BYTES | TEXT | ARRAY | MAP => Head::Other,
+            _ if short < 31 => Head::Other,
+            _ => return None,
         })
+    }
+
+    /// The argument that follows an item's first byte; 0 for none.
+    fn argument(&mut self, first: u8) -> Option<u64> {
+        let (argument, least) = match first & 0x1f {
+            24 => (u64::from(self.take_array::<1>()?[0]), 24),
+            25 => (u64::from(u16::from_be_bytes(self.take_array()?)), 0x100),
+            26 => (u64::from(u32::from_be_bytes(self.take_array()?)), 0x1_0000),
+            27 => (u64::from_be_bytes(self.take_array()?), 0x1_0000_0000),
+            31 => (0, 0),
+            _ => return None,
+        };
+        // Of a float all bits are given, be they zeros.
+        self.is_canonical &= argument >= least || first >= SIMPLE;
+        Some(argument)
     }
 
     #[expect(
@@ -348,10 +205,10 @@ impl<'a> Reader<'a> {
         Head::Float(number)
     }
 
-    fn array_of_bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let Some(&bytes) = self.bytes[self.at..].first_chunk() else { return Err(self.malformed()) };
+    fn take_array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let &bytes = self.bytes.get(self.at..)?.first_chunk()?;
         self.at += N;
-        Ok(bytes)
+        Some(bytes)
     }
 
     fn malformed(&self) -> DecodeError {
@@ -372,6 +229,9 @@ impl<'a> Reader<'a> {
 
     /// The length of a list of at most `limit` items; `what` names it in the error.
     pub fn array(&mut self, limit: usize, what: &'static str) -> Result<usize, DecodeError> {
+        if let Some(len) = self.short(ARRAY) {
+            return checked_len(len, limit, what);
+        }
         match self.pull()? {
             Head::Array(len) => checked_len(len, limit, what),
             _ => self.unexpected(what),
@@ -397,6 +257,9 @@ impl<'a> Reader<'a> {
 
     /// An unsigned integer.
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
+        if let Some(number) = self.short(POSITIVE) {
+            return Ok(number as u64);
+        }
         match self.pull()? {
             Head::Positive(number) => Ok(number),
             _ => self.unexpected("an unsigned integer"),
@@ -405,6 +268,9 @@ impl<'a> Reader<'a> {
 
     /// An unsigned integer, or nothing.
     pub fn uint_or_null(&mut self) -> Result<Option<u64>, DecodeError> {
+        if self.short_null() {
+            return Ok(None);
+        }
         match self.pull()? {
             Head::Positive(number) => Ok(Some(number)),
             Head::Null => Ok(None),
@@ -440,6 +306,9 @@ impl<'a> Reader<'a> {
 
     /// A text of at most `limit` bytes, in place.
     pub fn str(&mut self, limit: usize, what: &'static str) -> Result<&'a str, DecodeError> {
+        if let Some(len) = self.short(TEXT) {
+            return self.str_of(len, limit, what);
+        }
         match self.pull()? {
             Head::Text(len) => self.str_of(len, limit, what),
             _ => self.unexpected(what),
@@ -453,6 +322,9 @@ impl<'a> Reader<'a> {
 
     /// A text of at most `limit` bytes, in place, or nothing.
     pub fn str_or_null(&mut self, limit: usize, what: &'static str) -> Result<Option<&'a str>, DecodeError> {
+        if self.short_null() {
+            return Ok(None);
+        }
         match self.pull()? {
             Head::Text(len) => self.str_of(len, limit, what).map(Some),
             Head::Null => Ok(None),

@@ -2,7 +2,8 @@
 //!
 //! A ground stands before every later message, and every later message has seen all of it; so of each property the value is
 //! enough, with the op that made it, of each node one life and one place, and of undone and overwritten ops nothing. Only
-//! characters keep their identities, shown or not, since later text may stand beside them; what hidden ones said is gone.
+//! characters and elements of lists keep their identities, shown or not, since later ones may stand beside them; what
+//! hidden ones held is gone.
 //!
 //! Folding a ground and later messages gives what folding all messages gives, bit for bit, except that what points behind
 //! the horizon finds nothing there: an undo or a redo of a message in it has no effect, and of the requests in it the last
@@ -20,16 +21,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod format;
+mod run;
 
 use std::collections::BTreeMap;
 
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Dot, PeerKey};
-use crate::op::text::CharId;
+use crate::op::text::{CharId, Content};
 use crate::op::{NoEffect, OpCode};
 use crate::place::Place;
 use crate::value::Value;
+pub(crate) use run::push_run;
 
 /// Requests that a ground remembers: clients repeat theirs within seconds, and this many are made in minutes at most.
 pub const REQUESTS_KEPT: usize = 1024;
@@ -56,6 +60,19 @@ pub struct GroundNode {
     pub life: GroundLife,
     /// The characters that were ever brought to each of its paths, across lives, by the ops that brought them, in order.
     pub texts: BTreeMap<String, Vec<Brought>>,
+    /// The same of elements of lists.
+    pub lists: BTreeMap<String, Vec<Brought>>,
+}
+
+impl GroundNode {
+    /// What was ever brought to a path, as characters or as elements.
+    pub(crate) fn brought(&self, path: &str, content: Content) -> &[Brought] {
+        let by_path = match content {
+            Content::Text => &self.texts,
+            Content::List => &self.lists,
+        };
+        by_path.get(path).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// What is left of the lives of one key.
@@ -95,15 +112,15 @@ pub struct Base {
 /// In which way a property holds its value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// As a reset left it: where it is text, its characters have identities.
+    /// As a reset left it: where it is text or a list, its characters or elements have identities.
     Whole,
-    /// As a step made it: where it is text, its characters have none.
+    /// As a step made it: where it is text or a list, its characters or elements have none.
     Made,
-    /// As characters.
-    Written,
+    /// As these characters or elements; the value is null.
+    Written(Content),
 }
 
-/// The characters that one op brought to a property.
+/// The characters that one op brought to a property, or the elements, or one more position of an element.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Brought {
     /// The op.
@@ -114,8 +131,18 @@ pub struct Brought {
     pub spot: Spot,
     /// How many there are.
     pub len: u32,
-    /// Those that show, where the property's form is [`Form::Written`]: runs, each with the offset of its first.
-    pub shown: Vec<(u32, String)>,
+    /// Those that show, where the property's form is [`Form::Written`]: runs of text or lists, each with the offset of its
+    /// first. Elements are with the op that brought them, wherever they stand.
+    pub shown: Vec<(u32, Value)>,
+    /// Of a move the element that stands there.
+    pub element: Option<CharId>,
+}
+
+impl Brought {
+    /// The names of those it brought.
+    pub(crate) fn char(&self, offset: u32) -> CharId {
+        CharId { dot: self.by.dot(), index: self.by.index, offset }
+    }
 }
 
 /// Where characters went: see [`crate::op::text`].

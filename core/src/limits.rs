@@ -35,6 +35,12 @@ pub const RUN_MESSAGES_MAX: usize = 64;
 pub const RUN_BYTES_MAX: usize = RUN_MESSAGES_MAX * MESSAGE_BYTES_MAX;
 /// Messages one signature of a backlog may vouch for: what one peer may leave waiting for its past.
 pub const BACKLOG_RUN_MESSAGES_MAX: usize = WAITING_MESSAGES_MAX / 4;
+/// Names that both ends of a connection know by number; what is more goes as it is.
+pub const LIVE_NAMES_MAX: usize = 4096;
+/// Bytes of such a name: with all of them a connection keeps 512 KiB each way.
+pub const LIVE_NAME_BYTES_MAX: usize = 128;
+/// Forms of messages that both ends of a connection know by number.
+pub const LIVE_FORMS_MAX: usize = 256;
 /// Bytes of backlog, as it was packed, that a room keeps for the next peer that lacks the same.
 pub const BACKLOG_CACHE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -54,6 +60,8 @@ pub const FRAME_BYTES_MAX: usize = 5 * 1024 * 1024;
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Backlog bytes a peer may send before we grant more: two round trips of a LAN at full speed.
 pub const CREDIT_BYTES: usize = 256 * 1024;
+/// What a frame of backlog costs at least: so few wait for a slow peer that its queue holds them.
+pub const BACKLOG_COST_MIN: usize = 2 * 1024;
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
 

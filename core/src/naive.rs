@@ -263,7 +263,7 @@ impl<'a> Fold<'a> {
                     Kind::Reset(_)
                     | Kind::Step(_)
                     | Kind::List(_)
-                    | Kind::Text(_)
+                    | Kind::Write(..)
                     | Kind::Append(_)
                     | Kind::Member(_)
                     | Kind::Entries(_) => self.property(at),

@@ -28,6 +28,11 @@ impl<'a> Raw<'a> {
         &self.0[..self.0.len() - self.rest().0.len()]
     }
 
+    /// The bytes it was made of: its own, and whatever follows them there.
+    pub(crate) fn memory(self) -> &'a [u8] {
+        self.0
+    }
+
     /// What follows it in memory, which must be a value too.
     pub(crate) fn rest(self) -> Self {
         let mut items = Items(Reader::new(self.0));

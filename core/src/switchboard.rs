@@ -211,6 +211,7 @@ impl Switchboard {
             Ok(Heard::Room(room, frame)) => {
                 self.room_input(room, room::Input::Frame { link, frame }, now, out)
             }
+            Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),
         }
@@ -226,6 +227,11 @@ impl Switchboard {
     }
 
     fn room_input(&mut self, id: RoomId, input: room::Input, now: Now, out: &mut Vec<Output>) {
+        if let room::Input::Unsent { link, .. } = &input
+            && let Some(link) = self.links.get_mut(link)
+        {
+            link.unsent();
+        }
         let Some(member) = self.rooms.get_mut(&id) else { return };
         let mut outputs = Vec::new();
         member.room.handle(input, now, &mut outputs);
@@ -236,7 +242,7 @@ impl Switchboard {
                         RoomFrame::Run { run } => Some((id, Dot { actor: run.actor, seq: run.first })),
                         _ => None,
                     };
-                    if let Some(frame) = self.links.get(&link).and_then(|link| link.wrap(&id, frame)) {
+                    if let Some(frame) = self.links.get_mut(&link).and_then(|link| link.wrap(&id, frame)) {
                         out.push(Output::Send { link, lane, bytes: frame.encode(), run });
                     }
                 }

@@ -205,6 +205,38 @@ fn what_is_dragged_takes_about_a_byte() {
 }
 
 #[test]
+fn messages_of_more_forms_and_names_than_a_block_has_come_back() {
+    let of_form = |number: u64| {
+        let path = format!("path-{}-{}", number % 700, "x".repeat(40));
+        let op = |path: String| Op {
+            code: OpCode(0x0401),
+            key: format!("node-{number}"),
+            path: Some(path),
+            value: Value::numbers(&[0.5; 30]).unwrap(),
+            options: Default::default(),
+        };
+        // Its last op has a form that does not fit, after one that may.
+        let ops = vec![op("position".into()), op(format!("{path}-first")), op(path)];
+        let moved = moved(number, number, [0.5; 3]);
+        Message { ops, ..Message::decode(Actor::from_name("author"), &moved).unwrap() }.encode()
+    };
+    check(&(1..2000).map(of_form).collect::<Vec<_>>());
+    let named = |number: u64| {
+        let names = (0..5).map(|name| Value::from(format!("name {number} {name}").as_str())).collect();
+        let op = Op {
+            code: OpCode::named("array.push").unwrap(),
+            key: "list".into(),
+            path: Some("items".into()),
+            value: Value::List(names),
+            options: Default::default(),
+        };
+        let moved = moved(number, number, [0.5; 3]);
+        Message { ops: vec![op], ..Message::decode(Actor::from_name("author"), &moved).unwrap() }.encode()
+    };
+    check(&(1..15_000).map(named).collect::<Vec<_>>());
+}
+
+#[test]
 fn too_much_for_a_block_is_refused_on_both_sides() {
     let many = vec![Vec::new(); BLOCK_MESSAGES_MAX + 1];
     assert_eq!(block::encode(&many), Err(BlockError::Messages(BLOCK_MESSAGES_MAX + 1)));

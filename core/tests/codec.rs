@@ -120,7 +120,7 @@ fn room_frame() -> impl Strategy<Value = RoomFrame> {
             exact
         }),
         run.prop_map(|run| RoomFrame::Run { run }),
-        vec(any::<u8>(), 0..64).prop_map(|content| RoomFrame::Backlog { content: content.into() }),
+        vec(any::<u8>(), 0..100).prop_map(|content| RoomFrame::Backlog { content: content.into() }),
         any::<u64>().prop_map(|bytes| RoomFrame::Credit { bytes }),
         vector().prop_map(|durable| RoomFrame::Ack { durable }),
         vec(any::<u8>(), 0..100).prop_map(|bytes| RoomFrame::Founding { bytes }),
@@ -139,6 +139,8 @@ fn frame() -> impl Strategy<Value = LinkFrame> {
         (any::<u64>(), vec(any::<(u64, [u8; 16])>(), 0..4))
             .prop_map(|(ping, digests)| LinkFrame::Beat { ping, digests }),
         any::<u64>().prop_map(|ping| LinkFrame::Pong { ping }),
+        (any::<u64>(), vec(any::<u8>(), 0..100))
+            .prop_map(|(channel, content)| LinkFrame::Live { channel, content }),
         (any::<u64>(), room_frame()).prop_map(|(channel, frame)| LinkFrame::Room { channel, frame }),
     ]
 }

@@ -7,7 +7,7 @@ use rtc_core::founding::Founding;
 use rtc_core::id::{Actor, PeerKey};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
-use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog};
+use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog, live};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_core::value::Value;
 
@@ -105,6 +105,11 @@ fn what_was_packed_by_version_1_is_unpacked() {
     });
     let content = golden("backlog", backlog::pack(&runs).remove(0).0);
     assert_eq!(backlog::unpack(&content), Ok(runs.to_vec()));
+    let (mut encoder, mut decoder) = (live::Encoder::default(), live::Decoder::default());
+    for (name, run) in ["live-1", "live-2", "live-3"].into_iter().zip(runs) {
+        let content = golden(name, encoder.encode(&run));
+        assert_eq!(decoder.decode(&content), Ok(Some(run)), "{name}");
+    }
 }
 
 /// Compares with the line of `tests/data/golden.txt` that has this name; with `RTC_GOLDEN` set it prints instead.

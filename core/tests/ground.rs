@@ -102,7 +102,25 @@ fn the_bytes_of_a_ground_never_change() {
     }
     set.ops[3].options = [("parent".to_owned(), "note".into())].into();
     messages.push(set);
-    let bytes = replica(&messages).ground().unwrap().encode();
+    let list = |name: &str, seq: u64, value: Value, options: &[(&str, Value)]| {
+        let mut made = message(seq, name, value, options);
+        made.ops[0].path = Some("list".into());
+        made
+    };
+    let element = |offset, own: u64| {
+        let dot = Dot { actor: actor(), seq: seq + 4 };
+        CharId { dot, index: 0, offset }.write(self::own(own))
+    };
+    let letters = Value::List(vec!["a".into(), "b".into(), "c".into()]);
+    messages.push(list("list.insert", seq + 4, letters, &[]));
+    messages.push(list("list.set", seq + 5, "x".into(), &[("item", element(0, seq + 5))]));
+    let after = [("item", element(0, seq + 6)), ("after", element(1, seq + 6))];
+    messages.push(list("list.move", seq + 6, Value::Null, &after));
+    let all = replica(&messages);
+    let moved = Value::List(vec!["b".into(), "x".into(), "c".into()]);
+    assert_eq!(all.value("note", "list"), Some(moved.clone()));
+    assert_eq!(Replica::on(&all.ground().unwrap(), Root::default()).value("note", "list"), Some(moved));
+    let bytes = all.ground().unwrap().encode();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, include_str!("../../tests/data/ground-1.hex").trim_end());
     assert!(Ground::decode(&bytes).is_ok());

@@ -286,6 +286,9 @@ impl Line {
             let opening = out.iter().find(|frame| matches!(frame, LinkFrame::Open { .. }));
             seen.opening = opening.cloned().or(seen.opening.take());
             seen.open |= matches!(heard, Heard::Opened(_));
+            if let Heard::Room(_, RoomFrame::Run { run }) = &heard {
+                seen.note_run(run);
+            }
             seen.note(frame);
         });
         if let Heard::Opened(room) = heard {
@@ -315,6 +318,7 @@ impl Seen {
             LinkFrame::Hello { .. }
             | LinkFrame::Open { .. }
             | LinkFrame::Close { .. }
+            | LinkFrame::Live { .. }
             | LinkFrame::Room { .. } => {}
         }
         if self.said.len() < SAID_MAX {

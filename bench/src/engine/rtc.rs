@@ -73,6 +73,8 @@ struct Entry {
 struct RtcReplica {
     replica: Replica,
     author: Author,
+    /// An edit of a property, to be written over.
+    edit: EditOp,
     /// Of the others.
     chains: BTreeMap<Actor, Chain>,
     file: Vec<u8>,
@@ -91,6 +93,7 @@ impl RtcReplica {
         Self {
             replica: Replica::new(Root::default()),
             author: Author::new(&ROOM, Actor::new(PeerKey([number; 32]), 1)),
+            edit: EditOp::default(),
             chains: BTreeMap::new(),
             file: Vec::new(),
             entries: Vec::new(),
@@ -153,6 +156,19 @@ impl RtcReplica {
         bytes
     }
 
+    /// Commits an edit of a property, and keeps its memory for the next.
+    fn commit_one(&mut self, edit: EditOp) -> Result<()> {
+        self.commit(std::slice::from_ref(&edit))?;
+        self.edit = edit;
+        Ok(())
+    }
+
+    fn refill(edit: &mut EditOp, otype: &str, key: &str, path: &str) {
+        otype.clone_into(&mut edit.otype);
+        key.clone_into(&mut edit.key);
+        path.clone_into(edit.path.get_or_insert_default());
+    }
+
     fn insert(key: &str, path: Option<&str>, value: Value) -> EditOp {
         let value = path.map(|path| Value::Map([(path.to_owned(), value)].into()));
         EditOp { otype: "node.insert".into(), key: key.into(), value, ..EditOp::default() }
@@ -183,14 +199,10 @@ impl super::Replica for RtcReplica {
     }
 
     fn set_position(&mut self, node: u32, position: Position) -> Result<()> {
-        let edit = EditOp {
-            otype: "vector3.set".into(),
-            key: self.keys[node as usize].clone(),
-            path: Some("position".into()),
-            value: Value::numbers(&position.map(f64::from)),
-            ..EditOp::default()
-        };
-        self.commit(&[edit])
+        let mut edit = std::mem::take(&mut self.edit);
+        Self::refill(&mut edit, "vector3.set", &self.keys[node as usize], "position");
+        edit.value = Value::numbers(&position.map(f64::from));
+        self.commit_one(edit)
     }
 
     fn position(&self, node: u32) -> Result<Position> {
@@ -212,14 +224,10 @@ impl super::Replica for RtcReplica {
     }
 
     fn increment(&mut self, counter: u32) -> Result<()> {
-        let edit = EditOp {
-            otype: "counter.increment".into(),
-            key: self.counters[counter as usize].clone(),
-            path: Some("count".into()),
-            value: Value::number(1.0),
-            ..EditOp::default()
-        };
-        self.commit(&[edit])
+        let mut edit = std::mem::take(&mut self.edit);
+        Self::refill(&mut edit, "counter.increment", &self.counters[counter as usize], "count");
+        edit.value = Value::number(1.0);
+        self.commit_one(edit)
     }
 
     fn counter(&self, counter: u32) -> Result<u64> {
@@ -341,7 +349,7 @@ impl super::Replica for RtcReplica {
                 self.author.hear(head, lamport);
             }
         }
-        self.replica.apply_views(messages);
+        self.replica.apply_views(&messages);
         self.replica.drop_changes();
         self.unsent = (self.entries.len(), self.file.len());
         Ok(())

@@ -4,6 +4,7 @@
 //! understood stays in the form as it is, and filling the gaps gives the same bytes again.
 
 use super::cursor::Role;
+use crate::canonical::{from_half, to_half};
 
 /// A number; an integer or float in its canonical bytes.
 const NUMBER: u8 = 0x1c;
@@ -17,6 +18,9 @@ const ID: u8 = 0x5c;
 const BYTES: u8 = 0x5d;
 /// Bytes that are not understood.
 const OPAQUE: u8 = 0x1d;
+
+/// The form of what is not understood.
+pub(crate) const OPAQUE_FORM: &[u8] = &[OPAQUE];
 
 /// Bytes of a path that are part of the form: so numbers at different paths are told apart.
 const PATH_BYTES_MAX: usize = 64;
@@ -68,6 +72,14 @@ impl Form {
     /// The length of the list that begins at its end: how many ops follow an envelope.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+
+    /// The number that a float's header and the bytes after it mean, if they are canonical.
+    pub(crate) fn float(first: u8, bytes: &[u8]) -> Option<f64> {
+        let mut float = [0; 9];
+        float[0] = first;
+        float.get_mut(1..=bytes.len())?.copy_from_slice(bytes);
+        read_number(&float[..=bytes.len()]).map(|(value, _)| value)
     }
 
     /// Reads the bytes of a form; none where it has too many gaps.
@@ -343,7 +355,7 @@ fn number_bytes(value: f64) -> ([u8; 9], usize) {
         bytes[0] = 0xfb;
         bytes[1..].copy_from_slice(&value.to_bits().to_be_bytes());
         9
-    } else if let Some(half) = half_of(single) {
+    } else if let Some(half) = to_half(value) {
         bytes[0] = 0xf9;
         bytes[1..3].copy_from_slice(&half.to_be_bytes());
         3
@@ -355,25 +367,6 @@ fn number_bytes(value: f64) -> ([u8; 9], usize) {
     (bytes, len)
 }
 
-/// The half that is this finite single, if one is.
-#[expect(clippy::cast_possible_truncation, reason = "cut to the bits that a half has")]
-fn half_of(single: f32) -> Option<u16> {
-    let bits = single.to_bits();
-    let sign = (bits >> 16) as u16 & 0x8000;
-    let (exponent, mantissa) = ((bits >> 23 & 0xff).cast_signed() - 127, bits & 0x007f_ffff);
-    match exponent {
-        -14..=15 if mantissa & 0x1fff == 0 => {
-            Some(sign | ((exponent + 15).cast_unsigned() << 10) as u16 | (mantissa >> 13) as u16)
-        }
-        -24..-14 => {
-            let shift = (-1 - exponent).cast_unsigned();
-            let full = mantissa | 0x0080_0000;
-            (full & ((1 << shift) - 1) == 0).then_some(sign | (full >> shift) as u16)
-        }
-        _ => None,
-    }
-}
-
 /// A number in its canonical bytes, and how many they are.
 fn read_number(bytes: &[u8]) -> Option<(f64, usize)> {
     let (len, argument) = header(bytes)?;
@@ -383,7 +376,7 @@ fn read_number(bytes: &[u8]) -> Option<(f64, usize)> {
         0 => argument as f64,
         1 => -1.0 - argument as f64,
         _ => match first {
-            0xf9 => half(u16::try_from(argument).ok()?),
+            0xf9 => from_half(u16::try_from(argument).ok()?),
             0xfa => f32::from_bits(u32::try_from(argument).ok()?).into(),
             0xfb => f64::from_bits(argument),
             _ => return None,
@@ -392,15 +385,4 @@ fn read_number(bytes: &[u8]) -> Option<(f64, usize)> {
     // Whatever is not written as it would be here is not a number to us.
     let (again, again_len) = number_bytes(value);
     (value.is_finite() && bytes.get(..len)? == &again[..again_len]).then_some((value, len))
-}
-
-/// The value of a half.
-fn half(bits: u16) -> f64 {
-    let (exponent, mantissa) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff));
-    let size = match exponent {
-        0 => mantissa / 16_777_216.0,
-        31 => f64::INFINITY,
-        _ => (1024.0 + mantissa) * f64::from_bits((1023 + i64::from(exponent) - 25).cast_unsigned() << 52),
-    };
-    if bits & 0x8000 == 0 { size } else { -size }
 }

@@ -130,7 +130,7 @@ pub fn decode(block: &[u8]) -> Result<Bodies, BlockError> {
     }
     let packed = rest.split_off(..packed_bytes).ok_or(BlockError::Malformed)?;
     let texts = inflate(packed, text_bytes)?;
-    Reader::new(&texts, rest)?.read(messages, body_bytes)
+    Reader::new(&texts, rest, body_bytes)?.read(messages)
 }
 
 /// How many messages a block holds, and how many bytes they have, without unpacking it.

@@ -17,8 +17,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the forms.
-    pub(super) fn new(mut texts: &'a [u8], coded: &'a [u8]) -> Result<Self, BlockError> {
+    /// Reads the forms of messages that have so many bytes together.
+    pub(super) fn new(mut texts: &'a [u8], coded: &'a [u8], body_bytes: usize) -> Result<Self, BlockError> {
         let mut decoder = Decoder::new(coded);
         let mut size = Magnitude::default();
         let count = size.code(&mut decoder, 0);
@@ -26,7 +26,8 @@ impl<'a> Reader<'a> {
             return Err(BlockError::Malformed);
         }
         let mut forms = Vec::new();
-        let mut gaps_left = BLOCK_GAPS_MAX;
+        // What fills a gap has a byte, unless it is opaque: so small blocks are read with little effort.
+        let mut gaps_left = BLOCK_GAPS_MAX.min(body_bytes + 1);
         for _ in 0..count {
             let len = size.code(&mut decoder, 0);
             let form = Form::parse(take(&mut texts, len)?).ok_or(BlockError::Malformed)?;
@@ -37,15 +38,15 @@ impl<'a> Reader<'a> {
             }));
         }
         let model = Model::new(forms);
-        Ok(Self { decoder, texts, model, names: Vec::new(), bytes: Vec::new(), body_bytes: 0 })
+        Ok(Self { decoder, texts, model, names: Vec::new(), bytes: Vec::new(), body_bytes })
     }
 
-    /// Reads that many messages of that many bytes together.
-    pub(super) fn read(mut self, messages: usize, body_bytes: usize) -> Result<Bodies, BlockError> {
+    /// Reads that many messages.
+    pub(super) fn read(mut self, messages: usize) -> Result<Bodies, BlockError> {
         if messages > 0 && self.model.forms.is_empty() {
             return Err(BlockError::Malformed);
         }
-        self.body_bytes = body_bytes;
+        let body_bytes = self.body_bytes;
         // Every op has bytes, or nobody would have written it.
         let mut ops_left = body_bytes;
         self.bytes.reserve_exact(body_bytes);

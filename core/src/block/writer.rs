@@ -43,25 +43,33 @@ enum Coded<'a> {
 impl<'a> Writer<'a> {
     /// Adds the next message. Returns false where its forms or names are too many: then nothing is added.
     pub(super) fn add(&mut self, parts: &Parts<'a>) -> bool {
-        let start = self.parts.len();
+        let (start, forms) = (self.parts.len(), self.forms.len());
+        let is_opaque = parts.iter().count() == 1 && parts.gaps() == 1;
         for (bytes, _) in parts.iter() {
-            let Some(form) = self.find(bytes) else {
+            let form = self.find(bytes).filter(|_| self.names.len() + parts.gaps() <= NAMES_MAX || is_opaque);
+            let Some(form) = form else {
                 self.parts.truncate(start);
+                self.forget_forms(forms);
                 return false;
             };
             self.parts.push(form);
         }
         let count = self.parts.len() - start;
-        let is_opaque = count == 1 && parts.gaps() == 1;
-        if self.names.len() + parts.gaps() > NAMES_MAX && !is_opaque {
-            self.parts.truncate(start);
-            return false;
-        }
         self.messages.push(count);
         for (index, (_, fills)) in (start..).zip(parts.iter()) {
             self.add_part(self.parts[index], fills);
         }
         true
+    }
+
+    /// Forms that no message has would take room in the block.
+    fn forget_forms(&mut self, len: usize) {
+        for Sorted { bytes, form, .. } in self.forms.drain(len..) {
+            self.of_form.remove(&bytes);
+            self.gaps -= form.gaps.len();
+        }
+        self.guesses.truncate(len);
+        self.last = 0;
     }
 
     /// The number of a form; none where there are too many.

@@ -107,13 +107,14 @@ impl Writing<'_> {
     }
 
     /// What cannot be translated stays as it is, and has no effect.
-    fn position(&mut self, single: &mut Op, ops: &[Op]) {
+    fn position(&mut self, single: &mut Op, ops: &mut Vec<Op>) {
         let Some(row) = single.code.row() else { return };
         let given = single.clone();
         let stamp = self.stamp(ops);
         let range = Range::take(row, single);
-        if range.and_then(|range| self.texts.compile(single, range, ops, stamp, false)).is_err() {
-            *single = given;
+        match range.and_then(|range| self.texts.compile(single, range, ops, stamp, false)) {
+            Ok(before) => ops.extend(before),
+            Err(_) => *single = given,
         }
     }
 
@@ -160,12 +161,11 @@ impl Writing<'_> {
             let last = first.saturating_add(u64::try_from(len).unwrap_or(0));
             gone.extend((first..last).map_while(|number| self.find((&key, &path), (agent, number))));
         }
+        let stamp = self.stamp(ops);
+        let before = self.texts.compile_beside(single, left, &gone, ops, stamp);
+        ops.extend(before);
         if let Some(((agent, number), text)) = brought {
             self.note((&key, &path), (&agent, number), &text, ops);
-        }
-        let stamp = self.stamp(ops);
-        if self.texts.compile_beside(single, left, &gone, ops, stamp).is_err() {
-            single.options.clear();
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::run::{Rest, push_run};
 use super::{Base, Brought, Form, Ground, GroundLife, GroundNode, Spot};
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::Stamp;
@@ -11,9 +12,10 @@ use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::{
     GROUND_TEXT_OPS_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX,
 };
-use crate::op::text::CharId;
+use crate::op::text::{CharId, Content, Writing};
 use crate::op::{Kind, OpCode};
 use crate::place::Place;
+use crate::value::Value;
 
 /// The format this code writes.
 const FORMAT: u64 = 1;
@@ -79,61 +81,6 @@ impl Ground {
         ground.check()?;
         if ground.encode() == bytes { Ok(ground) } else { Err(DecodeError::NotCanonical) }
     }
-
-    /// Whether everything that is named is there.
-    fn check(&self) -> Result<(), DecodeError> {
-        let covers = |stamp: &Stamp| self.version.covers(&stamp.dot()) && stamp.lamport <= self.lamport;
-        for node in self.nodes.values() {
-            for texts in node.texts.values() {
-                check_texts(texts, covers)?;
-            }
-            let GroundLife::Lives { stands, properties, .. } = &node.life else { continue };
-            if stands.as_ref().is_some_and(|(birth, _)| !covers(birth)) {
-                return Err(unexpected("a birth behind the horizon"));
-            }
-            for (path, base) in properties {
-                let texts = node.texts.get(path).map(Vec::as_slice).unwrap_or_default();
-                let whole = (base.form == Form::Whole).then(|| base.value.as_text()).flatten();
-                let chars = whole.map_or(0, |text| text.chars().count());
-                let is_brought = |brought: &Brought| brought.by == base.by && brought.len as usize == chars;
-                if !covers(&base.by) || (chars > 0 && !texts.iter().any(is_brought)) {
-                    return Err(unexpected("a value's op and its characters"));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn check_texts(texts: &[Brought], covers: impl Fn(&Stamp) -> bool) -> Result<(), DecodeError> {
-    let mut held: BTreeMap<(Dot, u32), u32> = BTreeMap::new();
-    let mut before = None;
-    for brought in texts {
-        let is_there = |id: &CharId| held.get(&(id.dot, id.index)).is_some_and(|&len| id.offset < len);
-        let named = match &brought.spot {
-            Spot::Before(id) => [Some(id), None],
-            Spot::After(left, until) => [left.as_ref(), until.as_ref().and_then(Option::as_ref)],
-            Spot::Last => [None, None],
-        };
-        if brought.len == 0 || brought.len as usize > MESSAGE_BYTES_MAX {
-            return Err(unexpected("as many characters as one op can bring"));
-        }
-        let follows = before.replace(brought.by).is_none_or(|before| before < brought.by);
-        if !follows || !covers(&brought.by) || !named.into_iter().flatten().all(is_there) {
-            return Err(unexpected("characters after those they stand beside"));
-        }
-        let mut free = 0;
-        for (from, text) in &brought.shown {
-            let end = u64::from(*from) + text.chars().count() as u64;
-            // A gap lies between two runs.
-            if u64::from(*from) < free || text.is_empty() || end > u64::from(brought.len) {
-                return Err(unexpected("runs of the characters there are"));
-            }
-            free = end + 1;
-        }
-        held.insert((brought.by.dot(), brought.by.index), brought.len);
-    }
-    Ok(())
 }
 
 struct Encoding {
@@ -164,7 +111,7 @@ impl Encoding {
     }
 
     fn node(&mut self, key: &str, node: &GroundNode) {
-        self.writer.array(4).text(key).text_or_null(node.parent.as_deref());
+        self.writer.array(5).text(key).text_or_null(node.parent.as_deref());
         match &node.life {
             GroundLife::Never => self.writer.array(0),
             GroundLife::Ended => self.writer.array(1).null(),
@@ -175,17 +122,19 @@ impl Encoding {
                 for (path, base) in properties {
                     self.writer.array(5).text(path);
                     self.stamp(&base.by);
-                    self.writer.uint(base.code.0.into()).uint(base.form as u64).value(&base.value);
+                    self.writer.uint(base.code.0.into()).uint(form_number(base.form)).value(&base.value);
                 }
                 &mut self.writer
             }
         };
-        self.writer.array(node.texts.len());
-        for (path, texts) in &node.texts {
-            let runs: Vec<&[Brought]> = texts.chunk_by(continues).collect();
-            self.writer.array(2).text(path).array(runs.len());
-            for run in runs {
-                self.run(run);
+        for brought in [&node.texts, &node.lists] {
+            self.writer.array(brought.len());
+            for (path, brought) in brought {
+                let runs: Vec<&[Brought]> = brought.chunk_by(continues).collect();
+                self.writer.array(2).text(path).array(runs.len());
+                for run in runs {
+                    self.run(run);
+                }
             }
         }
     }
@@ -217,10 +166,14 @@ impl Encoding {
             self.writer.uint(alike[0].len.into()).uint(alike.len() as u64);
         }
         self.spot(&first.spot);
+        if is_move(first.code) {
+            self.char(first.element.as_ref());
+            return;
+        }
         let shown = joined(run);
         self.writer.array(shown.len());
-        for (from, text) in shown {
-            self.writer.array(2).uint(from).text(&text);
+        for (from, run) in shown {
+            self.writer.array(2).uint(from).value(&run);
         }
     }
 
@@ -248,7 +201,7 @@ impl Encoding {
 
 /// Whether `b` is what the next message of the same actor brought behind what `a` did.
 fn continues(a: &Brought, b: &Brought) -> bool {
-    b.code == a.code && b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(&a.by, a.len)
+    b.code == a.code && !is_move(a.code) && b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(a)
 }
 
 /// The first op of the next message, where nothing else came between.
@@ -256,22 +209,37 @@ fn after(by: &Stamp) -> Stamp {
     Stamp { lamport: by.lamport.saturating_add(1), seq: by.seq.saturating_add(1), index: 0, ..*by }
 }
 
-fn behind(by: &Stamp, len: u32) -> Spot {
-    Spot::After(Some(CharId { dot: by.dot(), index: by.index, offset: len.saturating_sub(1) }), None)
+fn behind(brought: &Brought) -> Spot {
+    Spot::After(Some(brought.char(brought.len.saturating_sub(1))), None)
+}
+
+/// Whether such an op brings a position and no more.
+pub(super) fn is_move(code: OpCode) -> bool {
+    matches!(code.row().map(|row| row.kind), Some(Kind::Write(_, Writing::Move)))
+}
+
+fn form_number(form: Form) -> u64 {
+    match form {
+        Form::Whole => 0,
+        Form::Made => 1,
+        Form::Written(Content::Text) => 2,
+        Form::Written(Content::List) => 3,
+    }
 }
 
 /// What shows of a run, by offsets from its first character.
-fn joined(run: &[Brought]) -> Vec<(u64, String)> {
-    let mut joined: Vec<(u64, String)> = Vec::new();
+fn joined(run: &[Brought]) -> Vec<(u64, Value)> {
+    let mut joined: Vec<(u64, Value)> = Vec::new();
     let (mut start, mut end) = (0, None);
     for brought in run {
-        for (from, text) in &brought.shown {
+        for (from, value) in &brought.shown {
             let from = start + u64::from(*from);
-            match joined.last_mut().filter(|_| end == Some(from)) {
-                Some((_, before)) => before.push_str(text),
-                None => joined.push((from, text.clone())),
+            match (joined.last_mut().filter(|_| end == Some(from)), value) {
+                (Some((_, Value::Text(before))), Value::Text(text)) => before.push_str(text),
+                (Some((_, Value::List(before))), Value::List(list)) => before.extend_from_slice(list),
+                (_, value) => joined.push((from, value.clone())),
             }
-            end = Some(from + text.chars().count() as u64);
+            end = Some(from + Rest::of(value).len());
         }
         start += u64::from(brought.len);
     }
@@ -319,7 +287,7 @@ impl Decoding<'_> {
     }
 
     fn node(&mut self) -> Result<(String, GroundNode), DecodeError> {
-        self.reader.array_of(4, "a node")?;
+        self.reader.array_of(5, "a node")?;
         let key = self.reader.text(KEY_BYTES_MAX, "node key")?;
         let parent = self.reader.text_or_null(KEY_BYTES_MAX, "node key")?;
         let life = match self.reader.array(4, "a life")? {
@@ -328,17 +296,23 @@ impl Decoding<'_> {
             4 => self.life()?,
             _ => return Err(unexpected("a life")),
         };
-        let mut texts = BTreeMap::new();
-        for _ in 0..self.reader.array(ITEMS_MAX, "texts")? {
-            self.reader.array_of(2, "a text")?;
+        let (texts, lists) = (self.brought(Content::Text)?, self.brought(Content::List)?);
+        Ok((key, GroundNode { parent, life, texts, lists }))
+    }
+
+    /// What was brought to the paths of a node.
+    fn brought(&mut self, content: Content) -> Result<BTreeMap<String, Vec<Brought>>, DecodeError> {
+        let mut by_path = BTreeMap::new();
+        for _ in 0..self.reader.array(ITEMS_MAX, "texts or lists")? {
+            self.reader.array_of(2, "a text or a list")?;
             let path = self.reader.text(PATH_BYTES_MAX, "property path")?;
             let mut brought = Vec::new();
             for _ in 0..self.reader.array(ITEMS_MAX, "characters")? {
-                self.run(&mut brought)?;
+                self.run(content, &mut brought)?;
             }
-            texts.insert(path, brought);
+            by_path.insert(path, brought);
         }
-        Ok((key, GroundNode { parent, life, texts }))
+        Ok(by_path)
     }
 
     fn life(&mut self) -> Result<GroundLife, DecodeError> {
@@ -354,7 +328,8 @@ impl Decoding<'_> {
             let form = match self.reader.uint()? {
                 0 => Form::Whole,
                 1 => Form::Made,
-                2 => Form::Written,
+                2 => Form::Written(Content::Text),
+                3 => Form::Written(Content::List),
                 _ => return Err(unexpected("a form")),
             };
             properties.insert(path, Base { by, code, form, value: self.reader.value()? });
@@ -373,52 +348,63 @@ impl Decoding<'_> {
         Ok(Some((birth, place)))
     }
 
-    fn run(&mut self, texts: &mut Vec<Brought>) -> Result<(), DecodeError> {
+    fn run(&mut self, content: Content, all: &mut Vec<Brought>) -> Result<(), DecodeError> {
         self.reader.array_of(5, "characters")?;
         let (mut by, code) = (self.stamp()?, self.code()?);
         let numbers = list(&mut self.reader, Reader::uint)?;
         let mut spot = self.spot()?;
+        if is_move(code) && content == Content::List {
+            let element = self.char()?;
+            self.count(1)?;
+            all.push(Brought { by, code, spot, len: 1, shown: Vec::new(), element });
+            return if numbers == [1, 1] { Ok(()) } else { Err(unexpected("one position")) };
+        }
         let shown = list(&mut self.reader, |reader| {
             reader.array_of(2, "a run of characters")?;
             let from = reader.uint()?;
             let from = u32::try_from(from).map_err(|_| unexpected("a number below 2^32"))?;
-            Ok((u64::from(from), reader.text(TEXT_BYTES_MAX, "text")?))
+            let run = match content {
+                Content::Text => reader.text(TEXT_BYTES_MAX, "text")?.into(),
+                Content::List => reader.value()?,
+            };
+            if content.fits(&run) { Ok((u64::from(from), run)) } else { Err(unexpected("a list")) }
         })?;
-        let chars = |(from, text): (u64, String)| (from..).zip(text.chars().collect::<Vec<_>>());
-        let mut shown = shown.into_iter().flat_map(chars).peekable();
+        let mut rest = shown.iter().map(|(from, run)| (*from, Rest::of(run))).peekable();
         let mut start = 0;
         for pair in numbers.chunks(2) {
             let [len, times] = *pair else { return Err(unexpected("lengths, and how often each")) };
             let len = u32::try_from(len).ok().filter(|&len| len > 0 && len as usize <= MESSAGE_BYTES_MAX);
             let len = len.ok_or(unexpected("as many characters as one op can bring"))?;
-            self.ops = self.ops.saturating_add(usize::try_from(times).unwrap_or(usize::MAX));
-            if self.ops > GROUND_TEXT_OPS_MAX {
-                let (what, limit) = ("ops that brought characters", GROUND_TEXT_OPS_MAX);
-                return Err(DecodeError::TooLong { what, found: self.ops, limit });
-            }
+            self.count(times)?;
             for _ in 0..times {
                 let end = start + u64::from(len);
-                let mut runs: Vec<(u32, String)> = Vec::new();
-                let mut follows = None;
-                while let Some((at, char)) = shown.next_if(|(at, _)| *at < end) {
-                    let offset = at.checked_sub(start).and_then(|offset| u32::try_from(offset).ok());
+                let mut shown: Vec<(u32, Value)> = Vec::new();
+                while let Some((from, run)) = rest.peek_mut().filter(|(from, _)| *from < end) {
+                    let offset = from.checked_sub(start).and_then(|offset| u32::try_from(offset).ok());
                     let offset = offset.ok_or(unexpected("runs of the characters there are"))?;
-                    match runs.last_mut().filter(|_| follows == Some(offset)) {
-                        Some((_, text)) => text.push(char),
-                        None => runs.push((offset, char.to_string())),
+                    let (len, taken) = run.take(end - *from);
+                    push_run(&mut shown, offset, taken);
+                    *from += len;
+                    if run.is_empty() {
+                        rest.next();
                     }
-                    follows = Some(offset + 1);
                 }
-                texts.push(Brought { by, code, spot, len, shown: runs });
-                spot = behind(&by, len);
-                by = after(&by);
-                start = end;
+                let brought = Brought { by, code, spot, len, shown, element: None };
+                (spot, by, start) = (behind(&brought), after(&by), end);
+                all.push(brought);
             }
         }
-        match shown.next() {
+        match rest.next() {
             None => Ok(()),
             Some(_) => Err(unexpected("runs of the characters there are")),
         }
+    }
+
+    /// Counts ops that brought something: a few bytes may stand for many.
+    fn count(&mut self, more: u64) -> Result<(), DecodeError> {
+        self.ops = self.ops.saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
+        let (what, found, limit) = ("ops that brought characters", self.ops, GROUND_TEXT_OPS_MAX);
+        if found > limit { Err(DecodeError::TooLong { what, found, limit }) } else { Ok(()) }
     }
 
     fn spot(&mut self) -> Result<Spot, DecodeError> {
@@ -441,6 +427,6 @@ fn list<'a, T>(
     (0..len).map(|_| item(reader)).collect()
 }
 
-fn unexpected(expected: &'static str) -> DecodeError {
+pub(super) fn unexpected(expected: &'static str) -> DecodeError {
     DecodeError::Unexpected { expected, offset: 0 }
 }

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::property::{Held, added_by};
-use super::text::{Script, offset_of};
+use super::text::{Script, offset_of, parts};
 use super::{At, Fold, GROUND, GROUND_ADDER, Life};
 use crate::clock::Stamp;
-use crate::ground::{Base, Brought, Form, Ground, GroundLife, GroundNode, REQUESTS_KEPT, Spot, Unfoldable};
+use crate::ground::{
+    Base, Brought, Form, Ground, GroundLife, GroundNode, REQUESTS_KEPT, Spot, Unfoldable, push_run,
+};
 use crate::id::Actor;
 use crate::message::Message;
-use crate::op::Kind;
-use crate::op::text::CharId;
+use crate::op::text::{CharId, Content};
+use crate::op::{Kind, OpCode};
 use crate::place::Place;
 use crate::scene::Root;
 use crate::sequence::plain::{self, Char, Until};
@@ -62,64 +64,85 @@ impl<'a> Fold<'a> {
     /// What a property of a node that lives since the ground holds there.
     pub(super) fn base(&self, key: &str, path: &str) -> Option<Held> {
         let base = self.nodes[key].bases.get(path)?;
-        let texts = self.ground_texts(key, path);
         let mut held =
             Held { adders: added_by(&base.value, GROUND_ADDER), ..Held::made(base.value.clone(), BASE, 0) };
         match base.form {
             Form::Made => {}
             Form::Whole => {
+                let content = if base.value.as_list().is_some() { Content::List } else { Content::Text };
+                let texts = self.ground_texts(key, path, content);
                 let brought = texts.iter().position(|brought| brought.by == base.by);
                 held.whole = Some(brought.map_or(BASE, |n| (GROUND, offset_of(n))));
             }
-            Form::Written => {
-                let mut script = self.script(key, path);
-                for (n, brought) in (0..).zip(texts) {
-                    for (from, text) in &brought.shown {
-                        let to = from + offset_of(text.chars().count());
+            Form::Written(content) => {
+                let mut script = self.script(key, path, content);
+                for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
+                    for (from, run) in &brought.shown {
+                        let to = from + content.len(run).expect("a run of the content's");
                         script.shown.extend((*from..to).map(|offset| ((GROUND, n), offset)));
                     }
+                    let element = brought.element.and_then(|id| self.ground_char(key, path, content, &id));
+                    script.moves.extend(element.map(|element| (element, (GROUND, n))));
                 }
-                held.value = script.text().into();
+                held.value = script.value();
                 held.script = Some(script);
             }
         }
         Some(held)
     }
 
-    /// The ops whose characters the ground holds, in order.
-    pub(super) fn ground_texts(&self, key: &str, path: &str) -> &'a [Brought] {
+    /// The ops whose characters or elements the ground holds, in order.
+    pub(super) fn ground_texts(&self, key: &str, path: &str, content: Content) -> &'a [Brought] {
         let node = self.ground.nodes.get(key);
-        node.and_then(|node| node.texts.get(path)).map(Vec::as_slice).unwrap_or_default()
+        node.map(|node| node.brought(path, content)).unwrap_or_default()
     }
 
-    /// The characters an op brought; what those said that do not show is not known any more.
-    pub(super) fn ground_chars(&self, key: &str, path: &str, brought: &Brought) -> Vec<char> {
+    /// What an op brought; what those held that do not show is not known any more.
+    pub(super) fn ground_parts(
+        &self,
+        key: &str,
+        path: &str,
+        content: Content,
+        brought: &Brought,
+    ) -> Vec<Value> {
         let life = self.ground.nodes.get(key).map(|node| &node.life);
         if let Some(GroundLife::Lives { properties, .. }) = life
-            && let Some(Base { by, form: Form::Whole, value: Value::Text(text), .. }) = properties.get(path)
+            && let Some(Base { by, form: Form::Whole, value, .. }) = properties.get(path)
             && *by == brought.by
+            && let Some(parts) = parts(content, value)
         {
-            return text.chars().collect();
+            return parts;
         }
-        let mut chars = vec!['\0'; brought.len as usize];
-        for (from, text) in &brought.shown {
-            chars.splice(*from as usize..*from as usize + text.chars().count(), text.chars());
+        let mut all = vec![Value::Null; brought.len as usize];
+        for (from, run) in &brought.shown {
+            for (offset, part) in (*from as usize..).zip(parts(content, run).into_iter().flatten()) {
+                all[offset] = part;
+            }
         }
-        chars
+        all
     }
 
-    pub(super) fn ground_char(&self, key: &str, path: &str, id: &CharId) -> Option<Char<At>> {
-        let texts = self.ground_texts(key, path);
-        let is_it = |brought: &Brought| {
-            let Stamp { actor, seq, index, .. } = brought.by;
-            (actor, seq, index) == (id.dot.actor, id.dot.seq, id.index) && id.offset < brought.len
-        };
+    pub(super) fn ground_char(
+        &self,
+        key: &str,
+        path: &str,
+        content: Content,
+        id: &CharId,
+    ) -> Option<Char<At>> {
+        let texts = self.ground_texts(key, path, content);
+        let is_it = |brought: &Brought| brought.char(id.offset) == *id && id.offset < brought.len;
         let n = texts.iter().position(is_it)?;
         Some(((GROUND, offset_of(n)), id.offset))
     }
 
-    pub(super) fn ground_spot(&self, key: &str, path: &str, spot: &Spot) -> plain::Spot<At> {
-        let char = |id: &CharId| self.ground_char(key, path, id).expect("the ground holds it");
+    pub(super) fn ground_spot(
+        &self,
+        key: &str,
+        path: &str,
+        content: Content,
+        spot: &Spot,
+    ) -> plain::Spot<At> {
+        let char = |id: &CharId| self.ground_char(key, path, content, id).expect("the ground holds it");
         match spot {
             Spot::Before(id) => plain::Spot::Before(char(id)),
             Spot::After(left, until) => {
@@ -133,16 +156,25 @@ impl<'a> Fold<'a> {
         }
     }
 
-    pub(super) fn char_id(&self, key: &str, path: &str, (op, offset): Char<At>) -> CharId {
-        let stamp = match op.0 {
-            GROUND => self.ground_texts(key, path)[op.1 as usize].by,
-            _ => self.stamp(op),
-        };
+    /// The stamp and the code of an op, be it held or of the ground.
+    pub(super) fn maker(&self, key: &str, path: &str, content: Content, op: At) -> (Stamp, OpCode) {
+        match op.0 {
+            GROUND => {
+                let brought = &self.ground_texts(key, path, content)[op.1 as usize];
+                (brought.by, brought.code)
+            }
+            _ => (self.stamp(op), self.op(op).code),
+        }
+    }
+
+    pub(super) fn char_id(&self, key: &str, path: &str, content: Content, char: Char<At>) -> CharId {
+        let (op, offset) = char;
+        let (stamp, _) = self.maker(key, path, content, op);
         CharId { dot: stamp.dot(), index: stamp.index, offset }
     }
 
-    pub(super) fn named_spot(&self, key: &str, path: &str, spot: plain::Spot<At>) -> Spot {
-        let id = |char| self.char_id(key, path, char);
+    pub(super) fn named_spot(&self, key: &str, path: &str, content: Content, spot: plain::Spot<At>) -> Spot {
+        let id = |char| self.char_id(key, path, content, char);
         match spot {
             plain::Spot::Before(char) => Spot::Before(id(char)),
             plain::Spot::After(left, until) => {
@@ -178,11 +210,14 @@ impl<'a> Fold<'a> {
             for path in self.paths(&key) {
                 let held = self.nodes.get(&key).filter(|life| life.alive);
                 let held = held.and_then(|_| self.value(&key, &path, &mut Vec::new()));
-                let fresh = || self.script(&key, &path);
                 let script = held.as_ref().and_then(|held| held.script.as_ref());
-                let brought = self.to_brought(&key, &path, script.unwrap_or(&fresh()));
-                if !brought.is_empty() {
-                    node.texts.insert(path.clone(), brought);
+                for (content, texts) in [(Content::Text, &mut node.texts), (Content::List, &mut node.lists)] {
+                    let fresh = self.script(&key, &path, content);
+                    let script = script.filter(|script| script.content == content).unwrap_or(&fresh);
+                    let brought = self.to_brought(&key, &path, script);
+                    if !brought.is_empty() {
+                        texts.insert(path.clone(), brought);
+                    }
                 }
                 properties.extend(held.map(|held| (path.clone(), self.to_base(&key, &path, held))));
             }
@@ -215,11 +250,11 @@ impl<'a> Fold<'a> {
 
     fn to_base(&self, key: &str, path: &str, held: Held) -> Base {
         let form = match (&held.script, held.whole) {
-            (Some(_), _) => Form::Written,
+            (Some(script), _) => Form::Written(script.content),
             (None, Some(_)) => Form::Whole,
             (None, None) => Form::Made,
         };
-        let value = if form == Form::Written { Value::Null } else { held.value };
+        let value = if held.script.is_some() { Value::Null } else { held.value };
         let (by, code) = match held.by.0 {
             GROUND => {
                 let base = &self.nodes[key].bases[path];
@@ -232,27 +267,21 @@ impl<'a> Fold<'a> {
 
     /// What ops brought, with what shows of it.
     fn to_brought(&self, key: &str, path: &str, script: &Script) -> Vec<Brought> {
+        let visible = script.visible();
+        let id = |char| self.char_id(key, path, script.content, char);
         let mut list = Vec::new();
-        for (&at, chars) in script.brought.iter().filter(|(_, chars)| !chars.is_empty()) {
-            let (by, code) = match at.0 {
-                GROUND => {
-                    let brought = &self.ground_texts(key, path)[at.1 as usize];
-                    (brought.by, brought.code)
-                }
-                _ => (self.stamp(at), self.op(at).code),
-            };
-            let mut shown: Vec<(u32, String)> = Vec::new();
-            let mut follows = false;
-            for (offset, char) in (0..).zip(chars) {
-                let shows = script.shows((at, offset));
-                match shown.last_mut().filter(|_| follows) {
-                    Some((_, text)) if shows => text.push(*char),
-                    _ if shows => shown.push((offset, char.to_string())),
-                    _ => {}
-                }
-                follows = shows;
+        for (&at, parts) in script.brought.iter().filter(|(_, parts)| !parts.is_empty()) {
+            let (by, code) = self.maker(key, path, script.content, at);
+            let len = offset_of(parts.len());
+            let mut shown = Vec::new();
+            for offset in (0..len).filter(|&offset| visible.iter().any(|(char, _)| *char == (at, offset))) {
+                let value = script.value_of((at, offset));
+                let run = if script.content == Content::List { Value::List(vec![value]) } else { value };
+                push_run(&mut shown, offset, run);
             }
-            list.push(Brought { by, code, spot: script.spots[&at], len: offset_of(chars.len()), shown });
+            let moved = visible.iter().find(|(char, position)| *position == (at, 0) && char != position);
+            let element = moved.map(|(char, _)| id(*char));
+            list.push(Brought { by, code, spot: script.spots[&at], len, shown, element });
         }
         list
     }
@@ -266,7 +295,8 @@ impl<'a> Fold<'a> {
 
     /// Every path of a key that something was done to.
     fn paths(&self, key: &str) -> BTreeSet<String> {
-        let ground = self.ground.nodes.get(key).into_iter().flat_map(|node| node.texts.keys().cloned());
+        let ground = self.ground.nodes.get(key).into_iter();
+        let ground = ground.flat_map(|node| node.texts.keys().chain(node.lists.keys()).cloned());
         let life =
             self.nodes.get(key).into_iter().flat_map(|life| life.paths().into_iter().map(str::to_owned));
         let mut paths: BTreeSet<String> = ground.chain(life).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::text::Script;
-use super::{At, Fold, GROUND_ADDER};
+use super::{At, Fold, GROUND, GROUND_ADDER};
 use crate::op::array::Element;
 use crate::op::{Kind, Membership, NoEffect, Shape};
 use crate::value::Value;
@@ -31,8 +31,14 @@ impl Fold<'_> {
             if resets.contains(&at) || resets.iter().any(|&reset| self.seen(reset, at)) {
                 continue;
             }
+            if let Some(held) = &mut held
+                && let Some(elements) = held.script.as_ref().and_then(Script::elements)
+            {
+                let adder = |by: At| if by.0 == GROUND { GROUND_ADDER } else { index_in_log(by) };
+                held.adders = elements.into_iter().map(|by| vec![adder(by)]).collect();
+            }
             let result = match kind(at) {
-                Kind::Text(_) | Kind::Append(_) => self.write(at, path, &mut held),
+                Kind::Write(..) | Kind::Append(_) => self.write(at, path, &mut held),
                 kind => self.step(at, kind, held.as_ref(), log).map(|(adders, value)| {
                     held = Some(Held { adders, ..Held::made(value, at, index_in_log(at)) });
                 }),
@@ -100,9 +106,9 @@ pub(super) struct Held {
     pub(super) adders: Vec<Vec<u32>>,
     /// The op that made it so; the ground's where it stands there.
     pub(super) by: At,
-    /// Of a text, the reset whose value it still is.
+    /// Of a text or a list, the reset whose value it still is.
     pub(super) whole: Option<At>,
-    /// Its characters, once some step has named them.
+    /// Its characters or elements, once some step has named them.
     pub(super) script: Option<Script>,
 }
 

@@ -1,4 +1,4 @@
-//! Law 9 in the plainest code: the characters of one property, in order, and which of them show.
+//! Law 9 in the plainest code: the characters of one property, or the elements of its list, in order, and which of them show.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,30 +6,68 @@ use super::property::Held;
 use super::{At, Fold, GROUND};
 use crate::ground;
 use crate::id::Dot;
-use crate::op::text::{Anchors, CharId, Side, Writing, spans};
-use crate::op::{Kind, NoEffect, Options, Shape};
+use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
+use crate::op::{Kind, NoEffect};
 use crate::sequence::plain::{Char, Plain, Spot, Until};
 use crate::value::Value;
 
 /// The characters that were ever brought to a property, across lives and resets.
-#[derive(Default)]
 pub(super) struct Script {
+    pub(super) content: Content,
     order: Vec<Char<At>>,
-    pub(super) brought: BTreeMap<At, Vec<char>>,
+    /// What each op brought; a move brings a position.
+    pub(super) brought: BTreeMap<At, Vec<Value>>,
     /// Where each op's went.
     pub(super) spots: BTreeMap<At, ground::Spot>,
     pub(super) shown: BTreeSet<Char<At>>,
     deleted: BTreeSet<Char<At>>,
+    /// What was done to one element, in order.
+    pub(super) moves: Vec<(Char<At>, At)>,
+    sets: Vec<(Char<At>, At, Value)>,
 }
 
 impl Script {
-    pub(super) fn text(&self) -> String {
-        let visible = self.order.iter().filter(|&&id| self.shows(id));
-        visible.map(|(op, offset)| self.brought[op][*offset as usize]).collect()
+    pub(super) fn value(&self) -> Value {
+        let values = self.visible().into_iter().map(|(element, _)| self.value_of(element));
+        match self.content {
+            Content::Text => {
+                values.map(|char| char.as_text().unwrap_or_default().to_owned()).collect::<String>().into()
+            }
+            Content::List => Value::List(values.collect()),
+        }
     }
 
-    pub(super) fn shows(&self, id: Char<At>) -> bool {
-        self.shown.contains(&id) && !self.deleted.contains(&id)
+    /// Of a list, the ops that gave its elements their values.
+    pub(super) fn elements(&self) -> Option<Vec<At>> {
+        let by = |element: Char<At>| self.set(element).map_or(element.0, |(by, _)| by);
+        (self.content == Content::List).then(|| self.visible().into_iter().map(|(of, _)| by(of)).collect())
+    }
+
+    /// What an element holds.
+    pub(super) fn value_of(&self, element: Char<At>) -> Value {
+        match self.set(element) {
+            Some((_, value)) => value.clone(),
+            None => self.brought[&element.0][element.1 as usize].clone(),
+        }
+    }
+
+    fn set(&self, element: Char<At>) -> Option<(At, &Value)> {
+        self.sets.iter().rev().find(|(of, ..)| *of == element).map(|(_, by, value)| (*by, value))
+    }
+
+    /// The elements that show, with the positions where they do, in order.
+    pub(super) fn visible(&self) -> Vec<(Char<At>, Char<At>)> {
+        let mut visible = Vec::new();
+        for &position in &self.order {
+            let moved = self.moves.iter().find(|(_, by)| *by == position.0);
+            let element = moved.map_or(position, |(element, _)| *element);
+            let last = self.moves.iter().rev().find(|(of, _)| *of == element);
+            let stands_at = last.map_or(element, |(_, by)| (*by, 0));
+            if stands_at == position && self.shown.contains(&element) && !self.deleted.contains(&element) {
+                visible.push((element, position));
+            }
+        }
+        visible
     }
 
     fn show(&mut self, op: At, from: usize) {
@@ -42,41 +80,44 @@ pub(super) fn offset_of(offset: usize) -> u32 {
     u32::try_from(offset).expect("a message has less than 2^32 characters")
 }
 
-/// What appending brings: the separator, which may not show, and the text.
-fn appended(value: &Value, options: &Options) -> (usize, Vec<char>) {
-    let separator = options.get("separator").and_then(Value::as_text).unwrap_or_default();
-    let text = value.as_text().unwrap_or_default();
-    (separator.chars().count(), separator.chars().chain(text.chars()).collect())
+/// What a value is made of; nothing where it is something else.
+pub(super) fn parts(content: Content, value: &Value) -> Option<Vec<Value>> {
+    match content {
+        Content::Text => Some(value.as_text()?.chars().map(|char| char.to_string().into()).collect()),
+        Content::List => value.as_list().map(<[Value]>::to_vec),
+    }
+}
+
+/// What a step writes into; appending is writing text.
+fn content_of(kind: Kind) -> Content {
+    if let Kind::Write(content, _) = kind { content } else { Content::Text }
 }
 
 impl Fold<'_> {
-    /// Applies one step that inserts, deletes or appends.
+    /// Applies one step that writes or appends.
     pub(super) fn write(&self, at: At, path: &str, held: &mut Option<Held>) -> Result<(), NoEffect> {
         let op = self.op(at);
         let kind = op.code.row().expect("only known ops are logged").kind;
-        let is_fresh = match &held {
-            Some(Held { script: Some(_), .. }) => false,
-            None | Some(Held { value: Value::Text(_), whole: Some(_), .. }) => true,
-            Some(Held { value, .. }) => match kind {
-                Kind::Append(step) => {
-                    *held = Some(Held::made(step(Some(value), &op.value, &op.options)?, at, 0));
-                    return Ok(());
-                }
-                _ => return Err(NoEffect::BadCurrent { expected: Shape::Text }),
-            },
-        };
-        let by = held.as_ref().map(|held| held.by);
-        let mut written = match held.as_mut().and_then(|held| held.script.take()) {
-            Some(script) => script,
-            None => self.script(&op.key, path),
-        };
+        let content = content_of(kind);
+        let script = held.as_mut().and_then(|held| held.script.take_if(|script| script.content == content));
+        let is_fresh = script.is_none();
+        let fits = |held: &Held| held.script.is_none() && held.whole.is_some() && content.fits(&held.value);
+        if is_fresh && held.as_ref().is_some_and(|held| !fits(held)) {
+            let Kind::Append(step) = kind else {
+                return Err(NoEffect::BadCurrent { expected: content.shape() });
+            };
+            let current = held.as_ref().map(|held| &held.value);
+            *held = Some(Held::made(step(current, &op.value, &op.options)?, at, 0));
+            return Ok(());
+        }
+        let mut written = script.unwrap_or_else(|| self.script(&op.key, path, content));
         if let Some(whole) = held.as_ref().and_then(|held| held.whole).filter(|_| is_fresh) {
             written.show(whole, 0);
         }
         let result = self.write_on(at, kind, &mut written);
         if result.is_ok() || !is_fresh {
-            let by = by.filter(|_| result.is_err()).unwrap_or(at);
-            let value = written.text().into();
+            let by = held.as_ref().map(|held| held.by).filter(|_| result.is_err()).unwrap_or(at);
+            let value = written.value();
             *held = Some(Held { script: Some(written), ..Held::made(value, by, 0) });
         }
         result
@@ -84,23 +125,31 @@ impl Fold<'_> {
 
     fn write_on(&self, at: At, kind: Kind, script: &mut Script) -> Result<(), NoEffect> {
         let op = self.op(at);
-        let writing = match kind {
-            Kind::Text(writing) => writing,
-            _ => {
-                let (separator, _) = appended(&op.value, &op.options);
-                script.show(at, if script.text().is_empty() { separator } else { 0 });
-                return Ok(());
-            }
+        let Kind::Write(_, writing) = kind else {
+            let separator = op.options.get("separator").and_then(Value::as_text).unwrap_or_default();
+            let skipped = if script.visible().is_empty() { separator.chars().count() } else { 0 };
+            script.show(at, skipped);
+            return Ok(());
         };
-        let is_empty = op.value.as_text().is_none_or(str::is_empty);
-        if writing.inserts() && !is_empty && !script.brought.contains_key(&at) {
+        let item = match writing {
+            Writing::Move | Writing::Set => Some(self.item(at, script).ok_or(NoEffect::ElementMissing)?),
+            Writing::Insert | Writing::Delete | Writing::Replace => None,
+        };
+        let is_empty = parts(script.content, &op.value).is_none_or(|parts| parts.is_empty());
+        let brings = writing == Writing::Move || writing.inserts() && !is_empty;
+        if brings && !script.brought.contains_key(&at) {
             return Err(NoEffect::AnchorMissing);
+        }
+        match (writing, item) {
+            (Writing::Move, Some(item)) => script.moves.push((item, at)),
+            (Writing::Set, Some(item)) => script.sets.push((item, at, op.value.clone())),
+            (_, _) => {}
         }
         if writing.deletes() {
             let path = op.path.as_deref().expect("the row's check has seen it");
-            for span in spans(&op.options, self.messages[at.0].dot()) {
+            for span in spans(op.options.get("spans"), self.messages[at.0].dot()) {
                 let gone = script.order.iter().filter(|&&(brought, offset)| {
-                    let id = self.char_id(&op.key, path, (brought, offset));
+                    let id = self.char_id(&op.key, path, script.content, (brought, offset));
                     span.first <= id && id <= span.last && self.seen(at, brought)
                 });
                 script.deleted.extend(gone);
@@ -111,54 +160,71 @@ impl Fold<'_> {
     }
 
     /// All characters that were ever brought to a property, in order; none of them shows yet.
-    pub(super) fn script(&self, key: &str, path: &str) -> Script {
-        let mut script = Script::default();
+    pub(super) fn script(&self, key: &str, path: &str, content: Content) -> Script {
+        let mut script = Script {
+            content,
+            order: Vec::new(),
+            brought: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            moves: Vec::new(),
+            sets: Vec::new(),
+        };
         let mut plain = Plain::new();
-        for (n, brought) in (0..).zip(self.ground_texts(key, path)) {
+        for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
             let at = (GROUND, n);
-            let is_placed = plain.place(at, brought.len, self.ground_spot(key, path, &brought.spot));
+            let spot = self.ground_spot(key, path, content, &brought.spot);
+            let is_placed = plain.place(at, brought.len, spot);
             debug_assert!(is_placed, "the ground holds what its texts stand beside");
             script.spots.insert(at, brought.spot);
-            script.brought.insert(at, self.ground_chars(key, path, brought));
+            script.brought.insert(at, self.ground_parts(key, path, content, brought));
         }
         for (at, row) in self.ops() {
-            let Some((chars, spot)) = row.ok().and_then(|row| self.brings(at, row.kind, key, path)) else {
-                continue;
-            };
-            let Some(spot) = spot else { continue };
-            if plain.place(at, offset_of(chars.len()), spot) {
-                script.spots.insert(at, self.named_spot(key, path, spot));
-                script.brought.insert(at, chars);
+            let brings = row.ok().and_then(|row| self.brings(at, row.kind, key, path, content));
+            let Some((parts, spot)) = brings else { continue };
+            if plain.place(at, offset_of(parts.len()), spot) {
+                script.spots.insert(at, self.named_spot(key, path, content, spot));
+                script.brought.insert(at, parts);
             }
         }
         script.order = plain.order().collect();
         script
     }
 
-    /// What an op brings to a property, and where it goes; nowhere where it names characters that it has not seen.
-    fn brings(&self, at: At, kind: Kind, key: &str, path: &str) -> Option<(Vec<char>, Option<Spot<At>>)> {
+    /// What an op brings to a property, and where it goes.
+    fn brings(
+        &self,
+        at: At,
+        kind: Kind,
+        key: &str,
+        path: &str,
+        content: Content,
+    ) -> Option<(Vec<Value>, Spot<At>)> {
         let op = self.op(at);
         if op.key != key || (kind.is_property() && op.path.as_deref() != Some(path)) {
             return None;
         }
-        let start = Some(Spot::After(None, Until::Given(None)));
-        let (text, spot) = match kind {
-            Kind::Reset(reset) => (reset(&op.value), start),
-            Kind::Insert => (op.value.as_map()?.get(path)?.clone(), start),
-            Kind::Append(_) => return Some((appended(&op.value, &op.options).1, Some(Spot::Last))),
-            Kind::Text(Writing::Insert | Writing::Replace) => (op.value.clone(), self.spot(at)),
-            _ => return None,
-        };
-        match (kind, text.as_text()) {
-            (_, Some(text)) => Some((text.chars().collect(), spot)),
-            (Kind::Text(_), None) => Some((Vec::new(), spot)),
+        let start = Spot::After(None, Until::Given(None));
+        match kind {
+            Kind::Reset(reset) => Some((parts(content, &reset(&op.value))?, start)),
+            Kind::Insert => Some((parts(content, op.value.as_map()?.get(path)?)?, start)),
+            Kind::Append(_) if content == Content::Text => {
+                let separator = op.options.get("separator").and_then(Value::as_text).unwrap_or_default();
+                let text = separator.to_owned() + op.value.as_text().unwrap_or_default();
+                Some((parts(content, &text.into())?, Spot::Last))
+            }
+            Kind::Write(of, Writing::Insert | Writing::Replace) if of == content => {
+                Some((parts(content, &op.value)?, self.spot(at)?))
+            }
+            Kind::Write(of, Writing::Move) if of == content => Some((vec![Value::Null], self.spot(at)?)),
             _ => None,
         }
     }
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
-        let anchors = Anchors::read(&self.op(at).options, self.messages[at.0].dot());
+        let anchors = Anchors::read(|name| self.op(at).options.get(name).cloned(), self.messages[at.0].dot());
         let left = match anchors.side {
             Side::Before(id) => return self.char(at, id).map(Spot::Before),
             Side::After(None) => None,
@@ -172,10 +238,21 @@ impl Fold<'_> {
         Some(Spot::After(left, until))
     }
 
+    /// The element that a step names: no position of another, and one that it has seen.
+    fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
+        let op = self.op(at);
+        let item = CharId::read(op.options.get("item")?, self.messages[at.0].dot())?;
+        let item = self.char(at, item).filter(|item| script.order.contains(item))?;
+        let (_, code) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
+        let kind = code.row().map(|row| row.kind);
+        (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)
+    }
+
     fn char(&self, by: At, id: CharId) -> Option<Char<At>> {
         if self.ground.version.covers(&id.dot) {
             let op = self.op(by);
-            return self.ground_char(&op.key, op.path.as_deref()?, &id);
+            let content = content_of(op.code.row()?.kind);
+            return self.ground_char(&op.key, op.path.as_deref()?, content, &id);
         }
         let at = (self.message_index(&id.dot)?, id.index);
         (self.messages[at.0].ops.len() > id.index as usize && self.seen(by, at)).then_some((at, id.offset))

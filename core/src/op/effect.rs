@@ -52,6 +52,9 @@ pub enum NoEffect {
     /// Text beside a character that is not there, or that its author cannot have known.
     #[error("the text has no such character to stand beside")]
     AnchorMissing,
+    /// A list's element that is not there, or that its author cannot have known.
+    #[error("the list has no such element")]
+    ElementMissing,
     /// The result would be infinite or no number.
     #[error("the result is not a finite number")]
     NotFinite,

@@ -9,6 +9,7 @@ pub mod edit;
 mod effect;
 mod euler;
 mod flat;
+pub mod list;
 mod meta;
 pub mod node;
 mod number;
@@ -125,7 +126,7 @@ impl<'a> OpView<'a> {
 
     /// Whether there are named arguments.
     pub fn has_options(&self) -> bool {
-        self.options.entries().next().is_some()
+        self.options.memory() != Raw::EMPTY_MAP.memory()
     }
 
     /// The op as plain data.

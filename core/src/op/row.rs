@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::array::Element;
 use super::shape::Shaped;
-use super::text::Writing;
+use super::text::{Content, Writing};
 use super::{NoEffect, OpCode, Shape};
 use crate::value::Value;
 
@@ -77,8 +77,9 @@ pub enum Kind {
     Step(Step),
     /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
     List(ListStep),
-    /// Changes a sequence of characters (DESIGN §3, law 9). On a property that holds something else than text it has no effect.
-    Text(Writing),
+    /// Changes a sequence of characters, or of elements (DESIGN §3, law 9). On a property that holds something else it has no
+    /// effect.
+    Write(Content, Writing),
     /// Computes the next value of a text by appending to it. Where characters have identities, so have those it brings.
     Append(Step),
     /// Adds the argument to a set, or removes it (DESIGN §3, law 8). On a property that holds no list it has no effect.
@@ -105,7 +106,7 @@ impl Kind {
             Self::Reset(_)
             | Self::Step(_)
             | Self::List(_)
-            | Self::Text(_)
+            | Self::Write(..)
             | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_) => true,
@@ -120,7 +121,7 @@ impl Kind {
             Self::Reset(_)
             | Self::Step(_)
             | Self::List(_)
-            | Self::Text(_)
+            | Self::Write(..)
             | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_)
@@ -154,9 +155,10 @@ impl Row {
             return Err(NoEffect::BadArgument { expected: self.argument });
         }
         let mut bad: Option<(&str, NoEffect)> = None;
-        let (mut is_targeted, mut is_plain) = (false, true);
+        let (mut is_targeted, mut has_item, mut is_plain) = (false, false, true);
         for (name, value) in options {
             is_targeted |= name == "target";
+            has_item |= name == "item";
             is_plain = false;
             let fault = match self.option(name) {
                 None => NoEffect::UnknownOption { name: name.into() },
@@ -172,6 +174,9 @@ impl Row {
         match self.kind {
             _ if let Some((_, fault)) = bad => Err(fault),
             Kind::Undo | Kind::Redo if !is_targeted => Err(NoEffect::MissingOption { name: "target" }),
+            Kind::Write(_, writing) if writing.names_item() && !has_item => {
+                Err(NoEffect::MissingOption { name: "item" })
+            }
             Kind::Move if is_plain => Err(NoEffect::MissingOption { name: "parent" }),
             _ => Ok(()),
         }

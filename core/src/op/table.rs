@@ -4,12 +4,12 @@ use super::NoEffect;
 use super::row::Row;
 use super::{Op, OpCode, OpView};
 use super::{
-    array, boolean, color, counter, dict, euler, meta, node, number, object, quaternion, set, string, text,
-    vector3,
+    array, boolean, color, counter, dict, euler, list, meta, node, number, object, quaternion, set, string,
+    text, vector3,
 };
 
 /// The rows of each family, at the family's number. A family is added by its file and its line here.
-static FAMILIES: [&[Row]; 16] = [
+static FAMILIES: [&[Row]; 17] = [
     &[],
     number::ROWS,
     string::ROWS,
@@ -26,6 +26,7 @@ static FAMILIES: [&[Row]; 16] = [
     dict::ROWS,
     node::ROWS,
     meta::ROWS,
+    list::ROWS,
 ];
 
 /// The version of the table: how many rows and options it has. Both only ever grow, and a code means what it means for ever; so
@@ -71,7 +72,8 @@ impl OpCode {
 
     /// The code of the operation of that name.
     pub fn named(name: &str) -> Option<Self> {
-        table().find(|row| row.name == name).map(|row| row.code)
+        let mut families = FAMILIES.iter();
+        families.find_map(|rows| rows.iter().find(|row| row.name == name)).map(|row| row.code)
     }
 }
 
@@ -96,7 +98,10 @@ impl OpView<'_> {
 
 /// The known name that is nearest to `name`, if one is near enough to be meant.
 pub fn nearest_name(name: &str) -> Option<&'static str> {
-    let (distance, nearest) = table().map(|row| (distance(name, row.name), row.name)).min()?;
+    let family = |name: &str| name.split('.').next().map(str::to_ascii_lowercase);
+    // Of two as near, the one of the family that was named is meant.
+    let rank = |row: &'static Row| (distance(name, row.name), family(name) != family(row.name), row.name);
+    let (distance, _, nearest) = table().map(rank).min()?;
     (distance <= 1 + nearest.len() / 3).then_some(nearest)
 }
 

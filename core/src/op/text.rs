@@ -19,16 +19,20 @@ use crate::id::{Actor, Dot};
 use crate::limits::SPANS_MAX;
 use crate::value::Value;
 
-const BEFORE: OptionRow =
+pub(super) const BEFORE: OptionRow =
     OptionRow { name: "before", shape: Shape::Character, doc: "The character on whose left it goes." };
-const AFTER: OptionRow =
+pub(super) const AFTER: OptionRow =
     OptionRow { name: "after", shape: Shape::Character, doc: "The character on whose right it goes." };
-const UNTIL: OptionRow = OptionRow {
+pub(super) const UNTIL: OptionRow = OptionRow {
     name: "until",
     shape: Shape::CharacterOrEnd,
     doc: "The character that followed where it went; null for the end.",
 };
-const SPANS: OptionRow = OptionRow { name: "spans", shape: Shape::Spans, doc: "The characters that go." };
+pub(super) const SPANS: OptionRow =
+    OptionRow { name: "spans", shape: Shape::Spans, doc: "The characters that go." };
+
+/// The code of the deletion.
+pub(crate) const DELETE: OpCode = OpCode(0x0a03);
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -45,16 +49,16 @@ pub(super) const ROWS: &[Row] = &[
         name: "text.insert",
         argument: Shape::Text,
         options: &[AFTER, BEFORE, UNTIL],
-        kind: Kind::Text(Writing::Insert),
+        kind: Kind::Write(Content::Text, Writing::Insert),
         doc: "Inserts text at a position, or at the end; works on whatever text the property holds.",
         example: "note text.insert body ', friends' position=8",
     },
     Row {
-        code: OpCode(0x0a03),
+        code: DELETE,
         name: "text.delete",
         argument: Shape::Nothing,
         options: &[SPANS],
-        kind: Kind::Text(Writing::Delete),
+        kind: Kind::Write(Content::Text, Writing::Delete),
         doc: "Deletes characters; what is typed between them meanwhile stays.",
         example: "note text.delete body position=0 length=5",
     },
@@ -63,11 +67,47 @@ pub(super) const ROWS: &[Row] = &[
         name: "text.replace",
         argument: Shape::Text,
         options: &[AFTER, BEFORE, UNTIL, SPANS],
-        kind: Kind::Text(Writing::Replace),
+        kind: Kind::Write(Content::Text, Writing::Replace),
         doc: "Deletes characters and inserts text in their place, as one step.",
         example: "note text.replace body Hello position=0 length=4",
     },
 ];
+
+/// What a sequence holds: each has identities of its own, even in one property.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// Characters.
+    Text,
+    /// Values, the elements of a list; each counts as one character.
+    List,
+}
+
+impl Content {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Text, Self::List];
+
+    /// The shape of what a property with such a sequence shows.
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::Text => Shape::Text,
+            Self::List => Shape::List,
+        }
+    }
+
+    /// Whether such a sequence may show as this value.
+    pub(crate) fn fits(self, value: &Value) -> bool {
+        self.shape().check(value).is_ok()
+    }
+
+    /// How many characters a value is made of; none where it is something else.
+    pub(crate) fn len(self, value: &Value) -> Option<u32> {
+        let len = match self {
+            Self::Text => value.as_text()?.chars().count(),
+            Self::List => value.as_list()?.len(),
+        };
+        Some(u32::try_from(len).expect("a message has less than 2^32 bytes"))
+    }
+}
 
 /// What a step does to a sequence of characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +118,10 @@ pub enum Writing {
     Delete,
     /// Both.
     Replace,
+    /// Brings another position of one element, which shows there.
+    Move,
+    /// Gives one element another value.
+    Set,
 }
 
 impl Writing {
@@ -85,7 +129,7 @@ impl Writing {
     pub fn inserts(self) -> bool {
         match self {
             Self::Insert | Self::Replace => true,
-            Self::Delete => false,
+            Self::Delete | Self::Move | Self::Set => false,
         }
     }
 
@@ -93,7 +137,15 @@ impl Writing {
     pub fn deletes(self) -> bool {
         match self {
             Self::Delete | Self::Replace => true,
-            Self::Insert => false,
+            Self::Insert | Self::Move | Self::Set => false,
+        }
+    }
+
+    /// Whether it is about one element, its `item`.
+    pub fn names_item(self) -> bool {
+        match self {
+            Self::Move | Self::Set => true,
+            Self::Insert | Self::Delete | Self::Replace => false,
         }
     }
 }
@@ -216,14 +268,14 @@ pub enum Side {
 }
 
 impl Anchors {
-    /// Reads the options of an op of the message `own` whose row has checked them.
-    pub fn read(options: &Options, own: Dot) -> Self {
-        let id = |name: &str| CharId::read(options.get(name)?, own);
+    /// Reads the options of an op of the message `own` whose row has checked them, given by name.
+    pub fn read(option: impl Fn(&str) -> Option<Value>, own: Dot) -> Self {
+        let id = |name: &str| CharId::read(&option(name)?, own);
         let side = match id("before") {
             Some(before) => Side::Before(before),
             None => Side::After(id("after")),
         };
-        Self { side, until: options.get("until").map(|until| CharId::read(until, own)) }
+        Self { side, until: option("until").map(|until| CharId::read(&until, own)) }
     }
 
     /// Writes the options.
@@ -240,9 +292,9 @@ impl Anchors {
     }
 }
 
-/// The spans of an op of the message `own` whose row has checked them.
-pub fn spans(options: &Options, own: Dot) -> impl Iterator<Item = Span> + '_ {
-    let list = options.get("spans").and_then(Value::as_list).unwrap_or_default();
+/// The spans that the message `own` writes; the row has checked them.
+pub fn spans(value: Option<&Value>, own: Dot) -> impl Iterator<Item = Span> + '_ {
+    let list = value.and_then(Value::as_list).unwrap_or_default();
     list.iter().filter_map(move |span| Span::read(span, own))
 }
 

@@ -15,9 +15,8 @@ use super::life::{Era, Life};
 use super::script::Script;
 use super::verdicts::Verdicts;
 use super::writing::{Characters, Shows};
-use crate::op::text::{Span, Writing};
-use crate::op::{Kind, NoEffect, Shape};
-use crate::sequence::Sequence;
+use crate::op::text::{Content, Span, Writing};
+use crate::op::{Kind, NoEffect};
 use crate::value::Value;
 use footing::Footing;
 
@@ -31,11 +30,15 @@ pub(super) struct Cell {
     newest: Option<OpIx>,
     /// The steps that count, in order.
     open: Vec<OpIx>,
+    /// More of them, out of order: what came late where steps may come in any order.
+    late: Vec<OpIx>,
     current: Current,
-    /// How many steps there ever were that are something else than writing characters.
+    /// How many steps there ever were that write characters, and how many that write elements.
+    writes: [usize; 2],
+    /// How many steps there ever were that do something else.
     others: usize,
-    /// The characters, once an op has named some.
-    script: Option<Box<Script>>,
+    /// The characters, once an op has named some; and the elements.
+    scripts: [Option<Box<Script>>; 2],
     /// What the ground has of it.
     footing: Option<Box<Footing>>,
     /// The open steps that could not be applied.
@@ -62,9 +65,11 @@ impl Cell {
             authors: Vec::new(),
             newest: None,
             open: Vec::new(),
+            late: Vec::new(),
             current: Current::Absent,
+            writes: [0; 2],
             others: 0,
-            script: None,
+            scripts: [None, None],
             footing: None,
             faults: Vec::new(),
             is_stale: false,
@@ -74,10 +79,14 @@ impl Cell {
 
     /// The value as it shows.
     pub(super) fn value(&self, history: &History) -> Option<Value> {
-        match (&self.current, &self.script) {
-            (Current::Script, Some(script)) => Some(script.sequence.text().into()),
-            (current, _) => current.value(self.path, history).map(Cow::into_owned),
+        match self.current {
+            Current::Script(content) => self.script(content).map(Script::value),
+            ref current => current.value(self.path, history).map(Cow::into_owned),
         }
+    }
+
+    fn script(&self, content: Content) -> Option<&Script> {
+        self.scripts[content as usize].as_deref()
     }
 
     /// The ops that the value is made of: the greatest live reset, or what made it in the ground, and the steps that count and
@@ -85,7 +94,9 @@ impl Cell {
     pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
         let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
         let start = greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)));
-        let steps = self.open.iter().copied().filter(|step| !self.faults.contains(step));
+        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
+        let mut steps: Vec<OpIx> = steps.collect();
+        steps.sort_by(|&a, &b| history.compare(a, b));
         start.into_iter().chain(steps).collect()
     }
 
@@ -94,60 +105,66 @@ impl Cell {
         named(&self.authors, self.footing.as_deref(), span, history)
     }
 
-    /// The characters, those that do not show included.
-    pub(super) fn characters(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Characters<'_> {
-        if let (Current::Script, Some(script)) = (&self.current, &self.script) {
-            return Characters { sequence: Cow::Borrowed(&script.sequence), shows: Shows::Text };
+    /// The characters or elements, those that do not show included.
+    pub(super) fn characters(
+        &self,
+        content: Content,
+        life: &Life,
+        history: &History,
+        verdicts: &Verdicts,
+    ) -> Characters<'_> {
+        if let (true, Some(script)) = (self.current == Current::Script(content), self.script(content)) {
+            return Characters { sequence: Cow::Borrowed(&script.sequence), shows: Shows::Sequence };
         }
         // Nothing was written into it so far: what it would be if something were.
         let mut cell = self.clone();
-        cell.number_characters(history);
+        cell.number_characters(content, history);
         cell.refold(life, history, &mut verdicts.clone());
         let shows = match &cell.current {
             Current::Absent => Shows::Nothing,
-            _ if cell.is_written(history) => Shows::Text,
+            _ if cell.is_written(content, history) => Shows::Sequence,
             _ => Shows::Other,
         };
         let reset = cell.untouched(history);
-        let mut sequence = cell.script.map_or_else(Sequence::new, |script| script.sequence);
-        if let (Shows::Text, Some(reset)) = (shows, reset) {
-            sequence.show(reset.0, 0, true);
+        let mut script = cell.scripts[content as usize].take().expect("it was numbered");
+        if let (Shows::Sequence, Some(reset)) = (shows, reset) {
+            script.show(reset);
         }
-        Characters { sequence: Cow::Owned(sequence), shows }
+        Characters { sequence: Cow::Owned(script.sequence), shows }
     }
 
-    /// Puts the characters of an op that was kept into their place. Says whether everything is to be computed anew: the
-    /// first op that names characters came, or one that others had been waiting for.
-    pub(super) fn enter_script(&mut self, op: OpIx, history: &History) -> bool {
+    /// Puts the characters of an op that was kept into their place, to show at once if the op counts. Says whether
+    /// everything is to be computed anew: the first op that names characters came, or one that others had been waiting for.
+    pub(super) fn enter_scripts(&mut self, op: OpIx, counts: bool, history: &History) -> bool {
         let path = history.paths.text(self.path.at());
-        if let Some(script) = &mut self.script {
-            script.enter(op, path, history);
-            let is_overdue = history.is_overdue(op);
+        let is_overdue = self.scripts.iter().any(Option::is_some) && history.is_overdue(op);
+        let is_pure = self.pure().is_some();
+        for script in self.scripts.iter_mut().flatten() {
+            script.enter(op, path, counts && is_pure && !is_overdue, history);
             if is_overdue {
                 script.retry(path, history);
             }
-            return is_overdue;
         }
-        let names_characters = matches!(history.kind(op), Some(Kind::Text(_)));
-        if names_characters {
-            self.number_characters(history);
+        match history.kind(op) {
+            Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
+            _ => is_overdue,
         }
-        names_characters
     }
 
-    /// Gives identities to the characters of all ops, if they have none.
-    fn number_characters(&mut self, history: &History) {
-        if self.script.is_some() {
-            return;
+    /// Gives identities to the characters of all ops, if they have none. Says whether they had none.
+    fn number_characters(&mut self, content: Content, history: &History) -> bool {
+        if self.script(content).is_some() {
+            return false;
         }
         let path = history.paths.text(self.path.at());
         let mut all: Vec<OpIx> = self.authors.iter().flat_map(Author::ops).collect();
         all.sort_by(|&a, &b| history.compare(a, b));
-        let mut script = Box::new(Script::new());
+        let mut script = Box::new(Script::new(content));
         for op in all {
-            script.enter(op, path, history);
+            script.enter(op, path, false, history);
         }
-        self.script = Some(script);
+        self.scripts[content as usize] = Some(script);
+        true
     }
 
     /// Keeps an op, in its place. Says whether it is the last one in order.
@@ -163,7 +180,11 @@ impl Cell {
         };
         let place = history.place_in(list, op);
         list.insert(place, op);
-        self.others += usize::from(!is_reset(op, history) && !is_writing(op, history));
+        match history.kind(op) {
+            Some(Kind::Reset(_) | Kind::Insert) => {}
+            Some(Kind::Write(content, _)) => self.writes[content as usize] += 1,
+            _ => self.others += 1,
+        }
         let is_last = self.newest.is_none_or(|newest| history.is_before(newest, op));
         if is_last {
             self.newest = Some(op);
@@ -178,7 +199,11 @@ impl Cell {
         if place < self.open.len() && !self.commutes(step, history) {
             return false;
         }
-        self.open.insert(place, step);
+        match self.pure() {
+            // Making room among many steps would cost more than the step.
+            Some(_) if place < self.open.len() => self.late.push(step),
+            _ => self.open.insert(place, step),
+        }
         self.step(step, history, verdicts);
         self.is_changed = true;
         true
@@ -186,7 +211,7 @@ impl Cell {
 
     /// Whether the steps that were applied and come after this one give the same with it before or after them.
     fn commutes(&self, step: OpIx, history: &History) -> bool {
-        if self.is_purely_written() {
+        if self.pure().is_some() {
             return self.can_write(step, history);
         }
         let Some(first) = self.current.commutes_from(step, history) else { return false };
@@ -201,13 +226,14 @@ impl Cell {
     /// Lets a step that writes characters begin or cease to count, as its mask says now, if that is all that changes. Says
     /// whether it is; otherwise everything is to be computed anew.
     pub(super) fn toggle(&mut self, step: OpIx, life: &Life, history: &History, verdicts: &Verdicts) -> bool {
-        let is_simple = !self.is_stale && self.is_purely_written() && self.faults.is_empty();
+        let is_simple = !self.is_stale && self.pure().is_some() && self.faults.is_empty();
         if !is_simple || !self.can_write(step, history) || life.era(step, history) != Era::Current {
             return false;
         }
         if self.is_covered(step, life, history, verdicts) {
             return true;
         }
+        self.gather(history);
         let place = history.place_in(&self.open, step);
         let is_open = self.open.get(place) == Some(&step);
         let counts = !history.is_masked(step);
@@ -220,7 +246,9 @@ impl Cell {
             false if self.open.len() == 1 => return false,
             false => drop(self.open.remove(place)),
         }
-        if let (Some(script), Some(Kind::Text(writing))) = (&mut self.script, history.kind(step)) {
+        if let Some(Kind::Write(content, writing)) = history.kind(step)
+            && let Some(script) = &mut self.scripts[content as usize]
+        {
             script.write(step, writing, counts, history, &|span| {
                 named(&self.authors, self.footing.as_deref(), span, history)
             });
@@ -229,17 +257,30 @@ impl Cell {
         true
     }
 
-    /// Whether the value is characters, and nothing but writing them was ever done to it between resets: steps then come in
-    /// any order.
-    fn is_purely_written(&self) -> bool {
-        self.others == 0 && matches!(self.current, Current::Script)
+    /// What the sequence holds that the value is, if nothing but writing into it was ever done between resets: steps then come
+    /// in any order.
+    fn pure(&self) -> Option<Content> {
+        match self.current {
+            Current::Script(content) if self.others == 0 => {
+                let is_only = |&other: &Content| other == content || self.writes[other as usize] == 0;
+                Content::ALL.iter().all(is_only).then_some(content)
+            }
+            _ => None,
+        }
     }
 
-    /// Whether the step writes characters, and where they go is known.
+    /// Whether the step writes, and everything it names is here.
     fn can_write(&self, step: OpIx, history: &History) -> bool {
-        match (history.kind(step), &self.script) {
-            (Some(Kind::Text(writing)), Some(script)) => !writing.inserts() || script.holds(step),
-            (_, _) => false,
+        let Some(Kind::Write(content, writing)) = history.kind(step) else { return false };
+        self.pure() == Some(content)
+            && self.script(content).is_some_and(|script| script.check(step, writing, history).is_ok())
+    }
+
+    /// Puts late steps in their place among the others.
+    fn gather(&mut self, history: &History) {
+        if !self.late.is_empty() {
+            self.open.append(&mut self.late);
+            self.open.sort_by(|&a, &b| history.compare(a, b));
         }
     }
 
@@ -247,6 +288,7 @@ impl Cell {
     pub(super) fn append(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) {
         debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
         if is_reset(op, history) {
+            self.gather(history);
             self.open.retain(|&step| !history.has_seen(op, step));
             self.fold(Start::Reset(op), history, verdicts);
         } else {
@@ -266,7 +308,9 @@ impl Cell {
     pub(super) fn refold(&mut self, life: &Life, history: &History, verdicts: &mut Verdicts) {
         let resets: Vec<OpIx> = self.last_resets(life, history, verdicts).collect();
         let greatest = resets.iter().copied().max_by(|&a, &b| history.compare(a, b));
-        self.open.clear();
+        self.late.clear();
+        // With their lamports: most comparisons need no more.
+        let mut open: Vec<(u64, OpIx)> = Vec::new();
         if life.is_alive() {
             for author in &self.authors {
                 let unseen = resets
@@ -277,10 +321,13 @@ impl Cell {
                 let covered = author.steps.partition_point(|&step| history.position(step) < unseen);
                 let past = author.steps.partition_point(|&step| life.era(step, history) != Era::Current);
                 let counting = &author.steps[covered.max(past)..];
-                self.open.extend(counting.iter().filter(|&&step| !history.is_masked(step)));
+                let counting = counting.iter().filter(|&&step| !history.is_masked(step));
+                open.extend(counting.map(|&step| (history.message_of(step).lamport, step)));
             }
         }
-        self.open.sort_by(|&a, &b| history.compare(a, b));
+        open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| history.compare(a.1, b.1)));
+        self.open.clear();
+        self.open.extend(open.into_iter().map(|(_, step)| step));
         let start = match greatest {
             Some(reset) => Start::Reset(reset),
             // Every reset has seen the ground.
@@ -324,12 +371,10 @@ impl Cell {
         for fault in self.faults.drain(..) {
             verdicts.clear(fault);
         }
-        if let Some(script) = &mut self.script {
-            script.sequence.clear();
-        }
+        self.scripts.iter_mut().flatten().for_each(|script| script.clear());
         self.current = match start {
             Start::Nothing => Current::Absent,
-            Start::Ground => self.ground_value(),
+            Start::Ground => self.ground_value(history),
             Start::Reset(reset) => reset_value(reset, self.path, history),
         };
         for i in 0..self.open.len() {
@@ -339,16 +384,15 @@ impl Cell {
 
     fn step(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) {
         let result = match history.kind(step) {
-            Some(Kind::Text(writing)) => self.write(step, Some(writing), history),
-            Some(Kind::Append(_)) if self.is_written(history) => self.write(step, None, history),
-            _ => {
-                if matches!(self.current, Current::Script) {
-                    // Steps that know nothing of characters work on what shows, and end their identities.
-                    self.step_on_text(step, history)
-                } else {
-                    self.current.step(step, self.path, history)
-                }
+            Some(Kind::Write(content, writing)) => self.write(step, content, Some(writing), history),
+            Some(Kind::Append(_)) if self.is_written(Content::Text, history) => {
+                self.write(step, Content::Text, None, history)
             }
+            _ => match self.current {
+                // Steps that know nothing of characters work on what shows, and end their identities.
+                Current::Script(content) => self.step_on_script(step, content, history),
+                _ => self.current.step(step, self.path, history),
+            },
         };
         if let Err(reason) = result {
             verdicts.set(step, Err(reason));
@@ -356,15 +400,16 @@ impl Cell {
         }
     }
 
-    /// Whether the value is text whose characters have identities, or may have them from here on.
-    fn is_written(&self, history: &History) -> bool {
-        self.script.is_some()
+    /// Whether the value is made of characters that have identities, or may have them from here on.
+    fn is_written(&self, content: Content, history: &History) -> bool {
+        self.script(content).is_some()
             && match &self.current {
-                Current::Absent | Current::Script => true,
+                Current::Absent => true,
+                Current::Script(of) => *of == content,
                 Current::Given(reset) => {
-                    matches!(current::given(*reset, self.path, history), Some(Value::Text(_)))
+                    current::given(*reset, self.path, history).is_some_and(|value| content.fits(&value))
                 }
-                Current::Whole(value, by) => matches!(value, Value::Text(_)) && is_reset(*by, history),
+                Current::Whole(value, by) => content.fits(value) && is_reset(*by, history),
                 Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
             }
     }
@@ -375,27 +420,32 @@ impl Cell {
             Current::Given(by) | Current::Whole(_, by) => Some(*by).filter(|&by| is_reset(by, history)),
             Current::Absent
             | Current::Elements(_)
-            | Current::Script
+            | Current::Script(_)
             | Current::Members(_)
             | Current::Entries(_) => None,
         }
     }
 
-    /// Inserts, deletes or, where nothing is said, appends.
-    fn write(&mut self, step: OpIx, writing: Option<Writing>, history: &History) -> Result<(), NoEffect> {
-        if !self.is_written(history) {
-            return Err(NoEffect::BadCurrent { expected: Shape::Text });
+    /// Inserts, deletes and so on or, where nothing is said, appends.
+    fn write(
+        &mut self,
+        step: OpIx,
+        content: Content,
+        writing: Option<Writing>,
+        history: &History,
+    ) -> Result<(), NoEffect> {
+        if !self.is_written(content, history) {
+            return Err(NoEffect::BadCurrent { expected: content.shape() });
         }
         let untouched = self.untouched(history);
-        let script = self.script.as_mut().expect("it is written");
-        let is_empty = history.raw(step).as_text().is_none_or(str::is_empty);
-        if writing.is_some_and(Writing::inserts) && !is_empty && !script.holds(step) {
-            return Err(NoEffect::AnchorMissing);
+        let script = self.scripts[content as usize].as_mut().expect("it is written");
+        if let Some(writing) = writing {
+            script.check(step, writing, history)?;
         }
         if let Some(reset) = untouched {
             script.show(reset);
         }
-        self.current = Current::Script;
+        self.current = Current::Script(content);
         match writing {
             Some(writing) => {
                 script.write(step, writing, true, history, &|span| {
@@ -407,9 +457,12 @@ impl Cell {
         Ok(())
     }
 
-    fn step_on_text(&mut self, step: OpIx, history: &History) -> Result<(), NoEffect> {
-        let Some(text) = self.value(history) else { return Ok(()) };
-        let mut current = Current::Whole(text, step);
+    fn step_on_script(&mut self, step: OpIx, content: Content, history: &History) -> Result<(), NoEffect> {
+        let Some(script) = self.script(content) else { return Ok(()) };
+        let mut current = match script.elements() {
+            Some(elements) => Current::Elements(elements),
+            None => Current::Whole(script.value(), step),
+        };
         current.step(step, self.path, history)?;
         self.current = current;
         Ok(())
@@ -455,10 +508,6 @@ pub(super) fn judge(op: OpIx, life: &Life, history: &History, verdicts: &mut Ver
 
 pub(super) fn is_reset(op: OpIx, history: &History) -> bool {
     matches!(history.kind(op), Some(Kind::Reset(_) | Kind::Insert))
-}
-
-fn is_writing(op: OpIx, history: &History) -> bool {
-    matches!(history.kind(op), Some(Kind::Text(_)))
 }
 
 /// Whether it is an insert that found the node alive and wanted it absent.

@@ -61,9 +61,10 @@ pub(super) struct Address {
 }
 
 impl Arena {
-    /// Keeps two values, one behind the other.
+    /// Keeps two values, one behind the other. Nothing may follow them where they are now.
     pub(super) fn push(&mut self, values: [Raw<'_>; 2]) -> Address {
-        let [one, other] = values.map(Raw::bytes);
+        debug_assert!(values.iter().all(|value| value.bytes() == value.memory()));
+        let [one, other] = values.map(Raw::memory);
         let len = one.len() + other.len();
         let fits = |piece: &Vec<u8>| piece.len() + len <= PIECE_BYTES && piece.len() < PIECE_BYTES;
         if !self.pieces.last().is_some_and(fits) {

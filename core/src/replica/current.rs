@@ -8,6 +8,7 @@ use super::history::History;
 use super::index::{OpIx, PathIx};
 use super::members::Members;
 use crate::op::array::Element;
+use crate::op::text::Content;
 use crate::op::{Kind, NoEffect, Shape};
 use crate::raw::Raw;
 use crate::value::Value;
@@ -27,8 +28,8 @@ pub(super) enum Current {
     Whole(Value, OpIx),
     /// A list whose elements came from several ops.
     Elements(Vec<Element>),
-    /// Text, the characters of which the property's script has.
-    Script,
+    /// Text or a list, of which the property's script has the characters or the elements.
+    Script(Content),
     /// A list without equal elements, in the order of values.
     Members(Members),
     /// A map whose entries came from several ops.
@@ -54,7 +55,7 @@ impl Current {
             Some(Kind::Entries(step)) => self.entries(op, path, history)?.write(op, step, history),
             Some(
                 Kind::Reset(_)
-                | Kind::Text(_)
+                | Kind::Write(..)
                 | Kind::Insert
                 | Kind::Remove
                 | Kind::Move
@@ -90,7 +91,7 @@ impl Current {
             | Self::Whole(..)
             | Self::Members(_)
             | Self::Entries(_)
-            | Self::Script => Err(NO_LIST),
+            | Self::Script(_) => Err(NO_LIST),
         }
     }
 
@@ -106,7 +107,7 @@ impl Current {
             | Self::Whole(..)
             | Self::Elements(_)
             | Self::Entries(_)
-            | Self::Script => Err(NO_LIST),
+            | Self::Script(_) => Err(NO_LIST),
         }
     }
 
@@ -119,7 +120,9 @@ impl Current {
                 _ => None,
             },
             Self::Whole(Value::Map(map), _) => Some(std::mem::take(map)),
-            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script => None,
+            Self::Whole(..) | Self::Elements(_) | Self::Members(_) | Self::Entries(_) | Self::Script(_) => {
+                None
+            }
         };
         if let Some(map) = map {
             *self = Self::Entries(Entries::new(map, op));
@@ -131,7 +134,7 @@ impl Current {
             | Self::Whole(..)
             | Self::Elements(_)
             | Self::Members(_)
-            | Self::Script => Err(NO_MAP),
+            | Self::Script(_) => Err(NO_MAP),
         }
     }
 
@@ -146,14 +149,14 @@ impl Current {
             Self::Whole(Value::List(list), by) => Ok(added(std::mem::take(list), *by)),
             Self::Elements(list) => Ok(std::mem::take(list)),
             Self::Members(members) => Ok(members.take_elements()),
-            Self::Whole(..) | Self::Entries(_) | Self::Script => Err(NO_LIST),
+            Self::Whole(..) | Self::Entries(_) | Self::Script(_) => Err(NO_LIST),
         }
     }
 
     /// The value as it shows, of the property of that path.
     pub(super) fn value(&self, path: PathIx, history: &History) -> Option<Cow<'_, Value>> {
         match self {
-            Self::Absent | Self::Script => None,
+            Self::Absent | Self::Script(_) => None,
             Self::Given(reset) => given(*reset, path, history).map(Cow::Owned),
             Self::Whole(value, _) => Some(Cow::Borrowed(value)),
             Self::Elements(list) => {

@@ -8,6 +8,7 @@ use super::{Replica, Verdicts};
 use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::ground::{Ground, GroundLife, GroundNode, REQUESTS_KEPT, Unfoldable};
+use crate::op::text::Content;
 use crate::op::{Kind, OpCode};
 use crate::place::Place;
 use crate::raw::Raw;
@@ -65,7 +66,8 @@ impl Replica {
         // Whoever inserts it again is not the first.
         (record.inserts, record.named) = (1, 1);
         self.stale_nodes.push(node);
-        let paths: BTreeSet<&String> = ground.texts.keys().chain(properties.keys()).collect();
+        let paths: BTreeSet<&String> =
+            ground.texts.keys().chain(ground.lists.keys()).chain(properties.keys()).collect();
         for path in paths {
             let ix = PathIx::of(self.history.paths.number(path));
             let cell = self.cell_number(node, ix);
@@ -76,10 +78,11 @@ impl Replica {
                 self.history.relic(stamp, code, subject, Raw::EMPTY_MAP)
             };
             let base = properties.get(path).map(|base| (relic(&base.by, base.code), base));
-            let texts = ground.texts.get(path).map(Vec::as_slice).unwrap_or_default();
-            let texts: Vec<_> =
-                texts.iter().map(|brought| (relic(&brought.by, brought.code), brought)).collect();
-            self.cells[cell.at()].stand(base, &texts, &self.history);
+            let brought = Content::ALL.map(|content| -> Vec<_> {
+                let brought = ground.brought(path, content).iter();
+                brought.map(|brought| (relic(&brought.by, brought.code), brought)).collect()
+            });
+            self.cells[cell.at()].stand(base, brought.each_ref().map(Vec::as_slice), &self.history);
             self.mark_cell(cell);
         }
     }
@@ -114,13 +117,15 @@ impl Replica {
     fn to_ground(&self, node: NodeIx, verdicts: &mut Verdicts) -> GroundNode {
         let record = &self.nodes[node.at()];
         let mut properties = BTreeMap::new();
-        let mut texts = BTreeMap::new();
+        let (mut texts, mut lists) = (BTreeMap::new(), BTreeMap::new());
         for cell in record.cells().map(|cell| &self.cells[cell.at()]) {
             let path = self.history.paths.text(cell.path.at());
-            let (base, brought) = cell.to_ground(&record.life, &self.history, verdicts);
+            let (base, [chars, elements]) = cell.to_ground(&record.life, &self.history, verdicts);
             properties.extend(base.map(|base| (path.to_owned(), base)));
-            if !brought.is_empty() {
-                texts.insert(path.to_owned(), brought);
+            for (brought, by_path) in [(chars, &mut texts), (elements, &mut lists)] {
+                if !brought.is_empty() {
+                    by_path.insert(path.to_owned(), brought);
+                }
             }
         }
         let (tag, name) = self.tag_and_name(node);
@@ -142,6 +147,7 @@ impl Replica {
             parent: self.tree.parents().of(node).map(|parent| self.key(parent).to_owned()),
             life,
             texts,
+            lists,
         }
     }
 }

@@ -1,10 +1,49 @@
-//! One op as the columns have it, and as those who ask see it.
+//! A message and an op as the columns have them, and as those who ask see them.
 
 use super::columns::Address;
-use super::index::{ActorIx, CellIx, MessageIx, NodeIx, PathIx};
+use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx};
 use crate::op::{Kind, OpCode, Options, Row};
 use crate::raw::Raw;
 use crate::value::Value;
+
+/// What is kept of every message. Where `seq` is 0, the numbers are in a table of their own.
+#[derive(Clone, Copy)]
+pub(super) struct MessageRecord {
+    pub(super) actor: ActorIx,
+    pub(super) seq: u32,
+    pub(super) lamport: u32,
+    /// 0 for none, else [`TIME_ZERO`] and how much later than the first message it was made, in milliseconds.
+    pub(super) time: u32,
+    pub(super) first_op: OpIx,
+}
+
+/// The numbers of a message that its record cannot hold.
+#[derive(Clone, Copy)]
+pub(super) struct Wide {
+    pub(super) seq: u64,
+    pub(super) lamport: u64,
+    pub(super) time_ms: Option<u64>,
+}
+
+/// Stands for the time of the first message: others may have been made 24 days before or after it.
+pub(super) const TIME_ZERO: u64 = 1 << 31;
+
+/// What may become of a message.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Marks {
+    pub(super) undone: bool,
+    pub(super) repeated: bool,
+    /// It was not the greatest message when it came.
+    pub(super) late: bool,
+}
+
+/// One message, without its ops.
+#[derive(Clone, Copy)]
+pub(super) struct HeldMessage {
+    pub(super) actor: ActorIx,
+    pub(super) seq: u64,
+    pub(super) lamport: u64,
+}
 
 /// What is kept of every op.
 #[derive(Clone, Copy)]

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::columns::{Arena, Column};
-use super::held::{HeldOp, OpRecord, Subject, VOID};
+use super::held::{HeldMessage, HeldOp, Marks, MessageRecord, OpRecord, Subject, TIME_ZERO, VOID, Wide};
 use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
 use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
@@ -63,45 +63,6 @@ struct ActorLog {
     named: u64,
     /// Of each other actor where this one's clock advanced: from its message of that number on it covers that much.
     clock: BTreeMap<ActorIx, Vec<(u64, u64)>>,
-}
-
-/// What is kept of every message. Where `seq` is 0, the numbers are in [`History::wide`].
-#[derive(Clone, Copy)]
-struct MessageRecord {
-    actor: ActorIx,
-    seq: u32,
-    lamport: u32,
-    /// 0 for none, else [`TIME_ZERO`] and how much later than the first message it was made, in milliseconds.
-    time: u32,
-    first_op: OpIx,
-}
-
-/// The numbers of a message that its record cannot hold.
-#[derive(Clone, Copy)]
-struct Wide {
-    seq: u64,
-    lamport: u64,
-    time_ms: Option<u64>,
-}
-
-/// Stands for the time of the first message: others may have been made 24 days before or after it.
-const TIME_ZERO: u64 = 1 << 31;
-
-/// What may become of a message.
-#[derive(Clone, Copy, Default)]
-struct Marks {
-    undone: bool,
-    repeated: bool,
-    /// It was not the greatest message when it came.
-    late: bool,
-}
-
-/// One message, without its ops.
-#[derive(Clone, Copy)]
-pub(super) struct HeldMessage {
-    pub(super) actor: ActorIx,
-    pub(super) seq: u64,
-    pub(super) lamport: u64,
 }
 
 impl History {
@@ -259,7 +220,7 @@ impl History {
                 Kind::Reset(_)
                 | Kind::Step(_)
                 | Kind::List(_)
-                | Kind::Text(_)
+                | Kind::Write(..)
                 | Kind::Append(_)
                 | Kind::Member(_)
                 | Kind::Entries(_),

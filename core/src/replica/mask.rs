@@ -152,7 +152,7 @@ impl Replica {
                     Kind::Reset(_)
                     | Kind::Step(_)
                     | Kind::List(_)
-                    | Kind::Text(_)
+                    | Kind::Write(..)
                     | Kind::Append(_)
                     | Kind::Member(_)
                     | Kind::Entries(_),

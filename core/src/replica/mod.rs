@@ -124,7 +124,10 @@ impl Replica {
     }
 
     /// Takes in many messages as [`Replica::apply_all`] does, from where they were read.
-    pub fn apply_views<'a>(&mut self, messages: impl IntoIterator<Item = MessageView<'a>>) -> usize {
+    pub fn apply_views<'a, 'b: 'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+    ) -> usize {
         let count = messages.into_iter().filter(|message| self.take_in(message)).count();
         self.settle();
         count
@@ -206,7 +209,7 @@ impl Replica {
                 Kind::Reset(_)
                 | Kind::Step(_)
                 | Kind::List(_)
-                | Kind::Text(_)
+                | Kind::Write(..)
                 | Kind::Append(_)
                 | Kind::Member(_)
                 | Kind::Entries(_),
@@ -242,26 +245,23 @@ impl Replica {
         let cell = &mut self.cells[ix.at()];
         let life = &self.nodes[cell.node.at()].life;
         let is_last = cell.keep(op, &self.history);
-        if cell.enter_script(op, &self.history) {
-            self.mark_cell(ix);
-            return;
+        let counts = self.verdicts.get(op).is_none()
+            && !cell.is_stale
+            && !self.history.is_masked(op)
+            && life.era(op, &self.history) == Era::Current
+            && (is_last
+                || cell::is_reset(op, &self.history)
+                || !cell.is_covered(op, life, &self.history, &self.verdicts));
+        if cell.enter_scripts(op, counts, &self.history) {
+            return self.mark_cell(ix);
         }
-        let is_void = self.verdicts.get(op).is_some();
-        if cell.is_stale
-            || is_void
-            || self.history.is_masked(op)
-            || life.era(op, &self.history) != Era::Current
-        {
+        if !counts {
             return;
         }
         let was_changed = cell.is_changed;
         if is_last {
             cell.append(op, &self.history, &mut self.verdicts);
-        } else if cell::is_reset(op, &self.history) {
-            return self.mark_cell(ix);
-        } else if cell.is_covered(op, life, &self.history, &self.verdicts) {
-            return;
-        } else if !cell.join(op, &self.history, &mut self.verdicts) {
+        } else if cell::is_reset(op, &self.history) || !cell.join(op, &self.history, &mut self.verdicts) {
             return self.mark_cell(ix);
         }
         if !was_changed {

@@ -1,36 +1,98 @@
-//! The characters of one property (DESIGN §3, law 9): which there are, across lives and resets, and which of them show.
+//! The characters of one property, or the elements of its list (DESIGN §3, law 9): which there are, across lives and resets,
+//! which of them show, and what they hold.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
-use crate::ground;
-use crate::op::Kind;
-use crate::op::text::{Anchors, CharId, Side, Span, Writing, spans};
+use crate::ground::{self, Brought};
+use crate::op::array::Element;
+use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, spans};
+use crate::op::{Kind, NoEffect};
 use crate::raw::Raw;
-use crate::sequence::{Char, Sequence, Spot, Until};
+use crate::sequence::{Char, Letters, Sequence, Spot, Until};
 use crate::value::Value;
 
 /// The characters, and the ops whose characters could not be placed yet.
 #[derive(Clone)]
 pub(super) struct Script {
     pub(super) sequence: Sequence,
+    held: Held,
+    /// Of each element that was set the ops that did and count, in order, and what they gave it.
+    sets: BTreeMap<Char, Vec<(OpIx, Value)>>,
     /// They name characters that are not here.
     waiting: Vec<OpIx>,
 }
 
-impl Script {
-    pub(super) fn new() -> Self {
-        Self { sequence: Sequence::new(), waiting: Vec::new() }
+/// What characters hold, by their numbers.
+#[derive(Clone)]
+enum Held {
+    Letters(Letters),
+    /// Nothing for what is only a position.
+    Values(Vec<Value>),
+}
+
+impl Held {
+    /// Holds what a value is made of.
+    fn push(&mut self, value: &Value) {
+        match (self, value) {
+            (Self::Letters(letters), Value::Text(text)) => {
+                text.chars().for_each(|letter| letters.push(letter));
+            }
+            (Self::Values(values), Value::List(list)) => values.extend_from_slice(list),
+            (_, _) => {}
+        }
     }
 
-    /// Puts characters of the ground into their place, whatever they said.
-    pub(super) fn stand(&mut self, op: OpIx, chars: Vec<char>, spot: &ground::Spot, history: &History) {
+    /// Holds nothing in the next places.
+    fn skip(&mut self, len: u32) {
+        match self {
+            Self::Letters(letters) => (0..len).for_each(|_| letters.push('\0')),
+            Self::Values(values) => values.extend((0..len).map(|_| Value::Null)),
+        }
+    }
+}
+
+/// What is left of characters when the ops are forgotten.
+#[derive(Default)]
+pub(super) struct Remains {
+    /// What shows, by the number of the op that brought it: pieces with the offsets of their first, as they stand.
+    pub(super) pieces: BTreeMap<u32, Vec<(u32, Value)>>,
+    /// The element that stands where a move has put it, by the number of the move.
+    pub(super) moved: BTreeMap<u32, CharId>,
+}
+
+impl Script {
+    pub(super) fn new(content: Content) -> Self {
+        // The start has a number too.
+        let held = match content {
+            Content::Text => {
+                let mut letters = Letters::default();
+                letters.push('\0');
+                Held::Letters(letters)
+            }
+            Content::List => Held::Values(vec![Value::Null]),
+        };
+        Self { sequence: Sequence::new(), held, sets: BTreeMap::new(), waiting: Vec::new() }
+    }
+
+    pub(super) fn content(&self) -> Content {
+        match self.held {
+            Held::Letters(_) => Content::Text,
+            Held::Values(_) => Content::List,
+        }
+    }
+
+    /// Puts characters of the ground into their place, whatever they hold.
+    pub(super) fn stand(&mut self, op: OpIx, brought: &Brought, whole: Option<&Value>, history: &History) {
         let char = |id: &CharId| {
             let op = history.op_at(&id.dot, id.index)?;
             self.sequence.char(op.0, id.offset)
         };
         let known = |id: &CharId| char(id).expect("the ground holds what its characters stand beside");
-        let spot = match spot {
+        let spot = match &brought.spot {
             ground::Spot::Before(id) => Spot::Before(known(id)),
             ground::Spot::After(left, until) => {
                 let until = match until {
@@ -41,12 +103,69 @@ impl Script {
             }
             ground::Spot::Last => Spot::Last,
         };
-        self.sequence.place(op.0, chars, spot, |a, b| history.compare(OpIx(a), OpIx(b)));
+        self.sequence.place(op.0, brought.len, spot, false, |a, b| history.compare(OpIx(a), OpIx(b)));
+        let whole = whole.map(|value| (0, value));
+        let mut next = 0;
+        for (from, run) in whole.into_iter().chain(brought.shown.iter().map(|(from, run)| (*from, run))) {
+            self.held.skip(from - next);
+            self.held.push(run);
+            next = from + self.content().len(run).unwrap_or(0);
+        }
+        self.held.skip(brought.len - next);
     }
 
-    /// Puts what an op brings into its place, if it brings anything.
-    pub(super) fn enter(&mut self, op: OpIx, path: &str, history: &History) {
-        if !self.try_enter(op, path, history) {
+    /// Lets some of what an op of the ground brought show.
+    pub(super) fn show_some(&mut self, op: OpIx, offsets: &Range<u32>) {
+        let start = self.sequence.chars(op.0).start;
+        self.sequence.show(start.plus(offsets.start)..start.plus(offsets.end), true);
+    }
+
+    /// Lets an element show where a move of the ground has put it.
+    pub(super) fn show_moved(&mut self, op: OpIx, element: &CharId, history: &History) {
+        let found = history.op_at(&element.dot, element.index);
+        if let Some(element) = found.and_then(|op| self.sequence.char(op.0, element.offset)) {
+            self.sequence.carry(op.0, element, true, |a, b| history.compare(OpIx(a), OpIx(b)));
+        }
+    }
+
+    /// What shows, by the op that brought it; and of each move that counts the element that stands there.
+    pub(super) fn remains(&self, history: &History) -> Remains {
+        let mut remains = Remains::default();
+        match &self.held {
+            Held::Letters(letters) => {
+                for chars in self.sequence.shown() {
+                    let mut at = chars.start;
+                    for (op, offsets) in self.sequence.origins(chars) {
+                        let end = at.plus(offsets.end - offsets.start);
+                        remains
+                            .pieces
+                            .entry(op)
+                            .or_default()
+                            .push((offsets.start, letters.slice(at..end).into()));
+                        at = end;
+                    }
+                }
+            }
+            Held::Values(values) => {
+                for position in self.sequence.shown().flat_map(|chars| chars.start.until(chars.end)) {
+                    let element = self.sequence.element(position);
+                    let (op, offset) = self.sequence.origin(element).expect("the start never shows");
+                    let (_, value) = self.element(element, values);
+                    remains.pieces.entry(op).or_default().push((offset, Value::List(vec![value.clone()])));
+                    if let Some((by, _)) = self.sequence.origin(position).filter(|_| position != element) {
+                        let brought = OpIx(op);
+                        let dot = history.dot(history.op(brought).message);
+                        remains.moved.insert(by, CharId { dot, index: history.index(brought), offset });
+                    }
+                }
+            }
+        }
+        remains
+    }
+
+    /// Puts what an op brings into its place, if it brings anything; to show at once if it certainly counts.
+    pub(super) fn enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) {
+        if !self.try_enter(op, path, counts, history) {
             self.waiting.push(op);
         }
     }
@@ -57,7 +176,7 @@ impl Script {
             let waiting = std::mem::take(&mut self.waiting);
             let before = waiting.len();
             for op in waiting {
-                self.enter(op, path, history);
+                self.enter(op, path, false, history);
             }
             if self.waiting.len() == before {
                 return;
@@ -65,32 +184,45 @@ impl Script {
         }
     }
 
-    fn try_enter(&mut self, op: OpIx, path: &str, history: &History) -> bool {
+    fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> bool {
         let held = history.op(op);
         let start = Spot::After(Char::START, Until::Given(None));
-        let (text, separator, spot) = match held.kind() {
-            Some(Kind::Reset(reset)) => match reset(&held.value()) {
-                Value::Text(text) => (text, String::new(), start),
-                _ => return true,
-            },
-            Some(Kind::Insert) => match held.raw.get(path).and_then(Raw::as_text) {
-                Some(text) => (text.to_owned(), String::new(), start),
-                None => return true,
-            },
-            Some(Kind::Append(_)) => (text_of(held.raw), separator(held), Spot::Last),
-            Some(Kind::Text(writing)) if writing.inserts() => match self.spot(op, history) {
-                Some(spot) => (text_of(held.raw), String::new(), spot),
-                None => return false,
-            },
-            _ => return true,
-        };
-        let compare = |a: u32, b: u32| history.compare(OpIx(a), OpIx(b));
-        self.sequence.place(op.0, separator.chars().chain(text.chars()), spot, compare);
+        match held.kind() {
+            Some(Kind::Reset(reset)) => self.bring(op, &reset(&held.value()), start, false, history),
+            Some(Kind::Insert) => {
+                if let Some(value) = held.raw.get(path) {
+                    self.bring(op, &value.decode(), start, false, history);
+                }
+            }
+            Some(Kind::Append(_)) if self.content() == Content::Text => {
+                let text = separator(held).to_owned() + held.raw.as_text().unwrap_or_default();
+                self.bring(op, &text.into(), Spot::Last, false, history);
+            }
+            Some(Kind::Write(content, writing)) if content == self.content() => {
+                let is_move = writing == Writing::Move;
+                if !writing.inserts() && !is_move {
+                    return true;
+                }
+                let Some(spot) = self.spot(op, history) else { return false };
+                match is_move {
+                    true => self.bring(op, &Value::List(vec![Value::Null]), spot, false, history),
+                    false => self.bring(op, &held.value(), spot, counts, history),
+                }
+            }
+            _ => {}
+        }
         true
     }
 
+    fn bring(&mut self, op: OpIx, value: &Value, spot: Spot, counts: bool, history: &History) {
+        let Some(len) = self.content().len(value) else { return };
+        self.sequence.place(op.0, len, spot, counts, |a, b| history.compare(OpIx(a), OpIx(b)));
+        self.held.push(value);
+    }
+
     fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
-        let anchors = Anchors::read(&history.op(op).options(), history.dot(history.op(op).message));
+        let held = history.op(op);
+        let anchors = Anchors::read(|name| held.option(name).map(Raw::decode), history.dot(held.message));
         let char = |id: CharId| self.char(id, op, history);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
@@ -111,18 +243,44 @@ impl Script {
         self.sequence.char(op.0, id.offset)
     }
 
-    /// Lets the characters of a reset show.
-    pub(super) fn show(&mut self, op: OpIx) {
-        self.sequence.show(op.0, 0, true);
+    /// The element that a step is about; nothing where what it names is no element, but where one was moved to.
+    fn item(&self, step: OpIx, history: &History) -> Option<Char> {
+        let held = history.op(step);
+        let id = CharId::read(&held.option("item")?.decode(), history.dot(held.message))?;
+        history.op_at(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
+        self.char(id, step, history)
     }
 
-    /// Whether an op that brings characters could be placed.
-    pub(super) fn holds(&self, op: OpIx) -> bool {
-        self.sequence.holds(op.0)
+    /// Whether everything is here that a step names.
+    pub(super) fn check(&self, step: OpIx, writing: Writing, history: &History) -> Result<(), NoEffect> {
+        if writing.names_item() && self.item(step, history).is_none() {
+            return Err(NoEffect::ElementMissing);
+        }
+        let brings = writing == Writing::Move || (writing.inserts() && !self.is_empty(history.raw(step)));
+        if brings && !self.sequence.holds(step.0) { Err(NoEffect::AnchorMissing) } else { Ok(()) }
     }
 
-    /// Lets what a step brings show, or not any more, and what it deletes be gone, or back. `ops` are all that touched the
-    /// property by their actors, each actor's in order.
+    fn is_empty(&self, value: Raw<'_>) -> bool {
+        match self.content() {
+            Content::Text => value.as_text().is_none_or(str::is_empty),
+            Content::List => value.is_numbers(0),
+        }
+    }
+
+    /// Lets nothing show, as if no step had been taken.
+    pub(super) fn clear(&mut self) {
+        self.sequence.clear();
+        self.sets.clear();
+    }
+
+    /// Lets what a reset brought show.
+    pub(super) fn show(&mut self, reset: OpIx) {
+        let chars = self.sequence.chars(reset.0);
+        self.sequence.show(chars, true);
+    }
+
+    /// Lets a step take effect, or not any more. `ops` are all that touched the property by a span's actor within it, in
+    /// order.
     pub(super) fn write(
         &mut self,
         step: OpIx,
@@ -131,36 +289,111 @@ impl Script {
         history: &History,
         ops: &dyn Fn(&Span) -> Vec<OpIx>,
     ) {
-        let held = history.op(step);
         if writing.deletes() {
-            let own = history.dot(held.message);
-            for span in spans(&held.options(), own) {
-                for op in ops(&span).into_iter().filter(|&op| history.has_seen(step, op)) {
-                    let position = history.position(op);
-                    let is = |id: &CharId| (id.dot.seq, id.index) == position;
-                    let from = if is(&span.first) { span.first.offset } else { 0 };
-                    let to = if is(&span.last) { span.last.offset.saturating_add(1) } else { u32::MAX };
-                    self.sequence.delete(op.0, from..to, counts);
-                }
+            for chars in self.spanned(step, history, ops) {
+                self.sequence.delete(chars, counts);
             }
         }
         if writing.inserts() {
-            self.sequence.show(step.0, 0, counts);
+            let chars = self.sequence.chars(step.0);
+            self.sequence.show(chars, counts);
+        }
+        if let Some(element) = Some(writing).filter(|w| w.names_item()).and_then(|_| self.item(step, history))
+        {
+            match writing {
+                Writing::Set => self.set(step, element, counts, history),
+                _ => self.sequence.carry(step.0, element, counts, |a, b| history.compare(OpIx(a), OpIx(b))),
+            }
+        }
+    }
+
+    /// The characters that a step deletes.
+    fn spanned(&self, step: OpIx, history: &History, ops: &dyn Fn(&Span) -> Vec<OpIx>) -> Vec<Range<Char>> {
+        let held = history.op(step);
+        let mut all: Vec<Range<Char>> = Vec::new();
+        let named = held.option("spans").map(Raw::decode);
+        for span in spans(named.as_ref(), history.dot(held.message)) {
+            let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
+            let within = match in_one {
+                true => history.op_at(&span.first.dot, span.first.index).into_iter().collect(),
+                false => ops(&span),
+            };
+            for op in within.into_iter().filter(|&op| history.has_seen(step, op) && !is_move(op, history)) {
+                let position = history.position(op);
+                let is = |id: &CharId| (id.dot.seq, id.index) == position;
+                let chars = self.sequence.chars(op.0);
+                let from = if is(&span.first) { chars.start.plus(span.first.offset) } else { chars.start };
+                let to = if is(&span.last) { chars.start.plus(span.last.offset).plus(1) } else { chars.end };
+                let to = to.min(chars.end);
+                match all.last_mut() {
+                    _ if from >= to => {}
+                    Some(last) if last.end == from => last.end = to,
+                    _ => all.push(from..to),
+                }
+            }
+        }
+        all
+    }
+
+    fn set(&mut self, step: OpIx, element: Char, counts: bool, history: &History) {
+        let sets = self.sets.entry(element).or_default();
+        let at = sets.partition_point(|&(other, _)| history.is_before(other, step));
+        let is_there = sets.get(at).is_some_and(|&(other, _)| other == step);
+        match (counts, is_there) {
+            (true, false) => sets.insert(at, (step, history.op(step).value())),
+            (false, true) => drop(sets.remove(at)),
+            (true, true) | (false, false) => {}
         }
     }
 
     /// Lets what is appended show; the separator only where something shows before.
     pub(super) fn append(&mut self, step: OpIx, history: &History) {
-        let len = separator(history.op(step)).chars().count();
-        let skip = if self.sequence.len() == 0 { u32::try_from(len).unwrap_or(u32::MAX) } else { 0 };
-        self.sequence.show(step.0, skip, true);
+        let mut chars = self.sequence.chars(step.0);
+        if self.sequence.len() == 0 {
+            let separator = separator(history.op(step));
+            chars.start = chars.start.plus(Content::Text.len(&separator.into()).unwrap_or(0)).min(chars.end);
+        }
+        self.sequence.show(chars, true);
+    }
+
+    /// What shows.
+    pub(super) fn value(&self) -> Value {
+        match &self.held {
+            Held::Letters(letters) => {
+                let mut text = String::with_capacity(self.sequence.len());
+                self.sequence.shown().for_each(|chars| text.push_str(letters.slice(chars)));
+                text.into()
+            }
+            Held::Values(values) => Value::List(self.shown(values).map(|(_, value)| value.clone()).collect()),
+        }
+    }
+
+    /// What shows as a list of values, each added by the op that gave it; nothing for a text.
+    pub(super) fn elements(&self) -> Option<Vec<Element>> {
+        let Held::Values(values) = &self.held else { return None };
+        let element = |(by, value): (u32, &Value)| Element { value: value.clone(), adders: vec![by] };
+        Some(self.shown(values).map(element).collect())
+    }
+
+    /// The values that show, in order, with the numbers of the ops that gave them.
+    fn shown<'a>(&'a self, values: &'a [Value]) -> impl Iterator<Item = (u32, &'a Value)> {
+        let positions = self.sequence.shown().flat_map(|chars| chars.start.until(chars.end));
+        positions.map(|position| self.element(self.sequence.element(position), values))
+    }
+
+    /// What an element holds, with the number of the op that gave it.
+    fn element<'a>(&'a self, element: Char, values: &'a [Value]) -> (u32, &'a Value) {
+        match self.sets.get(&element).and_then(|sets| sets.last()) {
+            Some((by, value)) => (by.0, value),
+            None => (self.sequence.origin(element).map_or(0, |(op, _)| op), &values[element.at()]),
+        }
     }
 }
 
-fn text_of(value: Raw<'_>) -> String {
-    value.as_text().unwrap_or_default().to_owned()
+fn separator(op: HeldOp<'_>) -> &str {
+    op.text("separator").unwrap_or_default()
 }
 
-fn separator(op: HeldOp<'_>) -> String {
-    op.text("separator").unwrap_or_default().to_owned()
+fn is_move(op: OpIx, history: &History) -> bool {
+    matches!(history.kind(op), Some(Kind::Write(_, Writing::Move)))
 }

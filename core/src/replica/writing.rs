@@ -1,11 +1,11 @@
-//! The characters of a property, for those who want to write between them.
+//! The characters of a property, or the elements of its list, for those who want to write between them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::Replica;
 use super::index::{NodeIx, OpIx, PathIx};
-use crate::op::text::{CharId, Span};
+use crate::op::text::{CharId, Content, Span};
 use crate::sequence::Sequence;
 
 /// What a property holds, as characters.
@@ -18,19 +18,23 @@ pub(crate) struct Characters<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shows {
     Nothing,
-    Text,
-    /// Something that is no text, or text without identities.
+    /// Characters with identities, or elements.
+    Sequence,
+    /// Something else, or the like without identities.
     Other,
 }
 
 impl Replica {
-    /// The characters of a property, those that do not show included.
-    pub(crate) fn characters(&self, key: &str, path: &str) -> Characters<'_> {
+    /// The characters of a property, or the elements, those that do not show included.
+    pub(crate) fn characters(&self, content: Content, key: &str, path: &str) -> Characters<'_> {
         let node = self.keys.find(key).map(NodeIx::of);
         let path = self.history.paths.find(path).map(PathIx::of);
         let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         match cell.map(|cell| &self.cells[cell.at()]) {
-            Some(cell) => cell.characters(&self.nodes[cell.node.at()].life, &self.history, &self.verdicts),
+            Some(cell) => {
+                let life = &self.nodes[cell.node.at()].life;
+                cell.characters(content, life, &self.history, &self.verdicts)
+            }
             None => Characters { sequence: Cow::Owned(Sequence::new()), shows: Shows::Nothing },
         }
     }

@@ -5,27 +5,27 @@
 use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
 use crate::id::Dot;
-use crate::message::Message;
 use crate::room::log::Log;
 use crate::sync::Run;
+use crate::view::MessageView;
 
 /// A message that may be applied.
 #[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) message: Message,
-    pub(super) body: Vec<u8>,
+pub(super) struct Admitted<'a> {
+    pub(super) message: MessageView<'a>,
+    pub(super) body: &'a [u8],
     pub(super) link: Link,
 }
 
 /// What is to be done with a run.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum Verdict<'a> {
     /// Everything in it is held already.
     Known,
     /// It waits for this message. `verified` runs have a good chain and signature.
     Waits { missing: Dot, verified: bool },
     /// What of it is new, to be applied in order.
-    Fits(Vec<Admitted>),
+    Fits(Vec<Admitted<'a>>),
 }
 
 /// Why a run can never be part of the room.
@@ -90,7 +90,12 @@ pub enum Refusal {
 }
 
 /// Judges `run` against what is held. `verified` says that its chain and signature were found good before.
-pub(super) fn judge(run: &Run, verified: bool, log: &Log, keys: &dyn Keys) -> Result<Verdict, Refusal> {
+pub(super) fn judge<'a>(
+    run: &'a Run,
+    verified: bool,
+    log: &Log,
+    keys: &dyn Keys,
+) -> Result<Verdict<'a>, Refusal> {
     let Some(mut link) = log.link(&run.actor, run.first - 1) else {
         return Ok(Verdict::Waits { missing: Dot { actor: run.actor, seq: run.first - 1 }, verified: false });
     };
@@ -110,10 +115,11 @@ pub(super) fn judge(run: &Run, verified: bool, log: &Log, keys: &dyn Keys) -> Re
     if !verified && !keys.verify(&run.actor.key(), &link, &run.signature) {
         return Err(Refusal::Signature { dot: last });
     }
-    let mut admitted: Vec<Admitted> = Vec::with_capacity(run.bodies.len());
+    let mut admitted: Vec<Admitted<'_>> = Vec::with_capacity(run.bodies.len());
     for ((seq, body), link) in (run.first..).zip(&run.bodies).zip(links).filter(|((seq, _), _)| *seq > head) {
         let dot = Dot { actor: run.actor, seq };
-        let message = Message::decode(run.actor, body).map_err(|error| Refusal::Malformed { dot, error })?;
+        let message =
+            MessageView::read(run.actor, body).map_err(|error| Refusal::Malformed { dot, error })?;
         if message.seq != seq {
             return Err(Refusal::Sequence { dot, found: message.seq });
         }
@@ -125,13 +131,13 @@ pub(super) fn judge(run: &Run, verified: bool, log: &Log, keys: &dyn Keys) -> Re
         }
         let before = admitted.last().map(|before| before.message.lamport);
         check_lamport(&message, before, log)?;
-        admitted.push(Admitted { message, body: body.clone(), link });
+        admitted.push(Admitted { message, body, link });
     }
     Ok(Verdict::Fits(admitted))
 }
 
 /// The first message that the clock of `message` names and that is not held.
-fn first_missing(message: &Message, log: &Log) -> Result<Option<Dot>, Refusal> {
+fn first_missing(message: &MessageView<'_>, log: &Log) -> Result<Option<Dot>, Refusal> {
     for head in &message.clock {
         if head.seq <= log.seen(&message.actor, &head.actor) {
             return Err(Refusal::Clock { dot: message.dot() });
@@ -146,7 +152,7 @@ fn first_missing(message: &Message, log: &Log) -> Result<Option<Dot>, Refusal> {
 }
 
 /// `before` is the lamport of the message before it in the run.
-fn check_lamport(message: &Message, before: Option<u64>, log: &Log) -> Result<(), Refusal> {
+fn check_lamport(message: &MessageView<'_>, before: Option<u64>, log: &Log) -> Result<(), Refusal> {
     let heads = message.clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
     let predecessor = Dot { actor: message.actor, seq: message.seq - 1 };
     let before = before.or_else(|| log.lamport(&predecessor));

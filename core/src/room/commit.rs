@@ -1,19 +1,17 @@
 //! Local edits on their way: made into messages, signed in runs, told, made durable and answered.
 
-use std::collections::BTreeSet;
-
 use crate::api::{self, ApiError, Code, Edited, Wait};
+use crate::author::{About, Author, Made, MakeError};
 use crate::chain::Link;
 use crate::id::{Actor, Dot, PeerKey};
-use crate::limits::{
-    CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX,
-};
-use crate::message::{Head, Message};
-use crate::op::{self, Kind, Op};
+use crate::limits::{NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX};
+use crate::message::Head;
+use crate::op::{Kind, OpView};
 use crate::replica::FindError;
 use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Now, Run};
+use crate::view::MessageView;
 
 /// Bytes of bodies after which a run is signed even if it could take more messages.
 const OUTBOX_BYTES_MAX: usize = 64 * 1024;
@@ -23,10 +21,8 @@ const PEER_WAIT_MS: u64 = 5_000;
 /// What this machine has committed.
 #[derive(Default)]
 pub(super) struct Commits {
-    /// Who numbers our messages; minted by the first edit.
-    actor: Option<Actor>,
-    /// Actors with messages that our newest one has not seen.
-    advanced: BTreeSet<Actor>,
+    /// Makes our messages; minted by the first edit.
+    author: Option<Author>,
     /// Committed, but neither signed nor told.
     outbox: Vec<Outgoing>,
     outbox_bytes: usize,
@@ -86,16 +82,17 @@ struct Commit {
 impl Commits {
     /// Who numbers our messages, if there are any in this epoch.
     pub(super) fn actor(&self) -> Option<Actor> {
-        self.actor
+        self.author.as_ref().map(Author::actor)
     }
 
     /// Notes a message that has been applied, whoever made it.
-    pub(super) fn note(&mut self, message: &Message, key: &PeerKey) {
-        if Some(message.actor) != self.actor {
-            self.advanced.insert(message.actor);
+    pub(super) fn note(&mut self, message: &MessageView<'_>, link: Link, key: &PeerKey) {
+        if let Some(author) = self.author.as_mut().filter(|author| author.actor() != message.actor) {
+            let head = Head { actor: message.actor, seq: message.seq, link: link.short() };
+            author.hear(head, message.lamport);
         }
         if message.actor.key() == *key {
-            let kind = message.ops.iter().find_map(undone_by).map_or(OwnKind::Other, OwnKind::Undo);
+            let kind = message.ops().find_map(undone_by).map_or(OwnKind::Other, OwnKind::Undo);
             self.own.push(Own { dot: message.dot(), kind });
         }
     }
@@ -212,24 +209,17 @@ impl Room {
             return Ok(());
         }
         self.refuse_if_read_only()?;
-        let (message, body) = loop {
-            let mut message = self.next_message(now);
-            let at = op::edit::Commit { lamport: message.lamport, actor: message.actor, seq: message.seq };
-            message.ops = op::edit::compile(&ops, &self.replica, at)?;
-            (message.note, message.request) = (note.clone(), request.clone());
-            let body = message.encode();
-            if body.len() <= MESSAGE_BYTES_MAX && self.commits.advanced.len() == message.clock.len() {
-                break (message, body);
+        self.author();
+        let about = About { time_ms: Some(now.wall_ms), request: request.as_deref(), note: note.as_deref() };
+        let id = loop {
+            let author = self.commits.author.as_mut().expect("it was just asked for");
+            let made = author.next(&ops, about, &self.replica).map_err(refuse)?;
+            let (dot, is_ahead) = (made.dot, made.is_ahead);
+            self.put_out(made, now, out);
+            if !is_ahead {
+                break dot;
             }
-            let clock = std::mem::take(&mut message.clock);
-            check_size(message.encode().len())?;
-            // What was seen does not fit beside the ops: it goes ahead, so that they are made with all of it in their past.
-            let ahead = Message { clock, note: None, request: None, ops: Vec::new(), ..message };
-            let body = ahead.encode();
-            self.put_out(&ahead, body, now, out);
         };
-        self.put_out(&message, body, now, out);
-        let id = message.dot();
         let edited = Edited { id, repeated: false, ineffective: self.replica.ineffective(&id) };
         if let Some(outgoing) = self.commits.outbox.last_mut() {
             outgoing.answer = Some(Pending { token, edited, wait, deadline_us });
@@ -240,35 +230,19 @@ impl Room {
         Ok(())
     }
 
-    /// Our next message, still without content: it has seen as much as a clock can say.
-    fn next_message(&mut self, now: Now) -> Message {
-        let actor = self.actor();
-        let seq = self.log.head(&actor) + 1;
-        let clock = self.clock();
-        let past = clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
-        let past = past.chain([Dot { actor, seq: seq - 1 }]);
-        let lamport = past.filter_map(|dot| self.log.lamport(&dot)).max().unwrap_or(0) + 1;
-        let time_ms = Some(now.wall_ms);
-        Message { actor, seq, lamport, clock, time_ms, request: None, note: None, ops: Vec::new() }
-    }
-
     /// Applies our next message and puts it where the next signature vouches for it.
-    fn put_out(&mut self, message: &Message, body: Vec<u8>, now: Now, out: &mut Vec<Output>) {
+    fn put_out(&mut self, made: Made, now: Now, out: &mut Vec<Output>) {
+        let message = made.view();
         if !message.clock.is_empty() {
             // Only the first message of a run may advance its clock.
             self.flush(now, out);
         }
-        let dot = message.dot();
-        let before = self.log.link(&dot.actor, dot.seq - 1).expect("our own messages have no gaps");
-        let link = before.next(&body);
-        self.log.append(message, link, body.len(), false);
-        for head in &message.clock {
-            self.commits.advanced.remove(&head.actor);
-        }
-        self.replica.apply(message);
-        self.commits.note(message, &self.keys.public());
+        self.log.append(&message, made.link, made.body.len(), false);
+        self.replica.apply_view(&message);
+        self.commits.note(&message, made.link, &self.keys.public());
         let mut events = Vec::new();
-        self.tell(&dot, &mut events);
+        self.tell(&made.dot, &mut events);
+        let Made { dot, body, link, .. } = made;
         self.commits.outbox_bytes += body.len();
         self.commits.outbox.push(Outgoing { dot, body, link, event: events.pop(), answer: None });
     }
@@ -331,34 +305,33 @@ impl Room {
     }
 
     /// Who numbers our messages: the epoch told of before if provably nothing of it was lost, else a new one.
-    fn actor(&mut self) -> Actor {
-        if let Some(actor) = self.commits.actor {
-            return actor;
+    fn author(&mut self) {
+        if self.commits.author.is_some() {
+            return;
         }
         let key = self.keys.public();
         let proven =
             self.epoch_proof.filter(|&(epoch, seq)| seq > 0 && self.log.head(&Actor::new(key, epoch)) == seq);
         let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));
-        self.commits.actor = Some(actor);
-        let heads = self.log.vector();
-        let unseen =
-            heads.iter().filter(|(other, head)| *other != actor && *head > self.log.seen(&actor, other));
-        self.commits.advanced = unseen.map(|(other, _)| other).collect();
-        actor
-    }
-
-    /// The heads our next message is the first of ours to see.
-    fn clock(&self) -> Vec<Head> {
-        let heads = self.commits.advanced.iter().filter_map(|&actor| {
-            let seq = self.log.head(&actor);
-            Some(Head { actor, seq, link: self.log.link(&actor, seq)?.short() })
-        });
-        heads.take(CLOCK_ENTRIES_MAX).collect()
+        let head = |actor: Actor, seq: u64| {
+            let link = self.log.link(&actor, seq).expect("what is in the vector is held");
+            (link, self.log.lamport(&Dot { actor, seq }).unwrap_or(0))
+        };
+        let seq = self.log.head(&actor);
+        let (link, lamport) = head(actor, seq);
+        let mut author = Author::resume(actor, seq, link, lamport);
+        for (other, seq) in self.log.vector().iter().filter(|(other, _)| *other != actor) {
+            if seq > self.log.seen(&actor, &other) {
+                let (link, lamport) = head(other, seq);
+                author.hear(Head { actor: other, seq, link: link.short() }, lamport);
+            }
+        }
+        self.commits.author = Some(author);
     }
 }
 
 /// The message that an op undoes.
-fn undone_by(op: &Op) -> Option<Dot> {
+fn undone_by(op: &OpView<'_>) -> Option<Dot> {
     let undo = matches!(op.code.row()?.kind, Kind::Undo);
     op.options.get("target").filter(|_| undo)?.as_text()?.parse().ok()
 }
@@ -375,12 +348,14 @@ pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
     }
 }
 
-fn check_size(body_bytes: usize) -> Result<(), ApiError> {
-    if body_bytes <= MESSAGE_BYTES_MAX {
-        return Ok(());
+/// Edits that become no message, in the words of the API.
+fn refuse(error: MakeError) -> ApiError {
+    match error {
+        MakeError::Edit(error) => error.into(),
+        MakeError::TooLarge { .. } => {
+            ApiError::new(Code::TooLarge, error.to_string()).with_hint("split it into several commits")
+        }
     }
-    let text = format!("a commit of {body_bytes} bytes exceeds {MESSAGE_BYTES_MAX}");
-    Err(ApiError::new(Code::TooLarge, text).with_hint("split it into several commits"))
 }
 
 fn check_lengths(note: Option<&str>, request: Option<&str>) -> Result<(), ApiError> {

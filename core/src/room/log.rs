@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::chain::Link;
 use crate::clock::VersionVector;
 use crate::id::{Actor, Dot, RoomId};
-use crate::limits::BACKLOG_RUN_MESSAGES_MAX;
-use crate::message::Message;
+use crate::limits::{BACKLOG_RUN_MESSAGES_MAX, RUN_BYTES_MAX};
 use crate::sync::frame::Digest;
+use crate::view::MessageView;
 
 /// Bytes of bodies one backlog run is filled up to; it ends at the first signature past that.
 const RUN_BYTES: usize = 48 * 1024;
@@ -91,7 +91,7 @@ impl Log {
     }
 
     /// Appends the next message of its actor.
-    pub(super) fn append(&mut self, message: &Message, link: Link, body_bytes: usize, signed: bool) {
+    pub(super) fn append(&mut self, message: &MessageView<'_>, link: Link, body_bytes: usize, signed: bool) {
         let log = self.actors.entry(message.actor);
         let log = log.or_insert_with(|| ActorLog { entries: Vec::new(), clock: VersionVector::default() });
         debug_assert_eq!(log.entries.len() as u64 + 1, message.seq, "chains have no gaps");
@@ -157,6 +157,9 @@ impl Log {
                 break;
             }
             body_bytes += entry.body_bytes as usize;
+            if entry.signed && body_bytes > RUN_BYTES_MAX && run.is_some() {
+                break;
+            }
             if entry.signed {
                 run = Some(PlannedRun { actor, first, last: first + index as u64, body_bytes });
             }
@@ -209,4 +212,39 @@ pub(super) struct PlannedRun {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) body_bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX};
+    use crate::message::Message;
+
+    #[test]
+    fn no_planned_run_is_too_large_for_its_receiver() {
+        let actor = Actor::from_name("a");
+        let mut log = Log::new(RoomId([1; 32]));
+        let message = |seq| Message {
+            actor,
+            seq,
+            lamport: seq,
+            clock: Vec::new(),
+            time_ms: None,
+            request: None,
+            note: None,
+            ops: Vec::new(),
+        };
+        // A short run, one as large as can be, and many small messages.
+        let last = RUN_MESSAGES_MAX as u64 + 1;
+        for seq in 1..=3_000 {
+            let bytes = if (2..=last).contains(&seq) { MESSAGE_BYTES_MAX } else { 20 };
+            let signed = seq == 1 || seq >= last;
+            MessageView::with(&message(seq), |view| log.append(view, Link([0; 32]), bytes, signed));
+        }
+        let goal = [(actor, 3_000)].into_iter().collect();
+        let runs: Vec<_> = log.plan(&VersionVector::default(), &goal).collect();
+        assert_eq!((runs[0].last, runs[1].last, runs[2].last), (1, last, last + 1024), "{runs:?}");
+        assert_eq!(runs.last().map(|run| run.last), Some(3_000));
+        assert!(runs.iter().all(|run| run.body_bytes <= RUN_BYTES_MAX));
+    }
 }

@@ -19,12 +19,12 @@ use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, RoomId};
-use crate::message::Message;
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};
 use crate::sync::frame::Digest;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
+use crate::view::MessageView;
 
 pub use admission::Refusal;
 use admission::{Verdict, judge};
@@ -102,6 +102,11 @@ pub enum Input {
         link: LinkId,
         /// The run's first message.
         first: Dot,
+    },
+    /// A live run came over a connection that had lost another, and so cannot be read: it has to be sent again.
+    Missed {
+        /// The connection.
+        link: LinkId,
     },
     /// Everything up to this batch is durable.
     Committed {
@@ -243,15 +248,15 @@ impl Room {
     ///
     /// What they change is folded once for all of them, so few calls with many records open a room quickly.
     pub fn load(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let messages: Vec<Message> =
+        let messages: Vec<MessageView<'_>> =
             records.iter().map(|record| self.admit_stored(record)).collect::<Result<_, _>>()?;
-        self.replica.apply_all(&messages);
+        self.replica.apply_views(&messages);
         self.replica.drop_changes();
         Ok(())
     }
 
     /// Logs a record that continues its chain, and gives its message.
-    fn admit_stored(&mut self, record: &Record) -> Result<Message, StoreError> {
+    fn admit_stored<'a>(&mut self, record: &'a Record) -> Result<MessageView<'a>, StoreError> {
         let damaged = |what: &str| {
             let dot = Dot { actor: record.actor, seq: record.seq };
             StoreError::Damaged(format!("message {dot} {what}"))
@@ -261,9 +266,9 @@ impl Room {
         if self.log.head(&record.actor) + 1 != record.seq || before.next(&record.body) != record.link {
             return Err(damaged("does not continue its chain"));
         }
-        let message = Message::decode(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
+        let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
-        self.commits.note(&message, &self.keys.public());
+        self.commits.note(&message, record.link, &self.keys.public());
         Ok(message)
     }
 
@@ -338,6 +343,7 @@ impl Room {
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
+            Input::Missed { link } => self.missed(link),
             Input::Committed { batch } => self.committed(batch, now, out),
             Input::StoreFailed { batch, error } => self.store_failed(batch, &error, out),
             Input::Read { link, records } => self.hear_read(link, records, out),
@@ -393,7 +399,7 @@ impl Room {
     fn apply_run(
         &mut self,
         early: &Early,
-        admitted: Vec<admission::Admitted>,
+        admitted: Vec<admission::Admitted<'_>>,
         credit: u64,
         out: &mut Vec<Output>,
     ) -> Vec<Dot> {
@@ -401,17 +407,18 @@ impl Room {
         let mut dots = Vec::with_capacity(admitted.len());
         if !self.watched {
             // Together, late moves cost one look at what follows them instead of one each.
-            self.replica.apply_all(admitted.iter().map(|admitted| &admitted.message));
+            self.replica.apply_views(admitted.iter().map(|admitted| &admitted.message));
         }
         for admission::Admitted { message, body, link } in admitted {
             let dot = message.dot();
             let signature = (dot.seq == early.run.last()).then_some(early.run.signature);
             self.log.append(&message, link, body.len(), signature.is_some());
             if self.watched {
-                self.replica.apply(&message);
+                self.replica.apply_view(&message);
             }
-            self.commits.note(&message, &self.keys.public());
+            self.commits.note(&message, link, &self.keys.public());
             self.tell(&dot, out);
+            let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
             dots.push(dot);
         }

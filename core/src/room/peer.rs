@@ -155,7 +155,7 @@ impl Room {
         let mut runs = runs.into_iter().peekable();
         while let Some(run) = runs.next() {
             // The frame is dealt with when the last of it is.
-            let credit = if runs.peek().is_none() { content.len() as u64 } else { 0 };
+            let credit = if runs.peek().is_none() { backlog::cost(content) as u64 } else { 0 };
             self.take_run(link, run, credit, now, out);
         }
     }
@@ -265,6 +265,14 @@ impl Room {
         }
     }
 
+    /// A run of the peer was taken in but not understood.
+    pub(super) fn missed(&mut self, link: LinkId) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.runs_taken += 1;
+            peer.ask_again = true;
+        }
+    }
+
     pub(super) fn settle(&mut self, now: Now) {
         self.settle_us = now.after_ms(HEARTBEAT_MS);
         self.settled = std::mem::replace(&mut self.recent, self.log.vector());
@@ -344,7 +352,7 @@ impl Room {
     fn send_backlog(&mut self, link: LinkId, ranges: &[Range], frames: &Frames, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         for (content, runs) in frames.iter() {
-            peer.credit -= i64::try_from(content.len()).unwrap_or(i64::MAX);
+            peer.credit -= i64::try_from(backlog::cost(content)).unwrap_or(i64::MAX);
             peer.runs_sent += runs;
             let frame = RoomFrame::Backlog { content: Arc::clone(content) };
             out.push(Output::Send { link, lane: Lane::Bulk, frame });

@@ -1,27 +1,58 @@
 //! A long list of characters with a count of those that show, so that a position is found without walking there.
 //!
 //! Runs of consecutive characters that show alike stand in leaves of bounded size; over the leaves lies a tree of sums
-//! (Fenwick 1994). A leaf that is full splits, and the sums are made anew: once in many insertions.
+//! (Fenwick 1994). A leaf that is full splits, and the sums are made anew: once in many insertions. Copies share leaves
+//! until one of them changes them.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::sorted::{Keyed, Sorted};
 use super::{Char, number};
 
 /// Runs of one leaf; few in unit tests, so that leaves split there.
 const LEAF_RUNS_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
-/// Whether characters show.
+/// Whether characters show: they do if they are to, are not deleted and have not been moved away.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct State {
-    pub(super) is_shown: bool,
-    pub(super) deletions: u32,
-}
+pub(super) struct State(u32);
 
 impl State {
-    fn is_visible(self) -> bool {
-        self.is_shown && self.deletions == 0
+    const SHOWN: u32 = 1 << 31;
+    const AWAY: u32 = 1 << 30;
+
+    /// That of characters that are to show.
+    pub(super) fn shown(is_shown: bool) -> Self {
+        Self::default().with(Self::SHOWN, is_shown)
+    }
+
+    pub(super) fn with_shown(self, is_shown: bool) -> Self {
+        self.with(Self::SHOWN, is_shown)
+    }
+
+    pub(super) fn with_away(self, is_away: bool) -> Self {
+        self.with(Self::AWAY, is_away)
+    }
+
+    pub(super) fn deleted_once_more(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    pub(super) fn deleted_once_less(self) -> Self {
+        Self(self.0 & (Self::SHOWN | Self::AWAY) | (self.0 & !(Self::SHOWN | Self::AWAY)).saturating_sub(1))
+    }
+
+    pub(super) fn is_deleted(self) -> bool {
+        self.0 & !(Self::SHOWN | Self::AWAY) > 0
+    }
+
+    pub(super) fn is_visible(self) -> bool {
+        self.0 == Self::SHOWN
+    }
+
+    fn with(self, bit: u32, is_set: bool) -> Self {
+        if is_set { Self(self.0 | bit) } else { Self(self.0 & !bit) }
     }
 }
 
@@ -38,36 +69,44 @@ impl Run {
         self.first + self.len
     }
 
-    fn visible(&self) -> usize {
-        if self.state.is_visible() { self.len as usize } else { 0 }
+    fn visible(&self) -> u32 {
+        if self.state.is_visible() { self.len } else { 0 }
+    }
+
+    /// Whether `next` may be joined to it.
+    fn goes_on(&self, next: &Self) -> bool {
+        self.end() == next.first && self.state == next.state
     }
 }
 
-#[derive(Clone)]
-struct Leaf {
-    runs: Vec<Run>,
-    /// Where it stands among the leaves.
-    rank: u32,
+/// In which leaf the run stands that begins with a character.
+#[derive(Clone, Copy)]
+struct Home {
+    first: u32,
+    leaf: u32,
 }
 
-impl Leaf {
-    fn visible(&self) -> usize {
-        self.runs.iter().map(Run::visible).sum()
+impl Keyed for Home {
+    type Key = u32;
+
+    fn key(&self) -> u32 {
+        self.first
     }
 }
 
 /// The list.
 #[derive(Clone)]
 pub(super) struct List {
-    /// In the order they were made.
-    leaves: Vec<Leaf>,
-    /// In the order they stand.
+    /// The runs of each leaf; leaves are in the order they were made.
+    leaves: Vec<Arc<Vec<Run>>>,
+    /// The leaves in the order they stand.
     order: Vec<u32>,
+    /// Of each leaf where it stands.
+    ranks: Vec<u32>,
     /// Of each place in that order a partial sum of what shows.
-    sums: Vec<usize>,
-    visible: usize,
-    /// The leaf of every run, by its first character.
-    homes: BTreeMap<u32, u32>,
+    sums: Vec<u32>,
+    visible: u32,
+    homes: Sorted<Home>,
 }
 
 /// Where a run stands.
@@ -81,56 +120,122 @@ impl List {
     /// Only the start.
     pub(super) fn new() -> Self {
         let start = Run { first: 0, len: 1, state: State::default() };
-        Self {
-            leaves: vec![Leaf { runs: vec![start], rank: 0 }],
+        let mut list = Self {
+            leaves: vec![Arc::new(vec![start])],
             order: vec![0],
+            ranks: vec![0],
             sums: vec![0, 0],
             visible: 0,
-            homes: BTreeMap::from([(0, 0)]),
+            homes: Sorted::new(),
+        };
+        list.homes.insert(Home { first: 0, leaf: 0 });
+        list
+    }
+
+    /// Puts new characters right behind one.
+    pub(super) fn insert_after(&mut self, char: Char, first: Char, len: u32, state: State) {
+        let Place { leaf, index } = self.place(char.0);
+        let new = Run { first: first.0, len, state };
+        let runs = Arc::make_mut(&mut self.leaves[leaf as usize]);
+        let run = &mut runs[index];
+        if run.end() > char.0 + 1 {
+            let rest = Run { first: char.0 + 1, len: run.end() - char.0 - 1, state: run.state };
+            run.len -= rest.len;
+            runs.splice(index + 1..index + 1, [new, rest]);
+            self.settle(leaf, rest.first);
+            self.settle(leaf, new.first);
+        } else if run.goes_on(&new) {
+            run.len += len;
+        } else {
+            runs.insert(index + 1, new);
+            self.settle(leaf, new.first);
         }
+        self.count(leaf, 0, new.visible());
+        self.split_leaf(leaf);
     }
 
-    /// Puts new characters, which do not show, right behind one.
-    pub(super) fn insert_after(&mut self, char: Char, first: Char, len: u32) {
-        let place = self.split(char.0 + 1).unwrap_or_else(|| {
-            let place = self.place(char.0);
-            Place { index: place.index + 1, ..place }
-        });
-        self.insert(place, Run { first: first.0, len, state: State::default() });
-    }
-
-    /// Puts new characters, which do not show, right before one.
-    pub(super) fn insert_before(&mut self, char: Char, first: Char, len: u32) {
-        let place = self.split(char.0).unwrap_or_else(|| self.place(char.0));
-        self.insert(place, Run { first: first.0, len, state: State::default() });
+    /// Puts new characters right before one.
+    pub(super) fn insert_before(&mut self, char: Char, first: Char, len: u32, state: State) {
+        let Place { leaf, index } = self.place(char.0);
+        let run = self.leaves[leaf as usize][index];
+        if run.first < char.0 {
+            return self.insert_after(Char(char.0 - 1), first, len, state);
+        }
+        if let Some(before) = index.checked_sub(1) {
+            let before = self.leaves[leaf as usize][before];
+            return self.insert_after(Char(before.end() - 1), first, len, state);
+        }
+        let new = Run { first: first.0, len, state };
+        Arc::make_mut(&mut self.leaves[leaf as usize]).insert(index, new);
+        self.settle(leaf, new.first);
+        self.count(leaf, 0, new.visible());
+        self.split_leaf(leaf);
     }
 
     /// Changes the state of the characters from `first` to before `end`, wherever they stand.
-    pub(super) fn change(&mut self, first: u32, end: u32, change: impl Fn(&mut State)) {
+    pub(super) fn change(&mut self, first: u32, end: u32, change: impl Fn(State) -> State) {
         let mut at = first;
         while at < end {
             let place = self.place(at);
-            let mut run = self.leaf(place).runs[place.index];
+            let run = self.leaves[place.leaf as usize][place.index];
             let to = run.end().min(end);
-            let mut state = run.state;
-            change(&mut state);
+            let state = change(run.state);
             if state != run.state {
-                if run.first < at {
-                    self.split(at);
-                }
-                if to < run.end() {
-                    self.split(to);
-                }
-                let place = self.place(at);
-                let before = self.leaf(place).runs[place.index].visible();
-                self.leaf_mut(place).runs[place.index].state = state;
-                run = self.leaf(place).runs[place.index];
-                self.count(place.leaf, before, run.visible());
-                self.join(Place { index: place.index + 1, ..place });
-                self.join(place);
+                self.change_in(place, run, at..to, state);
             }
             at = to;
         }
+    }
+
+    /// Changes the state of characters of one run.
+    fn change_in(&mut self, Place { leaf, index }: Place, run: Run, chars: Range<u32>, state: State) {
+        let changed = Run { first: chars.start, len: chars.end - chars.start, state };
+        let left = Run { len: chars.start - run.first, ..run };
+        let right = Run { first: chars.end, len: run.end() - chars.end, ..run };
+        let runs = Arc::make_mut(&mut self.leaves[leaf as usize]);
+        runs[index] = changed;
+        let mut at = index;
+        if left.len > 0 {
+            runs.insert(at, left);
+            at += 1;
+        } else if at > 0 && runs[at - 1].goes_on(&changed) {
+            runs[at - 1].len += changed.len;
+            runs.remove(at);
+            at -= 1;
+        }
+        let (mut gone, mut new) = (None, None);
+        if right.len > 0 {
+            runs.insert(at + 1, right);
+            new = Some(right.first);
+        } else if let Some(&next) = runs.get(at + 1).filter(|next| runs[at].goes_on(next)) {
+            runs[at].len += next.len;
+            runs.remove(at + 1);
+            gone = Some(next.first);
+        }
+        match runs[at].first == changed.first {
+            true if left.len > 0 => self.settle(leaf, changed.first),
+            true => {}
+            false => self.homes.remove(changed.first),
+        }
+        gone.into_iter().for_each(|first| self.homes.remove(first));
+        new.into_iter().for_each(|first| self.settle(leaf, first));
+        let before = if run.state.is_visible() { changed.len } else { 0 };
+        self.count(leaf, before, changed.visible());
+        self.split_leaf(leaf);
+    }
+
+    /// Whether all of the characters from `first` to before `end` are in such a state.
+    pub(super) fn all(&self, first: u32, end: u32, is: impl Fn(State) -> bool) -> bool {
+        let mut at = first;
+        while at < end {
+            let place = self.place(at);
+            let run = self.leaves[place.leaf as usize][place.index];
+            if !is(run.state) {
+                return false;
+            }
+            at = run.end();
+        }
+        true
     }
 
     /// Lets nothing show, and nothing be deleted.
@@ -142,51 +247,56 @@ impl List {
                 _ => runs.push(Run { state: State::default(), ..*run }),
             }
         }
-        let mut leaves = Vec::new();
-        self.homes.clear();
-        for (rank, runs) in (0..).zip(runs.chunks(LEAF_RUNS_MAX / 2)) {
-            self.homes.extend(runs.iter().map(|run| (run.first, rank)));
-            leaves.push(Leaf { runs: runs.to_vec(), rank });
+        let leaves: Vec<Arc<Vec<Run>>> =
+            runs.chunks(LEAF_RUNS_MAX / 2).map(|runs| Arc::new(runs.to_vec())).collect();
+        let mut homes: Vec<Home> = Vec::with_capacity(runs.len());
+        for (leaf, runs) in (0..).zip(&leaves) {
+            homes.extend(runs.iter().map(|run| Home { first: run.first, leaf }));
         }
+        homes.sort_unstable_by_key(Home::key);
+        self.homes = Sorted::new();
+        homes.into_iter().for_each(|home| self.homes.insert(home));
         self.order = (0..number(leaves.len())).collect();
+        self.ranks = self.order.clone();
         self.leaves = leaves;
         self.sum();
     }
 
     /// How many characters show.
     pub(super) fn visible(&self) -> usize {
-        self.visible
+        self.visible as usize
     }
 
     /// The characters that show, in order.
-    pub(super) fn shown(&self) -> impl Iterator<Item = Range<u32>> + '_ {
-        self.runs().filter(|run| run.state.is_visible()).map(|run| run.first..run.end())
+    pub(super) fn shown(&self) -> impl Iterator<Item = Range<Char>> + '_ {
+        let visible = self.runs().filter(|run| run.state.is_visible());
+        visible.map(|run| Char(run.first)..Char(run.end()))
     }
 
     /// The character that shows at `position`; the last one beyond the end.
     pub(super) fn at(&self, position: usize) -> Option<Char> {
-        let position = position.min(self.visible.checked_sub(1)?);
+        let position = number(position).min(self.visible.checked_sub(1)?);
         let (place, skipped) = self.seek(position);
-        Some(Char(self.leaf(place).runs[place.index].first + number(position - skipped)))
+        Some(Char(self.leaves[place.leaf as usize][place.index].first + (position - skipped)))
     }
 
     /// What shows at these positions.
-    pub(super) fn pieces(&self, positions: Range<usize>) -> Vec<Range<u32>> {
-        let end = positions.end.min(self.visible);
-        let mut pieces: Vec<Range<u32>> = Vec::new();
+    pub(super) fn pieces(&self, positions: Range<usize>) -> Vec<Range<Char>> {
+        let end = positions.end.min(self.visible());
+        let mut pieces: Vec<Range<Char>> = Vec::new();
         if positions.start >= end {
             return pieces;
         }
-        let (place, skipped) = self.seek(positions.start);
-        let mut skip = positions.start - skipped;
-        let mut left = end - positions.start;
-        let ranks = self.leaf(place).rank as usize..self.order.len();
-        let runs = ranks.flat_map(|rank| &self.leaves[self.order[rank] as usize].runs).skip(place.index);
+        let (start, mut left) = (number(positions.start), number(end - positions.start));
+        let (place, skipped) = self.seek(start);
+        let mut skip = start - skipped;
+        let ranks = self.ranks[place.leaf as usize] as usize..self.order.len();
+        let runs = ranks.flat_map(|rank| self.leaves[self.order[rank] as usize].iter()).skip(place.index);
         for run in runs.filter(|run| run.state.is_visible()) {
-            let from = run.first + number(std::mem::take(&mut skip));
-            let to = run.end().min(from.saturating_add(number(left)));
-            left -= (to - from) as usize;
-            pieces.push(from..to);
+            let from = run.first + std::mem::take(&mut skip);
+            let to = run.end().min(from.saturating_add(left));
+            left -= to - from;
+            pieces.push(Char(from)..Char(to));
             if left == 0 {
                 break;
             }
@@ -197,13 +307,13 @@ impl List {
     /// What stands right behind a character.
     pub(super) fn following(&self, char: Char) -> Option<Char> {
         let place = self.place(char.0);
-        let leaf = self.leaf(place);
-        if char.0 + 1 < leaf.runs[place.index].end() {
+        let runs = &self.leaves[place.leaf as usize];
+        if char.0 + 1 < runs[place.index].end() {
             return Some(char.next());
         }
-        let next = leaf.runs.get(place.index + 1).or_else(|| {
-            let next = *self.order.get(leaf.rank as usize + 1)?;
-            self.leaves[next as usize].runs.first()
+        let next = runs.get(place.index + 1).or_else(|| {
+            let next = *self.order.get(self.ranks[place.leaf as usize] as usize + 1)?;
+            self.leaves[next as usize].first()
         });
         next.map(|run| Char(run.first))
     }
@@ -211,104 +321,57 @@ impl List {
     /// Which of two characters stands first.
     pub(super) fn compare(&self, a: Char, b: Char) -> Ordering {
         let (x, y) = (self.place(a.0), self.place(b.0));
-        let ranks = self.leaf(x).rank.cmp(&self.leaf(y).rank);
+        let ranks = self.ranks[x.leaf as usize].cmp(&self.ranks[y.leaf as usize]);
         ranks.then(x.index.cmp(&y.index)).then(a.cmp(&b))
     }
 
+    /// Whether a character shows.
+    pub(super) fn state(&self, char: Char) -> State {
+        let place = self.place(char.0);
+        self.leaves[place.leaf as usize][place.index].state
+    }
+
     fn runs(&self) -> impl Iterator<Item = &Run> + '_ {
-        self.order.iter().flat_map(|&leaf| &self.leaves[leaf as usize].runs)
-    }
-
-    fn leaf(&self, place: Place) -> &Leaf {
-        &self.leaves[place.leaf as usize]
-    }
-
-    fn leaf_mut(&mut self, place: Place) -> &mut Leaf {
-        &mut self.leaves[place.leaf as usize]
+        self.order.iter().flat_map(|&leaf| self.leaves[leaf as usize].iter())
     }
 
     /// Where the run stands that holds a character.
     fn place(&self, char: u32) -> Place {
-        let (&first, &leaf) = self.homes.range(..=char).next_back().expect("the start is the first");
-        let index = self.leaves[leaf as usize].runs.iter().position(|run| run.first == first);
+        let &Home { first, leaf } = self.homes.at_or_before(char).expect("the start is the first");
+        let index = self.leaves[leaf as usize].iter().position(|run| run.first == first);
         Place { leaf, index: index.expect("its home is where it is") }
     }
 
-    /// Makes a run begin with a character, which is not the first of one. Gives where it stands if it was not.
-    fn split(&mut self, char: u32) -> Option<Place> {
-        let (&first, _) = self.homes.range(..=char).next_back().expect("the start is the first");
-        let place = self.place(first);
-        let run = &mut self.leaf_mut(place).runs[place.index];
-        if run.first == char || run.end() <= char {
-            return None;
-        }
-        let rest = Run { first: char, len: run.end() - char, state: run.state };
-        run.len = char - first;
-        let visible = rest.visible();
-        let place = Place { index: place.index + 1, ..place };
-        // What the new run shows, the old one showed.
-        self.count(place.leaf, visible, 0);
-        self.insert_apart(place, rest);
-        Some(self.place(char))
+    fn settle(&mut self, leaf: u32, first: u32) {
+        self.homes.insert(Home { first, leaf });
     }
 
-    fn insert(&mut self, place: Place, run: Run) {
-        let before =
-            place.index.checked_sub(1).map(|index| &mut self.leaves[place.leaf as usize].runs[index]);
-        match before.filter(|before| before.end() == run.first && before.state == run.state) {
-            Some(before) => {
-                before.len += run.len;
-                self.count(place.leaf, 0, run.visible());
-            }
-            None => self.insert_apart(place, run),
-        }
-    }
-
-    /// Inserts a run that stays one of its own.
-    fn insert_apart(&mut self, place: Place, run: Run) {
-        self.leaf_mut(place).runs.insert(place.index, run);
-        self.homes.insert(run.first, place.leaf);
-        self.count(place.leaf, 0, run.visible());
-        if self.leaf(place).runs.len() > LEAF_RUNS_MAX {
-            self.split_leaf(place.leaf);
-        }
-    }
-
+    /// Makes two leaves of one that holds too much.
     fn split_leaf(&mut self, leaf: u32) {
-        let runs = self.leaves[leaf as usize].runs.split_off(LEAF_RUNS_MAX / 2);
+        if self.leaves[leaf as usize].len() <= LEAF_RUNS_MAX {
+            return;
+        }
+        let runs = Arc::make_mut(&mut self.leaves[leaf as usize]).split_off(LEAF_RUNS_MAX / 2);
         let new = number(self.leaves.len());
         for run in &runs {
-            self.homes.insert(run.first, new);
+            self.settle(new, run.first);
         }
-        let rank = self.leaves[leaf as usize].rank + 1;
-        self.leaves.push(Leaf { runs, rank });
-        self.order.insert(rank as usize, new);
+        self.leaves.push(Arc::new(runs));
+        self.order.insert(self.ranks[leaf as usize] as usize + 1, new);
+        self.ranks.push(0);
         for (rank, &leaf) in (0..).zip(&self.order) {
-            self.leaves[leaf as usize].rank = rank;
+            self.ranks[leaf as usize] = rank;
         }
         self.sum();
     }
 
-    /// Makes a run one with the run before it in its leaf, if they are alike.
-    fn join(&mut self, place: Place) {
-        let runs = &mut self.leaves[place.leaf as usize].runs;
-        let (Some(before), Some(run)) = (place.index.checked_sub(1), runs.get(place.index).copied()) else {
-            return;
-        };
-        if runs[before].end() == run.first && runs[before].state == run.state {
-            runs[before].len += run.len;
-            runs.remove(place.index);
-            self.homes.remove(&run.first);
-        }
-    }
-
     /// Notes that a leaf shows more, or less.
-    fn count(&mut self, leaf: u32, before: usize, after: usize) {
+    fn count(&mut self, leaf: u32, before: u32, after: u32) {
         if before == after {
             return;
         }
         self.visible = self.visible + after - before;
-        let mut at = self.leaves[leaf as usize].rank as usize + 1;
+        let mut at = self.ranks[leaf as usize] as usize + 1;
         while at < self.sums.len() {
             self.sums[at] = self.sums[at] + after - before;
             at += at & at.wrapping_neg();
@@ -320,7 +383,7 @@ impl List {
         self.sums = vec![0; self.order.len() + 1];
         self.visible = 0;
         for (at, &leaf) in (1..).zip(&self.order) {
-            let visible = self.leaves[leaf as usize].visible();
+            let visible: u32 = self.leaves[leaf as usize].iter().map(Run::visible).sum();
             self.visible += visible;
             self.sums[at] += visible;
             let above: usize = at + (at & at.wrapping_neg());
@@ -331,7 +394,7 @@ impl List {
     }
 
     /// The run that shows something at `position`, which is less than what shows, and how much shows before that run.
-    fn seek(&self, position: usize) -> (Place, usize) {
+    fn seek(&self, position: u32) -> (Place, u32) {
         let (mut rank, mut skipped) = (0, 0);
         let mut step = self.order.len().next_power_of_two();
         while step > 0 {
@@ -343,7 +406,7 @@ impl List {
             step /= 2;
         }
         let leaf = self.order[rank];
-        for (index, run) in self.leaves[leaf as usize].runs.iter().enumerate() {
+        for (index, run) in self.leaves[leaf as usize].iter().enumerate() {
             if skipped + run.visible() > position {
                 return (Place { leaf, index }, skipped);
             }

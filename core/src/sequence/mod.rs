@@ -1,21 +1,29 @@
-//! The characters of one text in their order: a tree by FugueMax (Weidner & Kleppmann 2023, "The Art of the Fugue").
+//! The characters of one text, or the elements of one list, in their order: a tree by FugueMax (Weidner & Kleppmann 2023,
+//! "The Art of the Fugue").
 //!
 //! Each character stands on the left or on the right of its parent. Left ones sort by stamp, right ones by what followed where
 //! they were inserted, the furthest first, and then by stamp; so runs typed at one spot never interleave, whether they were
 //! typed forwards or backwards. The order is a function of what was placed, whatever came first. What is placed stays
-//! for ever; whether it shows is a matter of [`Sequence::show`] and [`Sequence::delete`].
+//! for ever; whether it shows is a matter of [`Sequence::show`], [`Sequence::delete`] and [`Sequence::carry`].
 //!
 //! Characters have numbers in order of arrival. Those that arrive one after the other in one place form a chain, each on
 //! the right of the one before, and only the chain is kept; what shows alike and stands together is one run of the [`list`].
+//! Whoever types on makes a chain and a run longer, be it in one op or in many. Copies share what they do not change.
 
+mod letters;
 mod list;
+mod moves;
 pub(crate) mod plain;
+mod sorted;
+
+pub(crate) use letters::Letters;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use list::List;
+use list::{List, State};
+use moves::Moves;
+use sorted::{Keyed, Sorted};
 
 /// A character's number; the start of the text is 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +36,21 @@ impl Char {
     /// The one that arrived next.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+
+    /// The one that arrived so many later, if that many did.
+    pub(crate) fn plus(self, more: u32) -> Self {
+        Self(self.0.saturating_add(more))
+    }
+
+    /// It and all that arrived from it on to before `end`.
+    pub(crate) fn until(self, end: Self) -> impl Iterator<Item = Self> {
+        (self.0..end.0).map(Self)
+    }
+
+    /// Where what belongs to it stands among that of all characters.
+    pub(crate) fn at(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -54,23 +77,33 @@ pub(crate) enum Until {
 /// Characters in order. Ops have numbers of the caller's, whose stamps he compares.
 #[derive(Clone)]
 pub(crate) struct Sequence {
-    /// All characters, by number.
-    arena: Vec<char>,
-    /// Which op brought which characters, in the order of characters.
-    brought: Vec<Brought>,
-    /// The same in the order of ops: op and index above.
-    by_op: Vec<(u32, u32)>,
+    /// The number of the next character.
+    end: Char,
+    /// Which ops brought which characters: in the order of characters, and in that of ops.
+    brought: Sorted<ByChar>,
+    bringers: Sorted<ByOp>,
     /// Characters that stand one after the other; each chain ends where the next begins.
-    chains: Vec<Chain>,
-    /// The children of a character on one side, in order, where there are other ones than the next of its chain.
-    children: BTreeMap<(Char, Side), Vec<Char>>,
+    chains: Sorted<Chain>,
+    /// The children of characters where there are other ones than the next of the chain.
+    children: Sorted<Child>,
     list: List,
+    moves: Moves,
 }
 
+/// From here on characters were brought by ops, as [`ByOp`] has it.
 #[derive(Clone, Copy)]
-struct Brought {
+struct ByChar {
+    first: Char,
+    op: u32,
+}
+
+/// Consecutive characters of one op, or of as many consecutive ops, each of which brought one.
+#[derive(Clone, Copy)]
+struct ByOp {
     op: u32,
     first: Char,
+    len: u32,
+    is_each: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -80,56 +113,90 @@ struct Chain {
     is_last: bool,
 }
 
+/// A child of a character on one side, at its place among those.
+#[derive(Clone, Copy)]
+struct Child {
+    parent: Char,
+    side: Side,
+    /// From 1.
+    place: u32,
+    char: Char,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Left,
     Right,
 }
 
+impl Keyed for ByChar {
+    type Key = Char;
+
+    fn key(&self) -> Char {
+        self.first
+    }
+}
+
+impl Keyed for ByOp {
+    type Key = u32;
+
+    fn key(&self) -> u32 {
+        self.op
+    }
+}
+
+impl Keyed for Chain {
+    type Key = Char;
+
+    fn key(&self) -> Char {
+        self.first
+    }
+}
+
+impl Keyed for Child {
+    type Key = (Char, Side, u32);
+
+    fn key(&self) -> Self::Key {
+        (self.parent, self.side, self.place)
+    }
+}
+
 impl Sequence {
     /// No characters.
     pub(crate) fn new() -> Self {
+        let mut chains = Sorted::new();
+        chains.insert(Chain { first: Char::START, until: None, is_last: false });
         Self {
-            arena: vec!['\0'],
-            brought: Vec::new(),
-            by_op: Vec::new(),
-            chains: vec![Chain { first: Char::START, until: None, is_last: false }],
-            children: BTreeMap::new(),
+            end: Char(1),
+            brought: Sorted::new(),
+            bringers: Sorted::new(),
+            chains,
+            children: Sorted::new(),
             list: List::new(),
+            moves: Moves::default(),
         }
     }
 
-    /// Puts the characters of one op in their place, where they do not show yet.
+    /// Puts so many characters of one op in their place, to show or not. The op has brought none so far, or it was the last to
+    /// bring any and is the last in number.
     pub(crate) fn place(
         &mut self,
         op: u32,
-        text: impl IntoIterator<Item = char>,
+        len: u32,
         spot: Spot,
+        is_shown: bool,
         compare: impl Fn(u32, u32) -> Ordering,
     ) {
-        let first = self.end();
-        let text: Vec<char> = text.into_iter().collect();
-        let len = number(text.len());
-        let at = self.by_op.partition_point(|&(other, _)| other < op);
-        self.by_op.insert(at, (op, number(self.brought.len())));
-        self.brought.push(Brought { op, first });
         if len == 0 {
             return;
         }
+        let (first, state) = (self.end, State::shown(is_shown));
         if let Spot::After(parent, until) = spot {
-            let chain = self.chain(parent);
-            let is_same = match until {
-                Until::Inherited => true,
-                Until::Given(until) => until == chain.until,
-            };
-            let continues = parent != Char::START
-                && parent.next() == first
-                && is_same
-                && !self.children.contains_key(&(parent, Side::Right));
-            if continues {
-                self.list.insert_after(parent, first, len);
-                self.arena.extend(text);
-                return;
+            // Nothing can stand beside what was placed last.
+            let continues = parent != Char::START && parent.next() == first;
+            if continues && (until == Until::Inherited || until == Until::Given(self.chain(parent).until)) {
+                self.list.insert_after(parent, first, len, state);
+                return self.note(op, len);
             }
         }
         let (parent, side, chain) = match spot {
@@ -145,26 +212,54 @@ impl Sequence {
             }
             Spot::Last => (Char::START, Side::Right, Chain { first, until: None, is_last: true }),
         };
-        let siblings = self.siblings(parent, side);
+        let (mut siblings, are_noted) = self.siblings(parent, side);
         let index = siblings.partition_point(|&sibling| !self.is_before(op, chain, sibling, side, &compare));
         let before = siblings.get(index).map(|&next| self.leftmost(next));
         match (before, side) {
-            (Some(next), _) => self.list.insert_before(next, first, len),
-            (None, Side::Left) => self.list.insert_before(parent, first, len),
+            (Some(next), _) => self.list.insert_before(next, first, len, state),
+            (None, Side::Left) => self.list.insert_before(parent, first, len, state),
             (None, Side::Right) => {
                 let last = siblings.last().map_or(parent, |&last| self.rightmost(last));
-                self.list.insert_after(last, first, len);
+                self.list.insert_after(last, first, len, state);
             }
         }
-        let mut siblings = siblings;
         siblings.insert(index, first);
-        self.children.insert((parent, side), siblings);
+        for (place, &char) in (1..).zip(&siblings).skip(if are_noted { index } else { 0 }) {
+            self.children.insert(Child { parent, side, place, char });
+        }
         // Not before: until here the last chain ended where these begin.
-        self.chains.push(chain);
-        self.arena.extend(text);
+        self.chains.insert(chain);
+        self.note(op, len);
     }
 
-    /// Whether the op's characters were placed.
+    /// Notes that the next characters are the op's.
+    fn note(&mut self, op: u32, len: u32) {
+        let first = self.end;
+        self.end = Char(first.0 + len);
+        if let Some(last) = self.bringers.last_mut().filter(|last| last.first.0 + last.len == first.0) {
+            let is_next = last.op + last.len == op && (last.is_each || last.len == 1);
+            if len == 1 && is_next {
+                (last.len, last.is_each) = (last.len + 1, true);
+                return;
+            }
+            if last.op == op && !last.is_each {
+                last.len += len;
+                return;
+            }
+            if last.is_each && last.op + last.len - 1 == op {
+                // One of many that brought one each brings more.
+                last.len -= 1;
+                let first = Char(first.0 - 1);
+                self.bringers.insert(ByOp { op, first, len: len + 1, is_each: false });
+                self.brought.insert(ByChar { first, op });
+                return;
+            }
+        }
+        self.bringers.insert(ByOp { op, first, len, is_each: false });
+        self.brought.insert(ByChar { first, op });
+    }
+
+    /// Whether the op's characters were placed; it brought some.
     pub(crate) fn holds(&self, op: u32) -> bool {
         self.find(op).is_some()
     }
@@ -178,24 +273,14 @@ impl Sequence {
 
     /// Which op brought the character, and which of its characters it is; nothing for the start.
     pub(crate) fn origin(&self, char: Char) -> Option<(u32, u32)> {
-        let at = self.brought.partition_point(|brought| brought.first <= char).checked_sub(1)?;
-        let Brought { op, first } = self.brought[at];
-        Some((op, char.0 - first.0))
+        let entry = self.bringer(char)?;
+        let offset = char.0 - entry.first.0;
+        Some(if entry.is_each { (entry.op + offset, 0) } else { (entry.op, offset) })
     }
 
-    /// Whether the op's characters from `skip` on may show.
-    pub(crate) fn show(&mut self, op: u32, skip: u32, shown: bool) {
-        if let Some(chars) = self.find(op) {
-            self.list.change(chars.start.0 + skip, chars.end.0, |state| state.is_shown = shown);
-        }
-    }
-
-    /// Lets some of the op's characters show.
-    pub(crate) fn show_some(&mut self, op: u32, offsets: Range<u32>) {
-        if let Some(chars) = self.find(op) {
-            let start = chars.start.0;
-            self.list.change(start + offsets.start, start + offsets.end, |state| state.is_shown = true);
-        }
+    /// All characters of an op that was placed.
+    pub(crate) fn chars(&self, op: u32) -> Range<Char> {
+        self.find(op).unwrap_or(Char::START..Char::START)
     }
 
     /// How many characters the op brought.
@@ -203,19 +288,33 @@ impl Sequence {
         self.find(op).map_or(0, |chars| chars.end.0 - chars.start.0)
     }
 
-    /// Counts one deletion more, or one less, of some of the op's characters.
-    pub(crate) fn delete(&mut self, op: u32, offsets: Range<u32>, is_more: bool) {
-        let Some(chars) = self.find(op) else { return };
-        let from = chars.start.0.saturating_add(offsets.start).min(chars.end.0);
-        let to = chars.start.0.saturating_add(offsets.end).min(chars.end.0);
-        self.list.change(from, to, |state| {
-            state.deletions = if is_more { state.deletions + 1 } else { state.deletions.saturating_sub(1) };
-        });
+    /// The last character of an op that brought some.
+    pub(crate) fn last_of(&self, op: u32) -> Option<Char> {
+        self.find(op).map(|chars| Char(chars.end.0 - 1))
     }
 
-    /// Lets nothing show, and nothing be deleted.
+    /// Whether the characters may show.
+    pub(crate) fn show(&mut self, chars: Range<Char>, is_shown: bool) {
+        self.list.change(chars.start.0, chars.end.0, |state| state.with_shown(is_shown));
+        self.follow(chars);
+    }
+
+    /// Counts one deletion more, or one less, of the characters.
+    pub(crate) fn delete(&mut self, chars: Range<Char>, is_more: bool) {
+        let change = if is_more { State::deleted_once_more } else { State::deleted_once_less };
+        self.list.change(chars.start.0, chars.end.0, change);
+        self.follow(chars);
+    }
+
+    /// Whether all of the characters are deleted; so are no characters.
+    pub(crate) fn are_deleted(&self, chars: Range<Char>) -> bool {
+        self.list.all(chars.start.0, chars.end.0, State::is_deleted)
+    }
+
+    /// Lets nothing show, nothing be deleted and nothing be moved.
     pub(crate) fn clear(&mut self) {
         self.list.clear();
+        self.moves = Moves::default();
     }
 
     /// How many characters show.
@@ -223,13 +322,9 @@ impl Sequence {
         self.list.visible()
     }
 
-    /// The text that shows.
-    pub(crate) fn text(&self) -> String {
-        let mut text = String::with_capacity(self.len());
-        for chars in self.list.shown() {
-            text.extend(&self.arena[chars.start as usize..chars.end as usize]);
-        }
-        text
+    /// The characters that show, in order.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = Range<Char>> + '_ {
+        self.list.shown()
     }
 
     /// Where text goes that is to stand before the character that shows at `position`, or at the end.
@@ -250,68 +345,73 @@ impl Sequence {
 
     /// The characters that show at these positions, in pieces that one after the other arrived.
     pub(crate) fn pieces(&self, positions: Range<usize>) -> Vec<Range<Char>> {
-        self.list.pieces(positions).into_iter().map(|piece| Char(piece.start)..Char(piece.end)).collect()
+        self.list.pieces(positions)
     }
 
     /// The ops that brought these characters, with offsets.
     pub(crate) fn origins(&self, chars: Range<Char>) -> Vec<(u32, Range<u32>)> {
-        let mut at = self.brought.partition_point(|brought| brought.first <= chars.start).saturating_sub(1);
         let mut origins = Vec::new();
-        while let Some(&Brought { op, first }) = self.brought.get(at) {
-            if first >= chars.end {
-                break;
+        let mut at = chars.start;
+        while let Some(entry) = self.bringer(at).filter(|_| at < chars.end) {
+            let end = chars.end.0.min(entry.first.0 + entry.len);
+            let offsets = at.0 - entry.first.0..end - entry.first.0;
+            match entry.is_each {
+                true => origins.extend(offsets.map(|offset| (entry.op + offset, 0..1))),
+                false => origins.push((entry.op, offsets)),
             }
-            let end = self.brought.get(at + 1).map_or(self.end(), |next| next.first);
-            let (from, to) = (first.max(chars.start), end.min(chars.end));
-            if from < to {
-                origins.push((op, from.0 - first.0..to.0 - first.0));
-            }
-            at += 1;
+            at = Char(end);
         }
         origins
     }
 
-    fn end(&self) -> Char {
-        Char(number(self.arena.len()))
+    /// Whose characters a character belongs to; nothing for the start, and for what was not placed yet.
+    fn bringer(&self, char: Char) -> Option<ByOp> {
+        let is_here = |entry: &&ByOp| entry.first <= char && char.0 < entry.first.0 + entry.len;
+        if let Some(last) = self.bringers.last().filter(is_here) {
+            return Some(*last);
+        }
+        self.bringers.at_or_before(self.brought.at_or_before(char)?.op).filter(is_here).copied()
     }
 
     fn find(&self, op: u32) -> Option<Range<Char>> {
-        let at = match self.by_op.last() {
-            Some(&(last, _)) if last == op => self.by_op.len() - 1,
-            _ => self.by_op.binary_search_by_key(&op, |&(op, _)| op).ok()?,
-        };
-        let at = self.by_op[at].1 as usize;
-        let end = self.brought.get(at + 1).map_or(self.end(), |next| next.first);
-        Some(self.brought[at].first..end)
-    }
-
-    fn chain_index(&self, char: Char) -> usize {
-        match self.chains.last() {
-            Some(last) if last.first <= char => self.chains.len() - 1,
-            _ => self.chains.partition_point(|chain| chain.first <= char) - 1,
+        let entry = self.bringers.at_or_before(op)?;
+        let offset = op - entry.op;
+        if entry.is_each {
+            return (offset < entry.len)
+                .then(|| Char(entry.first.0 + offset)..Char(entry.first.0 + offset + 1));
         }
+        (offset == 0).then(|| entry.first..Char(entry.first.0 + entry.len))
     }
 
     fn chain(&self, char: Char) -> Chain {
-        self.chains[self.chain_index(char)]
+        *self.chains.at_or_before(char).expect("the start is the first")
+    }
+
+    /// Where a character's chain ends.
+    fn chain_end(&self, char: Char) -> Char {
+        self.chains.after(char).map_or(self.end, |next| next.first)
     }
 
     /// The next of a character's chain.
     fn next_of_chain(&self, char: Char) -> Option<Char> {
-        let end = self.chains.get(self.chain_index(char) + 1).map_or(self.end(), |next| next.first);
-        Some(char.next()).filter(|&next| next < end && char != Char::START)
+        Some(char.next()).filter(|&next| char != Char::START && next < self.chain_end(char))
     }
 
     fn has_right(&self, char: Char) -> bool {
-        self.children.contains_key(&(char, Side::Right)) || self.next_of_chain(char).is_some()
+        self.next_of_chain(char).is_some() || self.children_of(char, Side::Right).next().is_some()
     }
 
-    /// The children on one side, in order.
-    fn siblings(&self, parent: Char, side: Side) -> Vec<Char> {
-        match (self.children.get(&(parent, side)), side) {
-            (Some(children), _) => children.clone(),
-            (None, Side::Left) => Vec::new(),
-            (None, Side::Right) => self.next_of_chain(parent).into_iter().collect(),
+    fn children_of(&self, parent: Char, side: Side) -> impl Iterator<Item = Char> {
+        let is_child = move |child: &&Child| (child.parent, child.side) == (parent, side);
+        self.children.iter_after((parent, side, 0)).take_while(is_child).map(|child| child.char)
+    }
+
+    /// The children on one side, in order, and whether these are what is noted as such.
+    fn siblings(&self, parent: Char, side: Side) -> (Vec<Char>, bool) {
+        let noted: Vec<Char> = self.children_of(parent, side).collect();
+        match (noted.is_empty(), side) {
+            (true, Side::Right) => (self.next_of_chain(parent).into_iter().collect(), false),
+            (_, _) => (noted, true),
         }
     }
 
@@ -342,8 +442,7 @@ impl Sequence {
 
     /// The first character of the subtree.
     fn leftmost(&self, mut char: Char) -> Char {
-        while let Some(&first) = self.children.get(&(char, Side::Left)).and_then(|children| children.first())
-        {
+        while let Some(first) = self.children_of(char, Side::Left).next() {
             char = first;
         }
         char
@@ -352,14 +451,20 @@ impl Sequence {
     /// The last character of the subtree.
     fn rightmost(&self, mut char: Char) -> Char {
         loop {
-            let end = self.chains.get(self.chain_index(char) + 1).map_or(self.end(), |next| next.first);
-            let forks = self.children.range((char, Side::Right)..(end, Side::Left));
+            let end = self.chain_end(char);
             // Down the chain to the first character after which something else stands last.
-            let last = forks.filter(|((_, side), _)| *side == Side::Right).find_map(|((at, _), children)| {
-                children.last().filter(|&&last| last != at.next() || last >= end)
-            });
-            match last {
-                Some(&last) => char = last,
+            let mut forks = self.children.iter_after((char, Side::Right, 0)).peekable();
+            let mut other = None;
+            while let Some(fork) = forks.next_if(|fork| other.is_none() && fork.parent < end) {
+                let is_last_child =
+                    forks.peek().is_none_or(|next| (next.parent, next.side) != (fork.parent, fork.side));
+                let is_of_chain = fork.char == fork.parent.next() && fork.char < end;
+                if fork.side == Side::Right && is_last_child && !is_of_chain {
+                    other = Some(fork.char);
+                }
+            }
+            match other {
+                Some(last) => char = last,
                 None => return Char(end.0 - 1),
             }
         }
@@ -408,31 +513,31 @@ mod tests {
                 }
             };
             let len = u32::try_from(below(3)).unwrap();
-            let text = (0..len).map(|offset| char::from_u32(0x4e00 + op * 4 + offset).unwrap());
-            fast.place(op, text, spot, |a, b| a.cmp(&b));
+            let is_late = below(2) == 0;
+            fast.place(op, len, spot, !is_late, |a, b| a.cmp(&b));
             assert!(plain.place(op, len, plain_spot));
-            fast.show(op, 0, true);
+            if is_late {
+                fast.show(fast.chars(op), true);
+            }
             all.extend((0..len).map(|offset| (op, offset)));
             if let Some(&(op, offset)) = all.get(below(2 * all.len() + 1)) {
                 let is_more = gone.insert((op, offset)) || !gone.remove(&(op, offset));
-                fast.delete(op, offset..offset + 1, is_more);
+                let char = fast.char(op, offset).unwrap();
+                fast.delete(char..char.next(), is_more);
             }
             let visible: Vec<(u32, u32)> = plain.order().filter(|id| !gone.contains(id)).collect();
-            let expected: String = visible
-                .iter()
-                .map(|(op, offset)| char::from_u32(0x4e00 + op * 4 + offset).unwrap())
-                .collect();
-            assert_eq!((fast.text(), fast.len()), (expected, visible.len()), "seed {seed}, op {op}");
+            let ids = |pieces: Vec<Range<Char>>| -> Vec<(u32, u32)> {
+                let origins = pieces.into_iter().flat_map(|piece| fast.origins(piece));
+                origins.flat_map(|(op, offsets)| offsets.map(move |offset| (op, offset))).collect()
+            };
+            assert_eq!(ids(fast.shown().collect()), visible, "seed {seed}, op {op}");
+            assert_eq!(fast.len(), visible.len());
             let (from, to) = (below(visible.len() + 1), below(visible.len() + 1));
-            let pieces = fast.pieces(from.min(to)..from.max(to)).into_iter();
-            let found: Vec<(u32, u32)> = pieces
-                .flat_map(|piece| fast.origins(piece))
-                .flat_map(|(op, offsets)| offsets.map(move |offset| (op, offset)))
-                .collect();
+            let found = ids(fast.pieces(from.min(to)..from.max(to)));
             assert_eq!(found, visible[from.min(to)..from.max(to)], "seed {seed}, op {op}");
         }
         fast.clear();
-        assert_eq!((fast.text(), fast.len()), (String::new(), 0));
+        assert_eq!((fast.shown().count(), fast.len()), (0, 0));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Signature;
 use crate::id::Actor;
 use crate::limits::{
-    BACKLOG_RUN_MESSAGES_MAX, BLOCK_BYTES_MAX, FRAME_BYTES_MAX, LAMPORT_MAX, PIECE_BYTES_MAX, RUN_BYTES_MAX,
+    BACKLOG_COST_MIN, BACKLOG_RUN_MESSAGES_MAX, BLOCK_BYTES_MAX, FRAME_BYTES_MAX, LAMPORT_MAX,
+    PIECE_BYTES_MAX, RUN_BYTES_MAX,
 };
 use crate::sync::Run;
 
@@ -45,6 +46,11 @@ pub fn pack(runs: &[Run]) -> Vec<(Vec<u8>, usize)> {
         rest = later;
     }
     frames
+}
+
+/// What a frame with this content costs of the receiver's credit, in bytes.
+pub fn cost(content: &[u8]) -> usize {
+    content.len().max(BACKLOG_COST_MIN)
 }
 
 /// `[[actor, first, block, …], [block, messages, signature, …]]`

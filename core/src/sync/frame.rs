@@ -51,7 +51,14 @@ pub enum LinkFrame {
         /// Its number.
         ping: u64,
     },
-    /// What concerns a room.
+    /// A run that was just made, for a room.
+    Live {
+        /// The sender's number for it.
+        channel: u64,
+        /// What the connection's [`live::Encoder`](crate::sync::live::Encoder) made of it.
+        content: Vec<u8>,
+    },
+    /// What else concerns a room.
     Room {
         /// The sender's number for it.
         channel: u64,
@@ -72,7 +79,8 @@ pub enum RoomFrame {
         /// Whether whatever is not in `held` must be sent again, also if it was sent before.
         exact: bool,
     },
-    /// Messages that were just made.
+    /// Messages that were just made. A [`Link`](crate::sync::Link) sends them as [`LinkFrame::Live`]; whoever keeps no
+    /// dictionary may send them as they are.
     Run {
         /// The messages.
         run: Run,
@@ -84,7 +92,7 @@ pub enum RoomFrame {
     },
     /// The sender has taken in that many bytes of backlog, and so many more may come.
     Credit {
-        /// Bytes of [`RoomFrame::Backlog`]'s content.
+        /// What backlogs [cost](crate::sync::backlog::cost).
         bytes: u64,
     },
     /// These are on the sender's disk.
@@ -110,6 +118,7 @@ const CREDIT: u64 = 18;
 const ACK: u64 = 19;
 const FOUNDING: u64 = 20;
 const BACKLOG: u64 = 21;
+const LIVE: u64 = 22;
 
 impl LinkFrame {
     /// The frame's bytes.
@@ -129,6 +138,7 @@ impl LinkFrame {
                 &mut writer
             }
             Self::Pong { ping } => writer.array(2).uint(PONG).uint(*ping),
+            Self::Live { channel, content } => writer.array(3).uint(LIVE).uint(*channel).bytes(content),
             Self::Room { channel, frame } => frame.encode(*channel, &mut writer),
         };
         writer.finish()
@@ -149,6 +159,7 @@ impl LinkFrame {
             CLOSE => Self::Close { channel: reader.uint()? },
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
+            LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
             kind @ VECTOR..=BACKLOG => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
@@ -257,6 +268,7 @@ mod tests {
         check(LinkFrame::Close { channel: 1 });
         check(LinkFrame::Beat { ping: 9, digests: vec![(1, [4; 16])] });
         check(LinkFrame::Pong { ping: 9 });
+        check(LinkFrame::Live { channel: 9, content: vec![1, 2, 3] });
         for frame in [
             RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },
             RoomFrame::Run { run },

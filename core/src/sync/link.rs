@@ -9,7 +9,7 @@ use crate::canonical::DecodeError;
 use crate::id::{PeerKey, RoomId};
 use crate::limits::{HEARTBEAT_MS, LINK_ROOMS_MAX, SILENCE_MS};
 use crate::sync::frame::Digest;
-use crate::sync::{LinkFrame, Now, RoomFrame};
+use crate::sync::{LinkFrame, Now, RoomFrame, live};
 use crate::ticket::Secret;
 
 /// A connection; never used again for another one.
@@ -27,6 +27,8 @@ pub enum Heard {
     Digests(BTreeMap<RoomId, Digest>),
     /// A frame for a room both are in.
     Room(RoomId, RoomFrame),
+    /// A live run for a room both are in, which cannot be read since one before it did not come.
+    Missed(RoomId),
     /// Nothing that concerns a room.
     Nothing,
 }
@@ -59,6 +61,8 @@ pub struct Link {
     opened: BTreeMap<u64, Opened>,
     /// Whether somebody has asked and heard that the peer is a member of a room of ours.
     met: bool,
+    live_out: live::Encoder,
+    live_in: live::Decoder,
     ping: u64,
     ping_sent_us: u64,
     round_trip_us: Option<u64>,
@@ -87,6 +91,8 @@ impl Link {
             channel_next: 1,
             opened: BTreeMap::new(),
             met: false,
+            live_out: live::Encoder::default(),
+            live_in: live::Decoder::default(),
             ping: 0,
             ping_sent_us: 0,
             round_trip_us: None,
@@ -148,9 +154,19 @@ impl Link {
         }
     }
 
-    /// The frame that carries `frame` about `room`; none where the room is not open.
-    pub fn wrap(&self, room: &RoomId, frame: RoomFrame) -> Option<LinkFrame> {
-        self.channels.get(room).map(|&channel| LinkFrame::Room { channel, frame })
+    /// The frame that carries `frame` about `room`; none where the room is not open. Runs have to be sent in the order in which
+    /// they were wrapped.
+    pub fn wrap(&mut self, room: &RoomId, frame: RoomFrame) -> Option<LinkFrame> {
+        let channel = *self.channels.get(room)?;
+        Some(match frame {
+            RoomFrame::Run { run } => LinkFrame::Live { channel, content: self.live_out.encode(&run) },
+            frame => LinkFrame::Room { channel, frame },
+        })
+    }
+
+    /// A run that was wrapped was not sent: what the peer would have learnt from it has to be told again.
+    pub fn unsent(&mut self) {
+        self.live_out.begin_anew();
     }
 
     /// Takes in the bytes of a frame.
@@ -186,6 +202,15 @@ impl Link {
                 Heard::Nothing
             }
             LinkFrame::Pong { .. } => Heard::Nothing,
+            LinkFrame::Live { channel, content } => {
+                // Read whether or not the room is known: the next one may build on it.
+                let run = self.live_in.decode(&content)?;
+                match (self.room(channel), run) {
+                    (Some(room), Some(run)) => Heard::Room(room, RoomFrame::Run { run }),
+                    (Some(room), None) => Heard::Missed(room),
+                    (None, _) => Heard::Nothing,
+                }
+            }
             LinkFrame::Room { channel, frame } => match self.room(channel) {
                 Some(room) => Heard::Room(room, frame),
                 None => Heard::Nothing,

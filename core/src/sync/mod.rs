@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod frame;
 pub mod link;
+pub mod live;
 pub mod run;
 
 pub use frame::{LinkFrame, RoomFrame};

@@ -14,8 +14,14 @@ use rtc_core::scene::Root;
 use crate::recipe::{self, Mix, Step};
 use crate::{check_against, shuffled, soak};
 
-/// Writing into one text, and setting and appending to it.
-const WRITING: Mix = Mix::Kindred(&["text", "string"], 255);
+/// Writing into one text or list, and setting it and changing it as a whole.
+fn writing() -> impl Strategy<Value = Mix> {
+    prop_oneof![
+        Just(Mix::Kindred(&["text", "string"], 255)),
+        Just(Mix::Kindred(&["list"], 24)),
+        Just(Mix::Kindred(&["list", "array", "text", "string"], 24)),
+    ]
+}
 
 fn version(messages: &[Message]) -> VersionVector {
     messages.iter().map(|message| (message.actor, message.seq)).collect()
@@ -142,19 +148,19 @@ proptest! {
     }
 
     #[test]
-    fn a_ground_keeps_the_characters_that_others_stand_beside(steps in prop::collection::vec(recipe::steps(24), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
-        let (messages, ends) = parts(WRITING, &steps);
+    fn a_ground_keeps_the_characters_that_others_stand_beside(mix in writing(), steps in prop::collection::vec(recipe::steps(24), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
+        let (messages, ends) = parts(mix, &steps);
         check_horizon(&messages, ends[0], &order);
     }
 
     #[test]
-    fn horizons_one_by_one_keep_the_characters(steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
-        let (messages, ends) = parts(WRITING, &steps);
+    fn horizons_one_by_one_keep_the_characters(mix in writing(), steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
+        let (messages, ends) = parts(mix, &steps);
         check_chain(messages, &ends);
     }
 
     #[test]
-    fn bytes_that_read_as_a_ground_can_be_folded_on(mix in prop_oneof![Just(Mix::Everything), Just(WRITING)], steps in prop::collection::vec(recipe::steps(12), 2..=2), flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..3)) {
+    fn bytes_that_read_as_a_ground_can_be_folded_on(mix in prop_oneof![Just(Mix::Everything), writing()], steps in prop::collection::vec(recipe::steps(12), 2..=2), flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..3)) {
         let (messages, ends) = parts(mix, &steps);
         let mut bytes = ground_of(&Ground::default(), &messages[..ends[0]]).encode();
         for (index, bit) in flips {

@@ -7,6 +7,7 @@ mod horizon;
 mod mask;
 mod pairs;
 mod past;
+mod reading;
 mod recipe;
 
 use std::collections::BTreeMap;

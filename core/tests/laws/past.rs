@@ -108,7 +108,7 @@ proptest! {
                 let all: BTreeSet<(Dot, u32)> = makers.iter().copied().collect();
                 prop_assert!(!makers.is_empty());
                 // Characters hang on others, which may not show any more: without these they have no place.
-                let is_anchor = |op: &rtc_core::op::Op| &op.key == key && matches!(op.resolve().map(|row| row.kind), Ok(Kind::Text(_)));
+                let is_anchor = |op: &rtc_core::op::Op| &op.key == key && matches!(op.resolve().map(|row| row.kind), Ok(Kind::Write(..)));
                 if !messages.iter().flat_map(|message| &message.ops).any(is_anchor) {
                     let alone = value_without(&messages, (key, path), |dot, index| !all.contains(&(dot, index)));
                     prop_assert_eq!(alone.as_ref(), Some(value), "{} {}", key, path);

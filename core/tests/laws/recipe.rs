@@ -32,12 +32,14 @@ pub(crate) enum Mix {
 }
 
 /// Families that work on values of one type, and the nodes by themselves.
-const KINDRED: [Mix; 6] = [
+const KINDRED: [Mix; 8] = [
     Mix::Kindred(&["number", "counter"], 255),
     Mix::Kindred(&["array", "set"], 5),
     Mix::Kindred(&["set"], 2),
     Mix::Kindred(&["object", "dict"], 12),
     Mix::Kindred(&["text", "string"], 255),
+    Mix::Kindred(&["list"], 24),
+    Mix::Kindred(&["list", "array", "set", "text"], 24),
     Mix::Tree,
 ];
 
@@ -260,7 +262,9 @@ fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message])
 pub(crate) fn op(pick: &Pick, row: &Row, stamp: Stamp, earlier: &[Message]) -> Op {
     let mut options = BTreeMap::new();
     for (bit, option) in row.options.iter().enumerate() {
-        if pick.options >> bit & 1 == 1 || matches!(option.shape, Shape::Message) {
+        let is_needed =
+            matches!(option.shape, Shape::Message) || option.name == "item" && !pick.row.is_multiple_of(8);
+        if pick.options >> bit & 1 == 1 || is_needed {
             let value = match option.shape {
                 Shape::Place => place(pick, stamp),
                 Shape::Message => target(pick, earlier),
@@ -299,13 +303,18 @@ fn place(pick: &Pick, stamp: Stamp) -> Value {
     place.unwrap().write()
 }
 
+/// Whether an op may have brought characters or elements, or a position of one.
+fn brings(op: &Op) -> bool {
+    op.value.as_text().is_some() || op.value.as_list().is_some() || op.options.contains_key("item")
+}
+
 /// A character of an op that may have brought some, on any property.
 fn char_id(number: usize, stamp: Stamp, earlier: &[Message]) -> CharId {
     let own = Dot { actor: stamp.actor, seq: stamp.seq };
     let offset = u32::try_from(number % 2).unwrap();
     let texts = earlier.iter().flat_map(|message| (0..).zip(&message.ops).map(|op| (message.dot(), op)));
     let texts: Vec<(Dot, u32)> = texts
-        .filter(|(_, (_, op))| op.path.is_some() && op.value.as_text().is_some())
+        .filter(|(_, (_, op))| op.path.is_some() && brings(op))
         .map(|(dot, (index, _))| (dot, index))
         .collect();
     match texts.get(number / 2 % (texts.len() + 1)) {

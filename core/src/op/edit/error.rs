@@ -2,7 +2,8 @@
 
 use crate::api::{ApiError, Code};
 use crate::id::Dot;
-use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX, SPANS_MAX};
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::op::text::Content;
 use crate::op::{Row, Shape};
 use crate::place::NoRoom;
 use crate::replica::FindError;
@@ -135,19 +136,23 @@ pub enum EditFault {
         /// The parent below which that should be.
         parent: String,
     },
-    /// Writing into something else than text.
-    #[error("{path} of {key} holds something else than text")]
-    NotText {
+    /// Writing into something else than text, or than a list whose elements have identities.
+    #[error("{path} of {key} holds {}", other_than(*content))]
+    NotWritten {
         /// The node.
         key: String,
         /// The property.
         path: String,
+        /// What it should hold.
+        content: Content,
     },
-    /// A deletion of characters that came from too many places.
-    #[error("{spans} spans of characters in one deletion exceed {SPANS_MAX}")]
-    TooScattered {
-        /// How many there are.
-        spans: usize,
+    /// An index beyond the end of a list, where an element is needed.
+    #[error("there is no element {index} in a list of {len}")]
+    ElementMissing {
+        /// The index, from 0.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
     },
     /// The siblings stand as close as they can.
     #[error(transparent)]
@@ -181,13 +186,11 @@ impl EditFault {
     fn code(&self) -> Code {
         match self {
             Self::UnknownOperation { .. } => Code::UnknownOperation,
-            Self::KeyTooLong { .. }
-            | Self::PathTooLong { .. }
-            | Self::TooScattered { .. }
-            | Self::NoRoom(_) => Code::TooLarge,
+            Self::KeyTooLong { .. } | Self::PathTooLong { .. } | Self::NoRoom(_) => Code::TooLarge,
             Self::NodeMissing { .. }
             | Self::ParentMissing { .. }
             | Self::SiblingMissing { .. }
+            | Self::ElementMissing { .. }
             | Self::Target { error: FindError::Missing, .. } => Code::NotFound,
             Self::Target { error: FindError::Ambiguous { .. }, .. } => Code::Ambiguous,
             Self::KeyMissing
@@ -198,7 +201,7 @@ impl EditFault {
             | Self::BadOption { .. }
             | Self::PositionTwice
             | Self::BadPosition
-            | Self::NotText { .. }
+            | Self::NotWritten { .. }
             | Self::RootFixed
             | Self::Cycle { .. }
             | Self::Nowhere
@@ -219,8 +222,8 @@ impl EditFault {
                 Some(format!("make it with: rtc edit {key} node.insert"))
             }
             Self::NoRoom(_) => Some("put the node elsewhere, or move its neighbours first".into()),
-            Self::NotText { .. } => Some("text.init makes it a text".into()),
-            Self::TooScattered { .. } => Some("delete it in parts".into()),
+            Self::NotWritten { content: Content::Text, .. } => Some("text.init makes it a text".into()),
+            Self::NotWritten { content: Content::List, .. } => Some("list.init makes it one".into()),
             Self::Nowhere => Some("give parent, before, after or index".into()),
             Self::TargetMissing { .. } | Self::Target { .. } => Some("`rtc log` lists the messages".into()),
             Self::NotUndoable { .. } => Some("redo the message it undid, or undo it again".into()),
@@ -232,8 +235,16 @@ impl EditFault {
             | Self::BadPosition
             | Self::RootFixed
             | Self::Cycle { .. }
-            | Self::SiblingMissing { .. } => None,
+            | Self::SiblingMissing { .. }
+            | Self::ElementMissing { .. } => None,
         }
+    }
+}
+
+fn other_than(content: Content) -> &'static str {
+    match content {
+        Content::Text => "something else than text",
+        Content::List => "something else than a list whose elements have identities",
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod draft;
 mod error;
+mod naming;
+mod range;
 mod text;
 
 pub use error::{EditError, EditFault};
@@ -12,13 +14,14 @@ use super::{Op, OpCode, Options, nearest_name};
 use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::clock::Stamp;
-use crate::id::Actor;
+use crate::id::{Actor, Dot};
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
 use crate::replica::Replica;
 use crate::value::Value;
 pub(crate) use draft::Standing;
 use draft::{Draft, Position};
-pub(crate) use text::{Range, Texts};
+pub(crate) use range::Range;
+pub(crate) use text::Texts;
 
 /// The message that edits are to become.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,24 +41,37 @@ const NO_PATHS: [&str; 3] = ["", "_meta", "children"];
 /// Options that become a place.
 const POSITIONS: [&str; 3] = ["before", "after", "index"];
 
-/// Turns a client's edits into the ops of one message. Each edit sees what those before it did.
+/// Turns a client's edits into the ops of one message. Each edit sees what those before it did. Usually each becomes one
+/// op; a text that is typed or deleted by one edit after the other becomes one op, and a deletion of very scattered
+/// characters several.
 ///
 /// What comes back has an effect on the scene as it stands, as far as its shape, its options and the nodes it names go.
 /// Whether the message fits [`crate::limits::MESSAGE_BYTES_MAX`] is for the caller to see, who encodes it.
 pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Vec<Op>, EditError> {
-    check_count(edits)?;
+    if edits.is_empty() {
+        return Err(EditError::Empty);
+    }
+    let own = Dot { actor: commit.actor, seq: commit.seq };
     let mut draft = Draft::new(replica);
-    let mut ops = Vec::with_capacity(edits.len());
+    let mut ops = Vec::with_capacity(edits.len().min(MESSAGE_OPS_MAX));
     for (index, edit) in (0..).zip(edits) {
-        let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
-        let is_last = ops.len() + 1 == edits.len();
-        let op = compile_one(edit, &mut draft, stamp, (&ops, is_last)).map_err(|fault| EditError::Op {
+        let is_last = index as usize + 1 == edits.len();
+        if draft.texts.go_on(edit, &mut ops, own) {
+            continue;
+        }
+        compile_one(edit, &mut draft, commit, &mut ops, is_last).map_err(|fault| EditError::Op {
             index,
             of: edits.len(),
             fault,
         })?;
-        debug_assert_eq!(op.resolve().err(), None);
-        ops.push(op);
+        debug_assert!(ops.last().is_some_and(|op| op.resolve().is_ok()));
+        if ops.len() > MESSAGE_OPS_MAX {
+            return Err(EditError::TooMany { ops: edits.len() });
+        }
+    }
+    draft.texts.finish(&mut ops, own);
+    if ops.len() > MESSAGE_OPS_MAX {
+        return Err(EditError::TooMany { ops: ops.len() });
     }
     Ok(ops)
 }
@@ -67,8 +83,7 @@ pub(crate) fn write(
     commit: Commit,
     writer: &mut Writer,
 ) -> Result<(), EditError> {
-    check_count(edits)?;
-    let (start, mut is_plain) = (writer.len(), true);
+    let (start, mut is_plain) = (writer.len(), (1..=MESSAGE_OPS_MAX).contains(&edits.len()));
     writer.array(edits.len());
     for edit in edits {
         is_plain = is_plain && write_plain(edit, replica, writer);
@@ -90,7 +105,7 @@ fn write_plain(edit: &EditOp, replica: &Replica, writer: &mut Writer) -> bool {
     let (Some(path), true) = (path, options.is_empty()) else { return false };
     let value = value.as_ref().unwrap_or(&Value::Null);
     let is_plain = row.kind.is_property()
-        && !matches!(row.kind, Kind::Text(_))
+        && !matches!(row.kind, Kind::Write(..))
         && row.option("separator").is_none()
         && (1..=PATH_BYTES_MAX).contains(&path.len())
         && row.argument.check(value).is_ok()
@@ -101,22 +116,16 @@ fn write_plain(edit: &EditOp, replica: &Replica, writer: &mut Writer) -> bool {
     is_plain
 }
 
-fn check_count(edits: &[EditOp]) -> Result<(), EditError> {
-    if edits.is_empty() {
-        return Err(EditError::Empty);
-    }
-    if edits.len() > MESSAGE_OPS_MAX {
-        return Err(EditError::TooMany { ops: edits.len() });
-    }
-    Ok(())
-}
-
+/// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.
 fn compile_one(
     edit: &EditOp,
     draft: &mut Draft<'_>,
-    stamp: Stamp,
-    (earlier, is_last): (&[Op], bool),
-) -> Result<Op, EditFault> {
+    commit: Commit,
+    ops: &mut Vec<Op>,
+    is_last: bool,
+) -> Result<(), EditFault> {
+    let index = u32::try_from(ops.len()).expect("a commit holds at most MESSAGE_OPS_MAX edits");
+    let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
     let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
@@ -136,9 +145,10 @@ fn compile_one(
     let range = Range::take(row, &mut op)?;
     check_shapes(row, &op)?;
     match row.kind {
-        Kind::Text(_) => {
+        Kind::Write(..) => {
             draft.expect_live(&op.key)?;
-            draft.texts.compile(&mut op, range, earlier, stamp, is_last)?;
+            let before = draft.texts.compile(&mut op, range, ops, stamp, is_last)?;
+            ops.extend(before);
         }
         Kind::Reset(_)
         | Kind::Step(_)
@@ -151,7 +161,8 @@ fn compile_one(
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
         Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
     }
-    Ok(op)
+    ops.push(op);
+    Ok(())
 }
 
 fn unaliased(name: &str) -> &str {

@@ -1,93 +1,59 @@
 //! From positions to characters: what clients write at a position goes beside characters that keep their identities.
+//! Elements of lists are treated as characters are.
 
 use std::collections::BTreeMap;
+use std::ops;
 
-use super::EditFault;
+use super::naming::Naming;
+use super::{EditFault, Range};
+use crate::api::EditOp;
 use crate::clock::Stamp;
 use crate::id::Dot;
-use crate::limits::SPANS_MAX;
-use crate::op::row::{Kind, Row};
-use crate::op::text::{Anchors, CharId, Side, Span, Writing};
-use crate::op::{Op, Shape};
+use crate::op::row::Kind;
+use crate::op::text::{CharId, Content, Writing};
+use crate::op::{Op, OpCode};
 use crate::replica::{Characters, Replica, Shows};
-use crate::sequence::{Char, Sequence, Spot, Until};
+use crate::sequence::{Char, Spot, Until};
 use crate::value::Value;
 
-/// Where a client wants to write; positions count characters that show, and what lies beyond the end is the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Range {
-    position: Option<usize>,
-    length: Option<usize>,
-}
-
-impl Range {
-    /// Takes the position and the length out of the value or the options, so that the value is the text that is inserted.
-    pub(crate) fn take(row: &'static Row, op: &mut Op) -> Result<Self, EditFault> {
-        let Kind::Text(writing) = row.kind else {
-            if row.name == "text.init" && op.value == Value::Null {
-                op.value = "".into();
-            }
-            return Ok(Self::default());
-        };
-        if let Some(option) = row.options.iter().find(|option| op.options.contains_key(option.name)) {
-            // Identities are not for clients to make.
-            return Err(EditFault::UnknownOption { row, name: option.name.to_owned() });
-        }
-        if let (Writing::Delete, Value::Number(_)) = (writing, &op.value) {
-            op.options.entry("length".to_owned()).or_insert(std::mem::take(&mut op.value));
-        }
-        if let Value::Map(map) = &mut op.value {
-            for name in ["position", "length"] {
-                if let Some(value) = map.remove(name) {
-                    op.options.entry(name.to_owned()).or_insert(value);
-                }
-            }
-            let value = map.remove("value");
-            if map.is_empty() {
-                op.value = match value {
-                    None if writing.inserts() => "".into(),
-                    value => value.unwrap_or_default(),
-                };
-            }
-        }
-        let position = whole("position", op.options.remove("position"))?;
-        let length = match writing.deletes() {
-            true => whole("length", op.options.remove("length"))?,
-            false => None,
-        };
-        Ok(Self { position, length })
-    }
-}
-
-/// A whole number; one below 0 is 0.
-fn whole(name: &'static str, value: Option<Value>) -> Result<Option<usize>, EditFault> {
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) if number.as_integer().is_some() => {
-            Ok(Some(number.as_integer().and_then(|number| usize::try_from(number).ok()).unwrap_or(0)))
-        }
-        Some(_) => Err(EditFault::BadOption { name, expected: Shape::Number }),
-    }
-}
-
-/// The texts that one commit writes into, as its edits have made them so far.
+/// The texts and lists that one commit writes into, as its edits have made them so far.
 pub(crate) struct Texts<'a> {
     replica: &'a Replica,
-    drafts: BTreeMap<(String, String), Draft<'a>>,
+    drafts: BTreeMap<(String, String), Vec<Draft<'a>>>,
+    /// What the last op may go on as.
+    run: Option<Run>,
+}
+
+/// A text that is typed or deleted by one edit after the other: they become one op.
+enum Run {
+    /// Typed up to a position. The last so many characters are not in the draft yet.
+    Typed { end: usize, more: u32 },
+    /// Deleted at a position. The op does not name all that goes if there is more than it was made with.
+    Gone { at: usize, chars: Vec<ops::Range<Char>>, is_more: bool },
 }
 
 struct Draft<'a> {
+    content: Content,
     characters: Characters<'a>,
     /// How many ops of the commit are in it.
     ops: usize,
 }
 
+/// What an op is to do, in characters.
+struct Plan {
+    at: usize,
+    spot: Option<Spot>,
+    gone: Vec<ops::Range<Char>>,
+    item: Option<Char>,
+}
+
 impl<'a> Texts<'a> {
     pub(crate) fn new(replica: &'a Replica) -> Self {
-        Self { replica, drafts: BTreeMap::new() }
+        Self { replica, drafts: BTreeMap::new(), run: None }
     }
 
-    /// Makes identities of a range: `op` is to follow `earlier` in the commit; `is_last` says that nothing follows it.
+    /// Makes identities of a range: `op` is to follow `earlier` in the commit; `is_last` says that nothing follows it. Gives
+    /// the ops that must come before it, should it name too many characters for one.
     pub(crate) fn compile(
         &mut self,
         op: &mut Op,
@@ -95,29 +61,95 @@ impl<'a> Texts<'a> {
         earlier: &[Op],
         stamp: Stamp,
         is_last: bool,
-    ) -> Result<(), EditFault> {
-        let Some(Kind::Text(writing)) = op.code.row().map(|row| row.kind) else { return Ok(()) };
+    ) -> Result<Vec<Op>, EditFault> {
+        let Some((content, writing)) = writing_of(op.code) else { return Ok(Vec::new()) };
         let naming = self.naming(stamp);
-        let draft = self.draft(op, earlier, &naming);
-        if draft.characters.shows == Shows::Other {
-            let path = op.path.clone().unwrap_or_default();
-            return Err(EditFault::NotText { key: op.key.clone(), path });
-        }
-        let sequence = &draft.characters.sequence;
-        let len = sequence.len();
-        let (at, count) = match writing {
-            Writing::Insert => (range.position.unwrap_or(len), 0),
-            Writing::Delete => (range.position.unwrap_or(0), range.length.unwrap_or(1)),
-            Writing::Replace => (range.position.unwrap_or(0), range.length.unwrap_or(len)),
+        let draft = self.draft(op, content, earlier, &naming);
+        let plan = draft.plan(op, content, writing, range)?;
+        let at = plan.at;
+        let run = match writing {
+            _ if is_last || content != Content::Text => None,
+            Writing::Insert => Content::Text
+                .len(&op.value)
+                .filter(|&len| len > 0)
+                .map(|len| Run::Typed { end: at + len as usize, more: 0 }),
+            Writing::Delete if plan.gone.is_empty() => None,
+            Writing::Delete => Some(Run::Gone { at, chars: plan.gone.clone(), is_more: false }),
+            Writing::Replace | Writing::Move | Writing::Set => None,
         };
-        let at = at.min(len);
-        let pieces = sequence.pieces(at..at.saturating_add(count).min(len));
-        let spot = sequence.spot(at);
-        draft.name(op, writing, spot, &pieces, &naming)?;
-        if !is_last {
-            draft.write(op, number(earlier.len()), spot, &pieces, &naming);
+        let before = draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, is_last);
+        self.run = run.filter(|_| before.is_empty());
+        Ok(before)
+    }
+
+    /// Does what an edit does that goes on where the last of `ops` ended, by making that op longer. Says whether it does;
+    /// otherwise that op is finished.
+    pub(crate) fn go_on(&mut self, edit: &EditOp, ops: &mut Vec<Op>, own: Dot) -> bool {
+        let does = self.run.is_some() && self.try_go_on(edit, ops).is_some();
+        if !does {
+            self.finish(ops, own);
         }
-        Ok(())
+        does
+    }
+
+    fn try_go_on(&mut self, edit: &EditOp, ops: &mut [Op]) -> Option<()> {
+        let op = ops.last_mut().filter(|op| op.key == edit.key && op.path == edit.path)?;
+        let number = |name: &str| match edit.options.get(name) {
+            Some(Value::Number(number)) => {
+                number.as_integer().and_then(|number| usize::try_from(number).ok())
+            }
+            _ => None,
+        };
+        let position = number("position")?;
+        match (self.run.as_mut()?, edit.otype.as_str(), &edit.value, edit.options.len(), &mut op.value) {
+            (Run::Typed { end, more }, "text.insert", Some(Value::Text(new)), 1, Value::Text(text))
+                if position == *end =>
+            {
+                let len = new.chars().count();
+                text.push_str(new);
+                (*end, *more) = (*end + len, *more + self::number(len));
+            }
+            (Run::Gone { at, chars, is_more }, "text.delete", None | Some(Value::Null), 1 | 2, _) => {
+                let count = if edit.options.len() == 1 { 1 } else { number("length")? };
+                if position != *at && position.checked_add(count)? != *at {
+                    return None;
+                }
+                let drafts = self.drafts.get_mut(&(edit.key.clone(), edit.path.clone()?))?;
+                let draft = drafts.iter_mut().find(|draft| draft.content == Content::Text)?;
+                let sequence = draft.characters.sequence.to_mut();
+                let gone = sequence.pieces(position..position.checked_add(count)?);
+                gone.iter().for_each(|gone| sequence.delete(gone.clone(), true));
+                chars.extend(gone);
+                (*at, *is_more) = (position, true);
+            }
+            (_, _, _, _, _) => return None,
+        }
+        Some(())
+    }
+
+    /// Finishes the op that edits may have gone on with.
+    pub(crate) fn finish(&mut self, ops: &mut Vec<Op>, own: Dot) {
+        let naming = Naming { replica: self.replica, own, base: self.replica.ops_held() };
+        let (Some(run), Some(op)) = (self.run.take(), ops.last_mut()) else { return };
+        let drafts = self.drafts.get_mut(&(op.key.clone(), op.path.clone().unwrap_or_default()));
+        let draft = drafts.into_iter().flatten().find(|draft| draft.content == Content::Text);
+        let draft = draft.expect("the op was made with it");
+        match run {
+            Run::Typed { more, .. } if more > 0 => {
+                let sequence = draft.characters.sequence.to_mut();
+                let number = naming.base + number(ops.len() - 1);
+                let last = sequence.last_of(number).expect("the op brought some");
+                let spot = Spot::After(last, Until::Inherited);
+                sequence.place(number, more, spot, true, |a, b| naming.compare(a, b));
+            }
+            Run::Gone { chars, is_more: true, .. } => {
+                let before = naming.name_gone(op, &draft.characters.sequence, Content::Text, &chars);
+                let at = ops.len() - 1;
+                draft.ops += before.len();
+                ops.splice(at..at, before);
+            }
+            Run::Typed { .. } | Run::Gone { .. } => {}
+        }
     }
 
     /// Does the same for a writer who knows characters: text goes right behind `left` or the start, and `gone` go.
@@ -128,18 +160,16 @@ impl<'a> Texts<'a> {
         gone: &[CharId],
         earlier: &[Op],
         stamp: Stamp,
-    ) -> Result<(), EditFault> {
-        let Some(Kind::Text(writing)) = op.code.row().map(|row| row.kind) else { return Ok(()) };
+    ) -> Vec<Op> {
+        let Some((content, writing)) = writing_of(op.code) else { return Vec::new() };
         let naming = self.naming(stamp);
-        let draft = self.draft(op, earlier, &naming);
+        let draft = self.draft(op, content, earlier, &naming);
         let sequence = &draft.characters.sequence;
-        let spot =
-            sequence.spot_after(left.and_then(|left| naming.find(sequence, left)).unwrap_or(Char::START));
+        let left = left.and_then(|left| naming.find(sequence, left)).unwrap_or(Char::START);
         let gone = gone.iter().filter_map(|&id| naming.find(sequence, id));
-        let pieces: Vec<_> = gone.map(|char| char..char.next()).collect();
-        draft.name(op, writing, spot, &pieces, &naming)?;
-        draft.write(op, number(earlier.len()), spot, &pieces, &naming);
-        Ok(())
+        let gone = gone.map(|char| char..char.next()).collect();
+        let plan = Plan { at: 0, spot: Some(sequence.spot_after(left)), gone, item: None };
+        draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, false)
     }
 
     fn naming(&self, stamp: Stamp) -> Naming<'a> {
@@ -148,23 +178,33 @@ impl<'a> Texts<'a> {
     }
 
     /// The text that `op` writes into, as `earlier` left it.
-    fn draft(&mut self, op: &Op, earlier: &[Op], naming: &Naming<'_>) -> &mut Draft<'a> {
+    fn draft(&mut self, op: &Op, content: Content, earlier: &[Op], naming: &Naming<'_>) -> &mut Draft<'a> {
         let path = op.path.clone().unwrap_or_default();
         let replica = self.replica;
-        let draft = self
-            .drafts
-            .entry((op.key.clone(), path.clone()))
-            .or_insert_with(|| Draft { characters: replica.characters(&op.key, &path), ops: 0 });
+        let drafts = self.drafts.entry((op.key.clone(), path.clone())).or_default();
+        let at = drafts.iter().position(|draft| draft.content == content).unwrap_or_else(|| {
+            let characters = replica.characters(content, &op.key, &path);
+            drafts.push(Draft { content, characters, ops: 0 });
+            drafts.len() - 1
+        });
+        let draft = &mut drafts[at];
         for (index, earlier) in earlier.iter().enumerate().skip(draft.ops) {
             draft.follow(earlier, number(index), (&op.key, &path), naming);
         }
-        draft.ops = earlier.len() + 1;
+        draft.ops = earlier.len();
         draft
     }
 }
 
+fn writing_of(code: OpCode) -> Option<(Content, Writing)> {
+    match code.row()?.kind {
+        Kind::Write(content, writing) => Some((content, writing)),
+        _ => None,
+    }
+}
+
 impl Draft<'_> {
-    /// Does what an op of the commit does that is no writing of characters.
+    /// Does what an op of the commit does that is not this sequence's.
     fn follow(&mut self, op: &Op, index: u32, at: (&str, &str), naming: &Naming<'_>) {
         let Some(kind) = op.code.row().map(|row| row.kind).filter(|_| op.key == at.0) else { return };
         let is_here = op.path.as_deref() == Some(at.1);
@@ -179,17 +219,33 @@ impl Draft<'_> {
                 self.characters.sequence.to_mut().clear();
                 self.characters.shows = Shows::Nothing;
             }
-            Kind::Append(_) if is_here && self.characters.shows != Shows::Other => {
+            Kind::Append(_)
+                if is_here && self.content == Content::Text && self.characters.shows != Shows::Other =>
+            {
                 let separator = op.options.get("separator").and_then(Value::as_text).unwrap_or_default();
                 let text = op.value.as_text().unwrap_or_default();
+                let (skip, len) = (number(separator.chars().count()), number(text.chars().count()));
                 let sequence = self.characters.sequence.to_mut();
-                let skip = if sequence.len() == 0 { number(separator.chars().count()) } else { 0 };
-                naming.place(sequence, index, separator.chars().chain(text.chars()), Spot::Last);
-                sequence.show(naming.base + index, skip, true);
-                self.characters.shows = Shows::Text;
+                let is_empty = sequence.len() == 0;
+                naming.place(sequence, index, skip + len, Spot::Last);
+                let mut chars = sequence.chars(naming.base + index);
+                if is_empty {
+                    chars.start = chars.start.plus(skip).min(chars.end);
+                }
+                sequence.show(chars, true);
+                self.characters.shows = Shows::Sequence;
             }
-            Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_)
+            // What is made of a list by value has no identities.
+            Kind::List(_) | Kind::Member(_) if is_here && self.content == Content::List => {
+                self.characters.shows = Shows::Other;
+            }
+            Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) | Kind::Append(_)
                 if is_here && self.characters.shows == Shows::Nothing =>
+            {
+                self.characters.shows = Shows::Other;
+            }
+            Kind::Write(content, _)
+                if is_here && content != self.content && self.characters.shows == Shows::Nothing =>
             {
                 self.characters.shows = Shows::Other;
             }
@@ -199,7 +255,7 @@ impl Draft<'_> {
             | Kind::Member(_)
             | Kind::Entries(_)
             | Kind::Append(_)
-            | Kind::Text(_)
+            | Kind::Write(..)
             | Kind::Move
             | Kind::Undo
             | Kind::Redo => {}
@@ -210,145 +266,89 @@ impl Draft<'_> {
         let sequence = self.characters.sequence.to_mut();
         sequence.clear();
         self.characters.shows = Shows::Other;
-        if let Value::Text(text) = value {
-            naming.place(sequence, index, text.chars(), Spot::After(Char::START, Until::Given(None)));
-            sequence.show(naming.base + index, 0, true);
-            self.characters.shows = Shows::Text;
+        if let Some(len) = self.content.len(value) {
+            naming.place(sequence, index, len, Spot::After(Char::START, Until::Given(None)));
+            sequence.show(sequence.chars(naming.base + index), true);
+            self.characters.shows = Shows::Sequence;
         }
     }
 
-    /// Gives an op the names of the characters that it goes by and of those that go.
-    fn name(
-        &self,
-        op: &mut Op,
-        writing: Writing,
-        spot: Spot,
-        pieces: &[std::ops::Range<Char>],
-        naming: &Naming<'_>,
-    ) -> Result<(), EditFault> {
+    /// What an op is to do at a range.
+    fn plan(&self, op: &Op, content: Content, writing: Writing, range: Range) -> Result<Plan, EditFault> {
+        if self.characters.shows == Shows::Other {
+            let path = op.path.clone().unwrap_or_default();
+            return Err(EditFault::NotWritten { key: op.key.clone(), path, content });
+        }
         let sequence = &self.characters.sequence;
-        let path = op.path.as_deref().unwrap_or_default();
-        let spans = naming.spans(&op.key, path, sequence, pieces);
-        if spans.len() > SPANS_MAX {
-            return Err(EditFault::TooScattered { spans: spans.len() });
+        let len = sequence.len();
+        let at = |default: usize| range.position.unwrap_or(default).min(len);
+        let item = || {
+            let index = at(0);
+            let element = sequence.elements(index..index + 1).first().map(|element| element.start);
+            element.ok_or(EditFault::ElementMissing { index: range.position.unwrap_or(0), len })
+        };
+        let gone = |from: usize, count: usize| sequence.elements(from..from.saturating_add(count).min(len));
+        let nothing = Plan { at: at(0), spot: None, gone: Vec::new(), item: None };
+        Ok(match writing {
+            Writing::Insert => Plan { at: at(len), spot: Some(sequence.spot(at(len))), ..nothing },
+            Writing::Delete => Plan { gone: gone(at(0), range.length.unwrap_or(1)), ..nothing },
+            Writing::Replace => Plan {
+                spot: Some(sequence.spot(at(0))),
+                gone: gone(at(0), range.length.unwrap_or(len)),
+                ..nothing
+            },
+            Writing::Set => Plan { item: Some(item()?), ..nothing },
+            Writing::Move => {
+                let item = item()?;
+                // Counted without the element itself.
+                let to = range.to.unwrap_or(len).min(len - 1);
+                let spot = sequence.spot(if to <= at(0) { to } else { to + 1 });
+                Plan { spot: Some(spot), item: Some(item), ..nothing }
+            }
+        })
+    }
+
+    /// Gives an op the names of what it is about, and does what it does unless nothing follows. Gives the deletions that
+    /// come before it because it cannot name all that goes.
+    fn follow_plan(
+        &mut self,
+        op: &mut Op,
+        (content, writing): (Content, Writing),
+        plan: Plan,
+        earlier: usize,
+        naming: &Naming<'_>,
+        is_last: bool,
+    ) -> Vec<Op> {
+        let sequence = &self.characters.sequence;
+        let before = match writing.deletes() {
+            true => naming.name_gone(op, sequence, content, &plan.gone),
+            false => Vec::new(),
+        };
+        if let Some(item) = plan.item.and_then(|item| naming.char(sequence, item)) {
+            op.options.insert("item".to_owned(), item.write(naming.own));
         }
-        if writing.deletes() && !spans.is_empty() {
-            let spans = spans.iter().map(|span| span.write(naming.own)).collect();
-            op.options.insert("spans".to_owned(), Value::List(spans));
-        }
-        let is_empty = op.value.as_text().is_none_or(str::is_empty);
-        if writing.inserts() && !is_empty {
+        let len = if writing == Writing::Move { 1 } else { content.len(&op.value).unwrap_or(0) };
+        let spot = plan.spot.filter(|_| len > 0);
+        if let Some(spot) = spot {
             naming.anchors(sequence, spot).write(&mut op.options, naming.own);
         }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        op: &Op,
-        index: u32,
-        spot: Spot,
-        pieces: &[std::ops::Range<Char>],
-        naming: &Naming<'_>,
-    ) {
-        let sequence = self.characters.sequence.to_mut();
-        for piece in pieces {
-            for (op, offsets) in sequence.origins(piece.clone()) {
-                sequence.delete(op, offsets, true);
+        let index = earlier + before.len();
+        self.ops = index + 1;
+        if !is_last {
+            let sequence = self.characters.sequence.to_mut();
+            plan.gone.into_iter().for_each(|gone| sequence.delete(gone, true));
+            if let Some(spot) = spot {
+                naming.place(sequence, number(index), len, spot);
+                match (writing, plan.item) {
+                    (Writing::Move, Some(item)) => {
+                        sequence.carry(naming.base + number(index), item, true, |a, b| naming.compare(a, b));
+                    }
+                    (_, _) => sequence.show(sequence.chars(naming.base + number(index)), true),
+                }
             }
+            self.characters.shows = Shows::Sequence;
         }
-        let text = op.value.as_text().unwrap_or_default();
-        naming.place(sequence, index, text.chars(), spot);
-        sequence.show(naming.base + index, 0, true);
-        self.characters.shows = Shows::Text;
-    }
-}
-
-/// Numbers and identities of ops: those of the commit come after all that are held.
-struct Naming<'a> {
-    replica: &'a Replica,
-    own: Dot,
-    base: u32,
-}
-
-impl Naming<'_> {
-    fn place(&self, sequence: &mut Sequence, index: u32, text: impl IntoIterator<Item = char>, spot: Spot) {
-        sequence.place(self.base + index, text, spot, |a, b| match a.max(b) >= self.base {
-            true => a.cmp(&b),
-            false => self.replica.compare_ops(a, b),
-        });
-    }
-
-    fn find(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
-        let op = match id.dot == self.own {
-            true => self.base + id.index,
-            false => self.replica.op_number(&id)?,
-        };
-        sequence.char(op, id.offset)
-    }
-
-    fn id(&self, op: u32, offset: u32) -> CharId {
-        match op.checked_sub(self.base) {
-            Some(index) => CharId { dot: self.own, index, offset },
-            None => self.replica.char_id(op, offset),
-        }
-    }
-
-    fn char(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
-        sequence.origin(char).map(|(op, offset)| self.id(op, offset))
-    }
-
-    fn anchors(&self, sequence: &Sequence, spot: Spot) -> Anchors {
-        match spot {
-            Spot::Before(right) => Anchors {
-                side: self.char(sequence, right).map_or(Side::After(None), Side::Before),
-                until: None,
-            },
-            Spot::After(left, until) => Anchors {
-                side: Side::After(self.char(sequence, left)),
-                until: match until {
-                    Until::Inherited => None,
-                    Until::Given(until) => Some(until.and_then(|until| self.char(sequence, until))),
-                },
-            },
-            Spot::Last => Anchors { side: Side::After(None), until: None },
-        }
-    }
-
-    /// The fewest spans that hold these characters and no others.
-    fn spans(
-        &self,
-        key: &str,
-        path: &str,
-        sequence: &Sequence,
-        pieces: &[std::ops::Range<Char>],
-    ) -> Vec<Span> {
-        let mut spans: Vec<Span> = Vec::new();
-        let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
-        for (op, offsets) in origins {
-            let first = self.id(op, offsets.start);
-            let last = CharId { offset: offsets.end - 1, ..first };
-            match spans.last_mut() {
-                Some(span) if self.is_next(key, path, sequence, span.last, first) => span.last = last,
-                _ => spans.push(Span { first, last }),
-            }
-        }
-        spans
-    }
-
-    /// Whether `next` follows `char` among the characters of their actor.
-    fn is_next(&self, key: &str, path: &str, sequence: &Sequence, char: CharId, next: CharId) -> bool {
-        if (char.dot, char.index) == (next.dot, next.index) {
-            return char.offset + 1 == next.offset;
-        }
-        let is_held = |id: &CharId| id.dot != self.own;
-        if char.dot.actor != next.dot.actor || char >= next || !is_held(&char) || !is_held(&next) {
-            return false;
-        }
-        let is_end =
-            self.replica.op_number(&char).is_some_and(|op| sequence.char(op, char.offset + 1).is_none());
-        let between = || self.replica.ops_within(key, path, &Span { first: char, last: next });
-        next.offset == 0 && is_end && between().into_iter().all(|op| sequence.char(op, 0).is_none())
+        before
     }
 }
 

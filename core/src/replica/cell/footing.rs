@@ -1,16 +1,17 @@
 //! What the ground has of a property: the value it starts from, and the characters that others may stand beside.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{Cell, is_reset};
-use crate::ground::{Base, Brought, Form, Spot};
+use crate::ground::{Base, Brought, Form, Spot, push_run};
 use crate::op::Kind;
-use crate::op::text::{Anchors, Side, Span};
+use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing};
+use crate::raw::Raw;
 use crate::replica::current::Current;
 use crate::replica::history::History;
 use crate::replica::index::OpIx;
 use crate::replica::life::Life;
-use crate::replica::script::Script;
+use crate::replica::script::{Remains, Script};
 use crate::replica::verdicts::Verdicts;
 use crate::value::Value;
 
@@ -18,16 +19,19 @@ use crate::value::Value;
 #[derive(Clone, Default)]
 pub(in crate::replica) struct Footing {
     base: Option<(OpIx, Form, Value)>,
-    texts: Vec<Text>,
+    /// What the ops of the ground brought, characters and elements.
+    texts: [Vec<Text>; 2],
 }
 
-/// The characters one op of the ground brought.
+/// What one op of the ground brought.
 #[derive(Clone)]
 struct Text {
     op: OpIx,
     spot: Spot,
-    /// Those that show: offsets from and to.
-    shown: Vec<(u32, u32)>,
+    /// Those that show.
+    shown: Vec<Range<u32>>,
+    /// Of a move the element that stands there.
+    element: Option<CharId>,
 }
 
 impl Footing {
@@ -40,62 +44,60 @@ impl Footing {
                 && (span.first.dot.seq, span.first.index) <= at
                 && at <= (span.last.dot.seq, span.last.index)
         };
-        self.texts.iter().map(|text| text.op).filter(is_within).collect()
+        self.texts.iter().flatten().map(|text| text.op).filter(is_within).collect()
     }
 }
 
 impl Cell {
-    /// Begins with what the ground has: the base with the number of its op, and each text with that of its own.
+    /// Begins with what the ground has: the base with the number of its op, and what each op brought with that of its own.
     pub(in crate::replica) fn stand(
         &mut self,
         base: Option<(OpIx, &Base)>,
-        texts: &[(OpIx, &Brought)],
+        brought: [&[(OpIx, &Brought)]; 2],
         history: &History,
     ) {
         let mut footing = Footing {
             base: base.map(|(by, base)| (by, base.form, base.value.clone())),
-            texts: Vec::with_capacity(texts.len()),
+            texts: Default::default(),
         };
         let whole = base.filter(|(_, base)| base.form == Form::Whole);
-        let mut script = Script::new();
-        for &(op, brought) in texts {
-            let mut chars = vec!['\0'; brought.len as usize];
-            if let Some((_, Base { value: Value::Text(text), .. })) = whole.filter(|(by, _)| *by == op) {
-                chars = text.chars().collect();
+        for content in Content::ALL {
+            let mut script = Script::new(content);
+            for &(op, brought) in brought[content as usize] {
+                let whole = whole.filter(|(by, base)| *by == op && content.fits(&base.value));
+                script.stand(op, brought, whole.map(|(_, base)| &base.value), history);
+                let range = |(from, run): &(u32, Value)| *from..from + content.len(run).unwrap_or(0);
+                footing.texts[content as usize].push(Text {
+                    op,
+                    spot: brought.spot,
+                    shown: brought.shown.iter().map(range).collect(),
+                    element: brought.element,
+                });
             }
-            let mut shown = Vec::new();
-            for (from, text) in &brought.shown {
-                let mut end = *from;
-                for char in text.chars() {
-                    chars[end as usize] = char;
-                    end += 1;
-                }
-                shown.push((*from, end));
+            let is_written = base.is_some_and(|(_, base)| base.form == Form::Written(content));
+            if is_written || !brought[content as usize].is_empty() {
+                self.scripts[content as usize] = Some(Box::new(script));
             }
-            script.stand(op, chars, &brought.spot, history);
-            footing.texts.push(Text { op, spot: brought.spot, shown });
-        }
-        let is_written = base.is_some_and(|(_, base)| base.form == Form::Written);
-        if is_written || !texts.is_empty() {
-            self.script = Some(Box::new(script));
         }
         self.footing = Some(Box::new(footing));
     }
 
     /// What the value starts from where no reset counts in a life that began in the ground.
-    pub(super) fn ground_value(&mut self) -> Current {
+    pub(super) fn ground_value(&mut self, history: &History) -> Current {
         let Some(footing) = &self.footing else { return Current::Absent };
-        match (&footing.base, &mut self.script) {
-            (Some((_, Form::Written, _)), Some(script)) => {
-                for text in &footing.texts {
-                    for &(from, to) in &text.shown {
-                        script.sequence.show_some(text.op.0, from..to);
-                    }
+        match &footing.base {
+            Some((_, Form::Written(content), _)) => {
+                let script = self.scripts[*content as usize].as_mut().expect("it stands on one");
+                for text in &footing.texts[*content as usize] {
+                    text.shown.iter().for_each(|offsets| script.show_some(text.op, offsets));
                 }
-                Current::Script
+                for text in &footing.texts[*content as usize] {
+                    text.element.iter().for_each(|element| script.show_moved(text.op, element, history));
+                }
+                Current::Script(*content)
             }
-            (Some((by, _, value)), _) => Current::Whole(value.clone(), *by),
-            (None, _) => Current::Absent,
+            Some((by, _, value)) => Current::Whole(value.clone(), *by),
+            None => Current::Absent,
         }
     }
 
@@ -106,19 +108,29 @@ impl Cell {
         life: &Life,
         history: &History,
         verdicts: &mut Verdicts,
-    ) -> (Option<Base>, Vec<Brought>) {
-        let mut ops = self.authors.iter().flat_map(super::Author::ops);
-        if self.script.is_none() && ops.any(|op| brings_text(op, history.paths.text(self.path.at()), history))
-        {
+    ) -> (Option<Base>, [Vec<Brought>; 2]) {
+        let path = history.paths.text(self.path.at());
+        let brings = |content| {
+            self.script(content).is_none()
+                && self
+                    .authors
+                    .iter()
+                    .flat_map(super::Author::ops)
+                    .any(|op| brings(op, content, path, history))
+        };
+        let unnumbered = Content::ALL.map(brings);
+        if unnumbered.contains(&true) {
             // What it is once an op names its characters, as a later one may.
             let mut cell = self.clone();
-            cell.number_characters(history);
+            for content in Content::ALL.into_iter().filter(|&content| unnumbered[content as usize]) {
+                cell.number_characters(content, history);
+            }
             cell.refold(life, history, verdicts);
             return cell.to_ground(life, history, verdicts);
         }
         let form = match &self.current {
             Current::Absent => None,
-            Current::Script => Some(Form::Written),
+            Current::Script(content) => Some(Form::Written(*content)),
             Current::Given(_) => Some(Form::Whole),
             Current::Whole(_, by) if is_reset(*by, history) => Some(Form::Whole),
             Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
@@ -128,12 +140,12 @@ impl Cell {
         let base = form.filter(|_| life.is_alive()).map(|form| {
             let by = self.made_by(life, history, verdicts);
             let value = match form {
-                Form::Written => Value::Null,
+                Form::Written(_) => Value::Null,
                 Form::Whole | Form::Made => self.value(history).expect("it is there"),
             };
             Base { by: history.stamp(by), code: history.op(by).code, form, value }
         });
-        (base, self.to_brought(history))
+        (base, Content::ALL.map(|content| self.to_brought(content, history)))
     }
 
     /// The op that made the value what it is in the ground.
@@ -143,72 +155,62 @@ impl Cell {
 
     /// The op that made the value what it is: the last step applied, else what it starts from.
     fn made_by(&self, life: &Life, history: &History, verdicts: &Verdicts) -> OpIx {
-        let step = self.open.iter().rev().copied().find(|step| !self.faults.contains(step));
+        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
+        let step = steps.max_by(|&a, &b| history.compare(a, b));
         let reset = || self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
         step.or_else(reset).or_else(|| self.ground_maker()).expect("a value has a maker")
     }
 
-    fn to_brought(&self, history: &History) -> Vec<Brought> {
-        let Some(script) = &self.script else { return Vec::new() };
-        let sequence = &script.sequence;
-        let mut shown = match self.current {
-            Current::Script => shown(script),
-            Current::Absent
-            | Current::Given(_)
-            | Current::Whole(..)
-            | Current::Elements(_)
-            | Current::Members(_)
-            | Current::Entries(_) => BTreeMap::new(),
+    fn to_brought(&self, content: Content, history: &History) -> Vec<Brought> {
+        let Some(script) = self.script(content) else { return Vec::new() };
+        let mut remains = match self.current == Current::Script(content) {
+            true => script.remains(history),
+            false => Remains::default(),
         };
-        let ground = self.footing.iter().flat_map(|footing| &footing.texts).map(|text| (text.op, text.spot));
+        let ground = self.footing.iter().flat_map(|footing| &footing.texts[content as usize]);
+        let ground = ground.map(|text| (text.op, text.spot));
         let mut held: Vec<OpIx> = self.authors.iter().flat_map(super::Author::ops).collect();
         held.sort_by(|&a, &b| history.compare(a, b));
         let held = held.into_iter().filter_map(|op| Some((op, spot(op, history)?)));
-        let brought = ground.chain(held).filter(|(op, _)| sequence.len_of(op.0) > 0);
-        let brought = brought.map(|(op, spot)| Brought {
-            by: history.stamp(op),
-            code: history.op(op).code,
-            spot,
-            len: sequence.len_of(op.0),
-            shown: shown.remove(&op).unwrap_or_default(),
+        let brought = ground.chain(held).filter(|(op, _)| script.sequence.holds(op.0));
+        let brought = brought.map(|(op, spot)| {
+            let mut pieces = remains.pieces.remove(&op.0).unwrap_or_default();
+            pieces.sort_by_key(|(from, _)| *from);
+            let mut shown = Vec::new();
+            pieces.into_iter().for_each(|(from, run)| push_run(&mut shown, from, run));
+            Brought {
+                by: history.stamp(op),
+                code: history.op(op).code,
+                spot,
+                len: script.sequence.len_of(op.0),
+                shown,
+                element: remains.moved.remove(&op.0),
+            }
         });
         brought.collect()
     }
 }
 
-/// The characters that show, by the op that brought them: runs by offset.
-fn shown(script: &Script) -> BTreeMap<OpIx, Vec<(u32, String)>> {
-    let sequence = &script.sequence;
-    let text = sequence.text();
-    let mut chars = text.chars();
-    let mut by_op: BTreeMap<OpIx, BTreeMap<u32, char>> = BTreeMap::new();
-    for piece in sequence.pieces(0..sequence.len()) {
-        for (op, offsets) in sequence.origins(piece) {
-            by_op.entry(OpIx(op)).or_default().extend(offsets.zip(&mut chars));
-        }
-    }
-    let runs = |chars: BTreeMap<u32, char>| {
-        let mut runs: Vec<(u32, String)> = Vec::new();
-        let mut next = None;
-        for (offset, char) in chars {
-            match runs.last_mut().filter(|_| next == Some(offset)) {
-                Some((_, text)) => text.push(char),
-                None => runs.push((offset, char.to_string())),
-            }
-            next = Some(offset + 1);
-        }
-        runs
-    };
-    by_op.into_iter().map(|(op, chars)| (op, runs(chars))).collect()
-}
-
-/// Whether an op may bring characters.
-fn brings_text(op: OpIx, path: &str, history: &History) -> bool {
+/// Whether an op may bring characters, or elements.
+fn brings(op: OpIx, content: Content, path: &str, history: &History) -> bool {
     let raw = history.raw(op);
+    let fits = |raw: Raw<'_>| content.fits(&raw.decode());
     match history.kind(op) {
-        Some(Kind::Insert) => raw.get(path).is_some_and(|value| value.as_text().is_some()),
-        Some(Kind::Append(_)) => true,
-        _ => raw.as_text().is_some(),
+        Some(Kind::Insert) => raw.get(path).is_some_and(fits),
+        Some(Kind::Append(_)) => content == Content::Text,
+        Some(Kind::Reset(reset)) => content.fits(&reset(&raw.decode())),
+        Some(Kind::Write(of, _)) => of == content,
+        Some(
+            Kind::Step(_)
+            | Kind::List(_)
+            | Kind::Member(_)
+            | Kind::Entries(_)
+            | Kind::Remove
+            | Kind::Move
+            | Kind::Undo
+            | Kind::Redo,
+        )
+        | None => false,
     }
 }
 
@@ -218,14 +220,15 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
     match held.kind()? {
         Kind::Reset(_) | Kind::Insert => Some(Spot::After(None, Some(None))),
         Kind::Append(_) => Some(Spot::Last),
-        Kind::Text(writing) if writing.inserts() => {
-            let anchors = Anchors::read(&held.options(), history.dot(held.message));
+        Kind::Write(_, writing) if writing.inserts() || writing == Writing::Move => {
+            let option = |name: &str| held.option(name).map(Raw::decode);
+            let anchors = Anchors::read(option, history.dot(held.message));
             Some(match anchors.side {
                 Side::Before(id) => Spot::Before(id),
                 Side::After(left) => Spot::After(left, anchors.until),
             })
         }
-        Kind::Text(_)
+        Kind::Write(..)
         | Kind::Step(_)
         | Kind::List(_)
         | Kind::Member(_)

@@ -1,42 +1,15 @@
-//! Texts that several people write into (DESIGN §3, law 9): what they show, and that everybody sees the same.
-
-use std::collections::BTreeMap;
+//! Texts.
 
 use proptest::prelude::*;
 use rtc_core::api::EditOp;
-use rtc_core::clock::VersionVector;
-use rtc_core::id::{Actor, Dot, PeerKey};
-use rtc_core::message::{Head, Message};
+use rtc_core::message::Message;
 use rtc_core::naive;
 use rtc_core::op::edit::{Commit, compile};
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 use rtc_core::value::Value;
 
-/// Somebody with a replica.
-#[derive(Clone)]
-struct Site {
-    actor: Actor,
-    clock: VersionVector,
-    held: Vec<Message>,
-}
-
-/// Sites with their replicas beside them, for replicas cannot be cloned.
-struct Room {
-    sites: Vec<(Site, Replica)>,
-}
-
-fn edit(otype: &str, value: Option<Value>, options: &[(&str, usize)]) -> EditOp {
-    #[expect(clippy::cast_precision_loss, reason = "positions in tests are small")]
-    let number = |number: usize| Value::number(number as f64).unwrap();
-    EditOp {
-        otype: otype.to_owned(),
-        key: "n".to_owned(),
-        path: Some("t".to_owned()).filter(|_| !otype.starts_with("node.")),
-        value,
-        options: options.iter().map(|(name, value)| ((*name).to_owned(), number(*value))).collect(),
-    }
-}
+use super::{Room, edit, meta};
 
 fn insert(position: usize, text: &str) -> EditOp {
     edit("text.insert", Some(text.into()), &[("position", position)])
@@ -50,98 +23,16 @@ fn replace(position: usize, length: usize, text: &str) -> EditOp {
     edit("text.replace", Some(text.into()), &[("position", position), ("length", length)])
 }
 
-fn meta(otype: &str, target: Dot) -> EditOp {
-    let options = BTreeMap::from([("target".to_owned(), target.to_string().into())]);
-    EditOp { otype: otype.to_owned(), options, ..EditOp::default() }
+fn shown(value: Option<Value>) -> String {
+    value.and_then(|value| value.as_text().map(str::to_owned)).unwrap_or_default()
 }
 
-impl Room {
-    /// Some sites that all know the node `n`.
-    fn new(sites: u8) -> Self {
-        let site = |key: u8| {
-            let actor = Actor::new(PeerKey([key; 32]), 1);
-            (Site { actor, clock: VersionVector::default(), held: Vec::new() }, Replica::new(Root::default()))
-        };
-        let mut room = Self { sites: (0..sites).map(site).collect() };
-        room.commit(0, &[edit("node.insert", None, &[])]);
-        room.sync();
-        room
-    }
-
-    fn commit(&mut self, site: usize, edits: &[EditOp]) -> Dot {
-        let (site, replica) = &mut self.sites[site];
-        let (seq, lamport) = (site.clock.get(&site.actor) + 1, replica.lamport_max() + 1);
-        let ops = compile(edits, replica, Commit { lamport, actor: site.actor, seq });
-        let ops = ops.unwrap_or_else(|error| panic!("{edits:?}: {error}"));
-        let others = site.clock.iter().filter(|(actor, _)| *actor != site.actor);
-        let message = Message {
-            actor: site.actor,
-            seq,
-            lamport,
-            clock: others.map(|(actor, seq)| Head { actor, seq, link: [0; 16] }).collect(),
-            time_ms: None,
-            request: None,
-            note: None,
-            ops,
-        };
-        assert_eq!(Message::decode(site.actor, &message.encode()).as_ref(), Ok(&message));
-        site.clock.raise(site.actor, seq);
-        replica.apply(&message);
-        assert_eq!(replica.ineffective(&message.dot()), [], "{edits:?}");
-        site.held.push(message.clone());
-        message.dot()
-    }
-
-    /// `to` hears everything `from` knows, in a causal order.
-    fn hear(&mut self, from: usize, to: usize) {
-        let news = self.sites[from].0.held.clone();
-        let (site, replica) = &mut self.sites[to];
-        for message in news {
-            if replica.apply(&message) {
-                site.clock.raise(message.actor, message.seq);
-                site.held.push(message);
-            }
-        }
-    }
-
-    fn sync(&mut self) {
-        for _ in 0..2 {
-            for site in 0..self.sites.len() {
-                self.hear(site, (site + 1) % self.sites.len());
-            }
-        }
-    }
-
-    /// A site keeps nothing but the ground of what it holds.
-    fn forget(&mut self, site: usize) {
-        let replica = &mut self.sites[site].1;
-        *replica = Replica::on(&replica.ground().unwrap(), Root::default());
-    }
-
-    fn text(&self, site: usize) -> String {
-        text(&self.sites[site].1)
-    }
-
-    /// Everybody hears of everything; what all show then, in every order of delivery tried.
-    fn end(&mut self) -> String {
-        self.sync();
-        let held = &self.sites[0].0.held;
-        let expected = naive::fold(&Root::default(), held);
-        for (_, replica) in &self.sites {
-            assert_eq!(replica.image(), expected.scene);
-            assert_eq!(replica.ineffective_ops(), expected.ineffective.len());
-        }
-        let mut reversed = Replica::new(Root::default());
-        for message in held.iter().rev() {
-            reversed.apply(message);
-        }
-        assert_eq!(reversed.image(), expected.scene);
-        self.text(0)
-    }
+fn text(room: &Room, site: usize) -> String {
+    shown(room.value(site))
 }
 
-fn text(replica: &Replica) -> String {
-    replica.value("n", "t").and_then(|value| value.as_text().map(str::to_owned)).unwrap_or_default()
+fn end(room: &mut Room) -> String {
+    shown(room.end())
 }
 
 #[test]
@@ -160,7 +51,7 @@ fn runs_typed_at_one_spot_do_not_interleave_whichever_way_they_are_typed() {
             if back { letters.chars().rev().collect() } else { letters.to_owned() }
         };
         let (alice, bob) = (run("abcd", alice_back), run("wxyz", bob_back));
-        let shown = room.end();
+        let shown = end(&mut room);
         assert!(
             shown == format!("[{alice}{bob}]") || shown == format!("[{bob}{alice}]"),
             "{shown}: {alice_back} {bob_back}"
@@ -175,7 +66,7 @@ fn what_is_typed_into_a_text_that_is_reset_meanwhile_is_kept() {
     room.sync();
     room.commit(0, &[edit("text.init", Some("new".into()), &[])]);
     room.commit(1, &[insert(3, "!")]);
-    let shown = room.end();
+    let shown = end(&mut room);
     assert_eq!(shown, "new!");
 }
 
@@ -184,11 +75,11 @@ fn of_two_concurrent_resets_the_greatest_shows_and_undoing_it_shows_the_other() 
     let mut room = Room::new(2);
     room.commit(0, &[edit("text.init", Some("first".into()), &[])]);
     let second = room.commit(1, &[edit("text.init", Some("second".into()), &[])]);
-    assert_eq!(room.end(), "second");
+    assert_eq!(end(&mut room), "second");
     room.commit(0, &[meta("meta.undo", second)]);
-    assert_eq!(room.end(), "first");
+    assert_eq!(end(&mut room), "first");
     room.commit(0, &[meta("meta.redo", second), insert(6, "?")]);
-    assert_eq!(room.text(0), "second?".to_owned());
+    assert_eq!(text(&room, 0), "second?".to_owned());
 }
 
 #[test]
@@ -198,11 +89,11 @@ fn undo_of_a_deletion_brings_back_what_nobody_else_deleted() {
     room.sync();
     let mine = room.commit(0, &[delete(0, 4)]);
     room.commit(1, &[delete(2, 4)]);
-    assert_eq!(room.end(), "");
+    assert_eq!(end(&mut room), "");
     room.commit(1, &[meta("meta.undo", mine)]);
-    assert_eq!(room.end(), "ab");
+    assert_eq!(end(&mut room), "ab");
     room.commit(1, &[meta("meta.redo", mine)]);
-    assert_eq!(room.end(), "");
+    assert_eq!(end(&mut room), "");
 }
 
 #[test]
@@ -213,7 +104,7 @@ fn text_typed_beside_undone_text_stays_where_it_was_typed() {
     room.sync();
     room.commit(1, &[insert(2, "-")]);
     room.commit(0, &[meta("meta.undo", middle)]);
-    assert_eq!(room.end(), "a-b");
+    assert_eq!(end(&mut room), "a-b");
 }
 
 #[test]
@@ -224,11 +115,11 @@ fn a_plain_text_can_be_written_into_and_appended_to() {
     room.sync();
     room.commit(0, &[insert(3, "-"), delete(0, 1)]);
     room.commit(1, &[edit("string.concat", Some("ef".into()), &[])]);
-    assert_eq!(room.end(), "bc-def");
+    assert_eq!(end(&mut room), "bc-def");
     room.commit(1, &[replace(1, 3, "_")]);
-    assert_eq!(room.end(), "b_ef");
+    assert_eq!(end(&mut room), "b_ef");
     room.commit(1, &[edit("string.set", Some("z".into()), &[]), insert(1, "!"), insert(0, "¡")]);
-    assert_eq!(room.end(), "¡z!");
+    assert_eq!(end(&mut room), "¡z!");
 }
 
 #[test]
@@ -252,7 +143,24 @@ fn a_keystroke_is_a_small_message_and_a_long_deletion_too() {
     assert!(bytes(&room) <= 40, "{}", bytes(&room));
     room.commit(0, &[delete(0, 100)]);
     assert!(bytes(&room) <= 40, "{}", bytes(&room));
-    assert_eq!(room.end(), "");
+    assert_eq!(end(&mut room), "");
+}
+
+#[test]
+fn what_one_commit_types_or_deletes_edit_by_edit_is_one_op() {
+    let mut room = Room::new(1);
+    let typed = (0..200).map(|i| insert(i, if i % 2 == 0 { "é" } else { "x" }));
+    let back = (100..150).rev().map(|i| delete(i, 1));
+    let forward = (0..50).map(|_| delete(10, 1));
+    let edits: Vec<EditOp> = typed.chain(back).chain(forward).chain([insert(100, "!")]).collect();
+    room.commit(0, &edits);
+    let ops = &room.sites[0].0.held.last().unwrap().ops;
+    assert_eq!(
+        ops.iter().map(|op| op.value.as_text().map_or(0, str::len)).collect::<Vec<_>>(),
+        [300, 0, 0, 1]
+    );
+    let expected: String = "éx".repeat(5) + &"éx".repeat(20) + &"éx".repeat(25) + "!";
+    assert_eq!(end(&mut room), expected);
 }
 
 /// What a plain string shows after an edit.
@@ -342,10 +250,10 @@ fn who_has_forgotten_writes_and_hears_what_others_do() {
         room.commit(site, &[replace(2, 3, &format!("<{site}>"))]);
         room.commit(site, &[insert(0, "^"), insert(1, "~")]);
     }
-    assert_eq!(room.end().matches("^~").count(), 3);
+    assert_eq!(end(&mut room).matches("^~").count(), 3);
     room.forget(2);
     room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
-    assert!(room.end().ends_with('!'));
+    assert!(end(&mut room).ends_with('!'));
 }
 
 #[test]
@@ -365,7 +273,7 @@ fn an_insert_that_is_void_brings_no_text_to_write_into() {
     site.clock.raise(site.actor, seq);
     site.held.push(message);
     room.commit(0, &[insert(4, "!")]);
-    assert_eq!(room.end(), "kept!");
+    assert_eq!(end(&mut room), "kept!");
 }
 
 proptest! {
@@ -382,7 +290,41 @@ proptest! {
                 on_string(&mut string, &edit);
             }
             room.commit(0, &ops);
-            prop_assert_eq!(room.text(0), string.iter().collect::<String>());
+            prop_assert_eq!(text(&room, 0), string.iter().collect::<String>());
+        }
+        room.end();
+    }
+
+    #[test]
+    fn a_cursor_that_types_and_deletes_does_what_it_does_to_a_string(keys in prop::collection::vec((0..8_u8, any::<u16>(), "[a-cé]{1,2}"), 1..120), commit in 1..60_usize) {
+        let mut room = Room::new(1);
+        let mut string: Vec<char> = Vec::new();
+        let mut cursor = 0;
+        for keys in keys.chunks(commit) {
+            let mut edits = Vec::new();
+            for (key, at, text) in keys {
+                match key {
+                    0 => cursor = usize::from(*at) % (string.len() + 1),
+                    1 | 2 if cursor > 0 => {
+                        cursor -= 1;
+                        string.remove(cursor);
+                        edits.push(delete(cursor, 1));
+                    }
+                    3 if cursor < string.len() => {
+                        string.remove(cursor);
+                        edits.push(delete(cursor, 1));
+                    }
+                    _ => {
+                        edits.push(insert(cursor, text));
+                        string.splice(cursor..cursor, text.chars());
+                        cursor += text.chars().count();
+                    }
+                }
+            }
+            if !edits.is_empty() {
+                room.commit(0, &edits);
+            }
+            prop_assert_eq!(text(&room, 0), string.iter().collect::<String>());
         }
         room.end();
     }
@@ -393,14 +335,14 @@ proptest! {
         for event in events {
             match event {
                 Event::Edits(site, edits) => {
-                    let mut string: Vec<char> = room.text(site).chars().collect();
+                    let mut string: Vec<char> = text(&room, site).chars().collect();
                     let mut ops = Vec::new();
                     for edit in edits {
                         ops.push(on_replica(string.len(), &edit));
                         on_string(&mut string, &edit);
                     }
                     room.commit(site, &ops);
-                    prop_assert_eq!(room.text(site), string.iter().collect::<String>());
+                    prop_assert_eq!(text(&room, site), string.iter().collect::<String>());
                 }
                 Event::Hear(from, to) => room.hear(from, to),
                 Event::Meta(site, target, undo) => {

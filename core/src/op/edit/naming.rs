@@ -1,0 +1,145 @@
+//! The names of characters and of what is deleted, as a commit writes them.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ops;
+
+use crate::id::Dot;
+use crate::limits::SPANS_MAX;
+use crate::op::text::{Anchors, CharId, Content, Side, Span};
+use crate::op::{Op, list, text};
+use crate::replica::Replica;
+use crate::sequence::{Char, Sequence, Spot, Until};
+use crate::value::Value;
+
+/// Numbers and identities of ops: those of the commit come after all that are held.
+pub(super) struct Naming<'a> {
+    pub(super) replica: &'a Replica,
+    pub(super) own: Dot,
+    pub(super) base: u32,
+}
+
+impl Naming<'_> {
+    pub(super) fn place(&self, sequence: &mut Sequence, index: u32, len: u32, spot: Spot) {
+        sequence.place(self.base + index, len, spot, false, |a, b| self.compare(a, b));
+    }
+
+    pub(super) fn compare(&self, a: u32, b: u32) -> Ordering {
+        match a.max(b) >= self.base {
+            true => a.cmp(&b),
+            false => self.replica.compare_ops(a, b),
+        }
+    }
+
+    /// Lets an op name what it deletes. Gives deletions to come before it where that is more than one op can name.
+    pub(super) fn name_gone(
+        &self,
+        op: &mut Op,
+        sequence: &Sequence,
+        content: Content,
+        gone: &[ops::Range<Char>],
+    ) -> Vec<Op> {
+        let mut spans = self.spans(&op.key, op.path.as_deref().unwrap_or_default(), sequence, gone);
+        let mut before = Vec::new();
+        while spans.len() > SPANS_MAX {
+            let code = match content {
+                Content::Text => text::DELETE,
+                Content::List => list::DELETE,
+            };
+            let mut deletion = Op { code, value: Value::Null, options: BTreeMap::new(), ..op.clone() };
+            self.write_spans(&mut deletion, &spans.split_off(spans.len() - SPANS_MAX));
+            before.push(deletion);
+        }
+        if !spans.is_empty() {
+            self.write_spans(op, &spans);
+        }
+        before
+    }
+
+    fn write_spans(&self, op: &mut Op, spans: &[Span]) {
+        let spans = spans.iter().map(|span| span.write(self.own)).collect();
+        op.options.insert("spans".to_owned(), Value::List(spans));
+    }
+
+    pub(super) fn find(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
+        sequence.char(self.op_number(&id)?, id.offset)
+    }
+
+    fn id(&self, op: u32, offset: u32) -> CharId {
+        match op.checked_sub(self.base) {
+            Some(index) => CharId { dot: self.own, index, offset },
+            None => self.replica.char_id(op, offset),
+        }
+    }
+
+    pub(super) fn char(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        sequence.origin(char).map(|(op, offset)| self.id(op, offset))
+    }
+
+    pub(super) fn anchors(&self, sequence: &Sequence, spot: Spot) -> Anchors {
+        match spot {
+            Spot::Before(right) => Anchors {
+                side: self.char(sequence, right).map_or(Side::After(None), Side::Before),
+                until: None,
+            },
+            Spot::After(left, until) => Anchors {
+                side: Side::After(self.char(sequence, left)),
+                until: match until {
+                    Until::Inherited => None,
+                    Until::Given(until) => Some(until.and_then(|until| self.char(sequence, until))),
+                },
+            },
+            Spot::Last => Anchors { side: Side::After(None), until: None },
+        }
+    }
+
+    /// The fewest spans that hold these characters, and no others that are not deleted already.
+    fn spans(&self, key: &str, path: &str, sequence: &Sequence, pieces: &[ops::Range<Char>]) -> Vec<Span> {
+        let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
+        let mut all: Vec<Span> = origins
+            .map(|(op, offsets)| {
+                let first = self.id(op, offsets.start);
+                Span { first, last: CharId { offset: offsets.end - 1, ..first } }
+            })
+            .collect();
+        // What was typed at once goes at once, wherever it stands.
+        all.sort_unstable_by_key(|span| span.first);
+        let mut spans: Vec<Span> = Vec::new();
+        for next in all {
+            match spans.last_mut() {
+                Some(span) if self.is_next(key, path, sequence, span.last, next.first) => {
+                    span.last = next.last
+                }
+                _ => spans.push(next),
+            }
+        }
+        spans
+    }
+
+    /// Whether nothing stands between `char` and `next` among the characters of their actor, but what is deleted already.
+    fn is_next(&self, key: &str, path: &str, sequence: &Sequence, char: CharId, next: CharId) -> bool {
+        if (char.dot, char.index) == (next.dot, next.index) {
+            let op = self.op_number(&char).map(|op| sequence.chars(op));
+            return op.is_some_and(|chars| {
+                sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset))
+            });
+        }
+        let is_held = |id: &CharId| id.dot != self.own;
+        if char.dot.actor != next.dot.actor || !is_held(&char) || !is_held(&next) {
+            return false;
+        }
+        let (Some(first), Some(last)) = (self.op_number(&char), self.op_number(&next)) else { return false };
+        let (first, last) = (sequence.chars(first), sequence.chars(last));
+        let between = || self.replica.ops_within(key, path, &Span { first: char, last: next });
+        sequence.are_deleted(first.start.plus(char.offset).next()..first.end)
+            && sequence.are_deleted(last.start..last.start.plus(next.offset))
+            && between().into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
+    }
+
+    fn op_number(&self, id: &CharId) -> Option<u32> {
+        match id.dot == self.own {
+            true => Some(self.base + id.index),
+            false => self.replica.op_number(id),
+        }
+    }
+}
