@@ -147,9 +147,13 @@ pub trait Replica {
     fn live(&mut self) -> Result<Vec<u8>> {
         self.updates()
     }
-    /// Takes in another's live message.
-    fn take_live(&mut self, message: &[u8]) -> Result<()> {
+    /// Takes in a live message over the connection to its sender, which is known by a number.
+    fn take_live(&mut self, _sender: u8, message: &[u8]) -> Result<()> {
         self.merge(message)
+    }
+    /// Bytes of each live message that sign it, which most engines leave to others.
+    fn signature_bytes(&self) -> usize {
+        0
     }
     /// Everything, history included, as it would be kept in a file.
     fn save(&mut self) -> Result<Vec<u8>>;

@@ -9,12 +9,12 @@ use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
-use rtc_core::limits::{RUN_MESSAGES_MAX, SPANS_MAX};
+use rtc_core::limits::{BACKLOG_RUN_MESSAGES_MAX, SPANS_MAX};
 use rtc_core::message::Head;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
-use rtc_core::sync::Run;
 use rtc_core::sync::frame::{LinkFrame, RoomFrame};
+use rtc_core::sync::{Run, backlog, live};
 use rtc_core::value::Value;
 use rtc_core::view::MessageView;
 
@@ -32,6 +32,13 @@ const TEXT: (&str, &str) = ("page", "text");
 const SPLICES_PER_COMMIT: usize = 256;
 /// Bytes that one commit inserts at most, for the same reason.
 const INSERTED_BYTES_PER_COMMIT: usize = 32 * 1024;
+/// Messages and bytes of messages that are packed together.
+const PACKED_MESSAGES_MAX: usize = 65_536;
+const PACKED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The room's number on a connection.
+const CHANNEL: u64 = 1;
+/// Stands where each run has its author's signature.
+const SIGNATURE: Signature = Signature([0; 64]);
 
 /// The engine.
 pub(super) struct Rtc;
@@ -81,6 +88,9 @@ struct RtcReplica {
     entries: Vec<Entry>,
     /// The first entry, and its place in the file, that others lack.
     unsent: (usize, usize),
+    /// What those who hear our live messages know, and what we know of those we hear.
+    speaks: live::Encoder,
+    hears: BTreeMap<u8, live::Decoder>,
     keys: Vec<String>,
     counters: Vec<String>,
     tree: Vec<String>,
@@ -98,6 +108,8 @@ impl RtcReplica {
             file: Vec::new(),
             entries: Vec::new(),
             unsent: (0, 0),
+            speaks: live::Encoder::default(),
+            hears: BTreeMap::new(),
             keys: Vec::new(),
             counters: Vec::new(),
             tree: Vec::new(),
@@ -127,33 +139,65 @@ impl RtcReplica {
         self.entries.push(Entry { actor, seq, bytes: body.len() as u32 });
     }
 
-    /// The entries from there on that are not held, as the frames that a peer would get, each after its length.
-    fn frames(&self, (entry, mut at): (usize, usize), held: &BTreeMap<Actor, u64>) -> Vec<u8> {
-        let is_held = |entry: &Entry| held.get(&entry.actor).is_some_and(|&seq| entry.seq <= seq);
-        let is_run =
-            |a: &Entry, b: &Entry| a.actor == b.actor && a.seq + 1 == b.seq && is_held(a) == is_held(b);
-        let mut bytes = Vec::new();
-        for one in self.entries[entry..].chunk_by(is_run) {
-            if is_held(&one[0]) {
-                at += one.iter().map(|entry| entry.bytes as usize).sum::<usize>();
+    /// The entries from there on that are not held, as the backlog that a peer would get: frames, each after its length.
+    fn backlog(&self, (entry, mut at): (usize, usize), held: &BTreeMap<Actor, u64>) -> Vec<u8> {
+        let mut frames = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
+        let (mut messages, mut bytes) = (0, 0);
+        for entry in &self.entries[entry..] {
+            let body = &self.file[at..at + entry.bytes as usize];
+            at += body.len();
+            if held.get(&entry.actor).is_some_and(|&seq| entry.seq <= seq) {
                 continue;
             }
-            for entries in one.chunks(RUN_MESSAGES_MAX) {
-                let bodies = entries.iter().map(|entry| {
-                    let from = at;
-                    at += entry.bytes as usize;
-                    self.file[from..at].to_vec()
-                });
-                let bodies = bodies.collect();
-                let signature = Signature([0; 64]);
-                let run = Run { actor: entries[0].actor, first: entries[0].seq, bodies, signature };
-                let frame =
-                    LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode();
-                bytes.extend((frame.len() as u32).to_le_bytes());
-                bytes.extend(frame);
+            if messages == PACKED_MESSAGES_MAX || bytes + body.len() > PACKED_BYTES_MAX {
+                pack(&runs, &mut frames);
+                runs.clear();
+                (messages, bytes) = (0, 0);
+            }
+            (messages, bytes) = (messages + 1, bytes + body.len());
+            match runs.last_mut() {
+                Some(run)
+                    if run.actor == entry.actor
+                        && run.last() + 1 == entry.seq
+                        && run.bodies.len() < BACKLOG_RUN_MESSAGES_MAX =>
+                {
+                    run.bodies.push(body.to_vec());
+                }
+                _ => runs.push(Run {
+                    actor: entry.actor,
+                    first: entry.seq,
+                    bodies: vec![body.to_vec()],
+                    signature: SIGNATURE,
+                }),
             }
         }
-        bytes
+        pack(&runs, &mut frames);
+        frames
+    }
+
+    /// Takes in runs that follow what is held of their actors.
+    fn take(&mut self, runs: &[Run]) -> Result<()> {
+        let mut messages = Vec::new();
+        for run in runs {
+            let mut chain = self.chain(run.actor);
+            ensure!(run.first == chain.seq + 1, "a gap before message {}", run.first);
+            for body in &run.bodies {
+                chain = Chain { seq: chain.seq + 1, link: chain.link.next(body) };
+                messages.push(MessageView::read(run.actor, body)?);
+                self.write(run.actor, chain.seq, body);
+            }
+            self.chains.insert(run.actor, chain);
+            if run.actor != self.author.actor() {
+                let lamport = messages.last().context("a run has messages")?.lamport;
+                let head = Head { actor: run.actor, seq: chain.seq, link: chain.link.short() };
+                self.author.hear(head, lamport);
+            }
+        }
+        self.replica.apply_views(&messages);
+        self.replica.drop_changes();
+        self.unsent = (self.entries.len(), self.file.len());
+        Ok(())
     }
 
     /// Commits an edit of a property, and keeps its memory for the next.
@@ -315,7 +359,7 @@ impl super::Replica for RtcReplica {
     }
 
     fn updates(&mut self) -> Result<Vec<u8>> {
-        let bytes = self.frames(self.unsent, &BTreeMap::new());
+        let bytes = self.backlog(self.unsent, &BTreeMap::new());
         self.unsent = (self.entries.len(), self.file.len());
         Ok(bytes)
     }
@@ -327,37 +371,43 @@ impl super::Replica for RtcReplica {
             let (frame, after) =
                 after.split_at_checked(u32::from_le_bytes(*length) as usize).context("a frame is cut")?;
             rest = after;
-            let Some(LinkFrame::Room { frame: RoomFrame::Run { run, .. }, .. }) = LinkFrame::decode(frame)?
+            let Some(LinkFrame::Room { frame: RoomFrame::Backlog { content }, .. }) =
+                LinkFrame::decode(frame)?
             else {
-                bail!("no run");
+                bail!("no backlog");
             };
-            runs.push(run);
+            runs.extend(backlog::unpack(&content)?);
         }
-        let mut messages = Vec::new();
-        for run in &runs {
-            let mut chain = self.chain(run.actor);
-            ensure!(run.first == chain.seq + 1, "a gap before message {}", run.first);
-            for body in &run.bodies {
-                chain = Chain { seq: chain.seq + 1, link: chain.link.next(body) };
-                messages.push(MessageView::read(run.actor, body)?);
-                self.write(run.actor, chain.seq, body);
-            }
-            self.chains.insert(run.actor, chain);
-            if run.actor != self.author.actor() {
-                let lamport = messages.last().context("a run has messages")?.lamport;
-                let head = Head { actor: run.actor, seq: chain.seq, link: chain.link.short() };
-                self.author.hear(head, lamport);
-            }
+        self.take(&runs)
+    }
+
+    fn live(&mut self) -> Result<Vec<u8>> {
+        let (mut entry, mut at) = self.unsent;
+        let Some(first) = self.entries.get(entry) else { bail!("nothing was committed") };
+        let mut run = Run { actor: first.actor, first: first.seq, bodies: Vec::new(), signature: SIGNATURE };
+        while let Some(next) = self.entries.get(entry) {
+            run.bodies.push(self.file[at..at + next.bytes as usize].to_vec());
+            (entry, at) = (entry + 1, at + next.bytes as usize);
         }
-        self.replica.apply_views(&messages);
-        self.replica.drop_changes();
-        self.unsent = (self.entries.len(), self.file.len());
-        Ok(())
+        self.unsent = (entry, at);
+        let content = self.speaks.encode(&run);
+        Ok(LinkFrame::Live { channel: CHANNEL, content }.encode())
+    }
+
+    fn take_live(&mut self, sender: u8, message: &[u8]) -> Result<()> {
+        let Some(LinkFrame::Live { content, .. }) = LinkFrame::decode(message)? else { bail!("not live") };
+        let run = self.hears.entry(sender).or_default().decode(&content)?;
+        self.take(&[run.context("an earlier message is missing")?])
+    }
+
+    fn signature_bytes(&self) -> usize {
+        SIGNATURE.0.len()
     }
 
     fn version(&mut self) -> Result<Vec<u8>> {
-        let held = self.chains.iter();
-        Ok(held.flat_map(|(actor, chain)| [&actor.0[..], &chain.seq.to_le_bytes()].concat()).collect())
+        let own = (self.author.actor(), self.author.seq());
+        let held = self.chains.iter().map(|(&actor, chain)| (actor, chain.seq)).chain([own]);
+        Ok(held.flat_map(|(actor, seq)| [&actor.0[..], &seq.to_le_bytes()].concat()).collect())
     }
 
     fn updates_for(&mut self, version: &[u8]) -> Result<Vec<u8>> {
@@ -366,15 +416,25 @@ impl super::Replica for RtcReplica {
             let (actor, seq) = entry.split_at(size_of::<Actor>());
             held.insert(Actor(actor.try_into()?), u64::from_le_bytes(seq.try_into()?));
         }
-        Ok(self.frames((0, 0), &held))
+        Ok(self.backlog((0, 0), &held))
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {
-        Ok(self.frames((0, 0), &BTreeMap::new()))
+        Ok(self.backlog((0, 0), &BTreeMap::new()))
     }
 
     fn file_bytes(&self) -> usize {
         self.file.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+/// Appends what carries these runs to a peer.
+fn pack(runs: &[Run], frames: &mut Vec<u8>) {
+    for (content, _) in backlog::pack(runs) {
+        let frame = RoomFrame::Backlog { content: content.into() };
+        let frame = LinkFrame::Room { channel: CHANNEL, frame }.encode();
+        frames.extend((frame.len() as u32).to_le_bytes());
+        frames.extend(frame);
     }
 }
 

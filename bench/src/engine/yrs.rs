@@ -222,7 +222,7 @@ impl super::Replica for YrsReplica {
         self.live.as_mut().map(std::mem::take).context("it is not live")
     }
 
-    fn take_live(&mut self, message: &[u8]) -> Result<()> {
+    fn take_live(&mut self, _sender: u8, message: &[u8]) -> Result<()> {
         Ok(self.doc.transact_mut().apply_update(Update::decode_v1(message)?)?)
     }
 

@@ -156,7 +156,7 @@ fn moves(engine: &dyn Engine, seed: u64, sheet: &mut Sheet) -> Result<()> {
 
 /// The CPU seconds of taking in each.
 fn take_in(replica: &mut dyn Replica, messages: &[Vec<u8>]) -> Result<Vec<f64>> {
-    messages.iter().map(|message| Ok(cpu_seconds(|| replica.take_live(message))?.0)).collect()
+    messages.iter().map(|message| Ok(cpu_seconds(|| replica.take_live(1, message))?.0)).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -62,11 +62,11 @@ impl Work for Live {
             })
         })?;
         sheet.note(SENT, engine.name(), rate(seconds));
-        let bytes: usize = messages.iter().map(Vec::len).sum();
+        let bytes: usize = messages.iter().map(|message| message.len() - sender.signature_bytes()).sum();
         sheet.note(MESSAGE, engine.name(), bytes as f64 / f64::from(EDITS));
 
         let (seconds, ()) =
-            cpu_seconds(|| messages.iter().try_for_each(|message| single.take_live(message)))?;
+            cpu_seconds(|| messages.iter().try_for_each(|message| single.take_live(1, message)))?;
         sheet.note(TAKEN, engine.name(), rate(seconds));
         check(&*single, &edits)?;
 

@@ -68,13 +68,15 @@ fn replay(engine: &dyn Engine, source: &Together, plan: &Plan, sheet: &mut Sheet
 
     let edits: usize = turns.iter().map(|turn| turn.splices.len()).sum();
     let mut receiver = join(authors + 2)?;
-    let (seconds, ()) = cpu_seconds(|| messages.iter().try_for_each(|message| receiver.take_live(message)))?;
+    let (seconds, ()) = cpu_seconds(|| {
+        turns.iter().zip(&messages).try_for_each(|(turn, message)| receiver.take_live(sender(turn), message))
+    })?;
     sheet.note(Metric { case: source.name, ..RECEIVED }, engine.name(), edits as f64 / seconds / 1e6);
     let text = receiver.text()?;
 
     let mut other = join(authors + 3)?;
     for at in shuffled(turns, plan.seed) {
-        other.take_live(&messages[at])?;
+        other.take_live(sender(&turns[at]), &messages[at])?;
     }
     ensure!(other.text()? == text, "another order of arrival gives another text");
     let all: Vec<usize> = (0..turns.len()).collect();
@@ -87,6 +89,11 @@ fn replay(engine: &dyn Engine, source: &Together, plan: &Plan, sheet: &mut Sheet
         ensure!(text == *end, "the text should read as recorded");
     }
     Ok(())
+}
+
+/// The number of the connection on which a turn comes: its author's.
+fn sender(turn: &Turn) -> u8 {
+    turn.author as u8
 }
 
 /// One who takes part, and what it has seen.
@@ -112,7 +119,7 @@ impl Person {
             }
         }
         missing.sort_unstable();
-        missing.into_iter().try_for_each(|at| self.replica.take_live(&messages[at]))
+        missing.into_iter().try_for_each(|at| self.replica.take_live(sender(&turns[at]), &messages[at]))
     }
 }
 

@@ -94,10 +94,11 @@ fn replay(engine: &dyn Engine, source: &Alone, plan: &Plan, sheet: &mut Sheet) -
         })
     })?;
     sheet.note(Metric { case, ..SENT }, engine.name(), rate(seconds));
-    let bytes: usize = messages.iter().map(Vec::len).sum();
+    let bytes: usize = messages.iter().map(|message| message.len() - sender.signature_bytes()).sum();
     sheet.note(Metric { case, ..MESSAGE }, engine.name(), bytes as f64 / splices.len() as f64);
     drop(sender);
-    let (seconds, ()) = cpu_seconds(|| messages.iter().try_for_each(|message| receiver.take_live(message)))?;
+    let (seconds, ()) =
+        cpu_seconds(|| messages.iter().try_for_each(|message| receiver.take_live(1, message)))?;
     sheet.note(Metric { case, ..RECEIVED }, engine.name(), rate(seconds));
     check(receiver.text()?).context("received")
 }

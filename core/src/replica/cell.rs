@@ -18,7 +18,7 @@ use super::writing::{Characters, Shows};
 use crate::op::text::{Content, Span, Writing};
 use crate::op::{Kind, NoEffect};
 use crate::value::Value;
-use footing::Footing;
+use footing::{Footing, Start};
 
 /// A property and everything that was ever done to it.
 #[derive(Clone)]
@@ -87,17 +87,6 @@ impl Cell {
 
     fn script(&self, content: Content) -> Option<&Script> {
         self.scripts[content as usize].as_deref()
-    }
-
-    /// The ops that the value is made of: the greatest live reset, or what made it in the ground, and the steps that count and
-    /// could be applied.
-    pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
-        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
-        let start = greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)));
-        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
-        let mut steps: Vec<OpIx> = steps.collect();
-        steps.sort_by(|&a, &b| history.compare(a, b));
-        start.into_iter().chain(steps).collect()
     }
 
     /// The ops of one actor on the property in which a span's characters are.
@@ -414,18 +403,6 @@ impl Cell {
             }
     }
 
-    /// The reset whose value it still is, be it held or of the ground.
-    fn untouched(&self, history: &History) -> Option<OpIx> {
-        match &self.current {
-            Current::Given(by) | Current::Whole(_, by) => Some(*by).filter(|&by| is_reset(by, history)),
-            Current::Absent
-            | Current::Elements(_)
-            | Current::Script(_)
-            | Current::Members(_)
-            | Current::Entries(_) => None,
-        }
-    }
-
     /// Inserts, deletes and so on or, where nothing is said, appends.
     fn write(
         &mut self,
@@ -467,13 +444,6 @@ impl Cell {
         self.current = current;
         Ok(())
     }
-}
-
-/// What a value starts from.
-enum Start {
-    Nothing,
-    Ground,
-    Reset(OpIx),
 }
 
 impl Author {

@@ -307,10 +307,7 @@ impl History {
 
     /// An op's index in its message.
     pub(super) fn index(&self, op: OpIx) -> u32 {
-        if let Some(index) = self.ground.index(op) {
-            return index;
-        }
-        op.0 - self.first_op(self.owner(op))
+        self.ground.index(op).unwrap_or_else(|| op.0 - self.first_op(self.owner(op)))
     }
 
     /// Whether a scene op counts for nothing.
@@ -402,10 +399,7 @@ impl History {
         let (x, y) = (self.owner(a), self.owner(b));
         if x == y {
             // The ops of a message came in order.
-            match self.ground.index(a) {
-                None => a.cmp(&b),
-                Some(index) => index.cmp(&self.index(b)),
-            }
+            self.ground.index(a).map_or_else(|| a.cmp(&b), |index| index.cmp(&self.index(b)))
         } else if self.greatest == Some(y) {
             Ordering::Less
         } else if self.greatest == Some(x) {

@@ -32,8 +32,7 @@ impl Replica {
         let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
         match cell.map(|cell| &self.cells[cell.at()]) {
             Some(cell) => {
-                let life = &self.nodes[cell.node.at()].life;
-                cell.characters(content, life, &self.history, &self.verdicts)
+                cell.characters(content, &self.nodes[cell.node.at()].life, &self.history, &self.verdicts)
             }
             None => Characters { sequence: Cow::Owned(Sequence::new()), shows: Shows::Nothing },
         }

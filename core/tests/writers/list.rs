@@ -292,8 +292,8 @@ fn who_has_forgotten_moves_and_sets_what_others_do() {
     room.commit(2, &[insert(2, "<>"), delete(1, 1)]);
     room.sync();
     room.commit(2, &[meta("meta.undo", undone)]);
-    room.forget(1);
     room.end();
+    room.forget(1);
     room.forget(2);
     room.commit(2, &[edit("array.push", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));

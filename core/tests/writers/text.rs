@@ -108,6 +108,26 @@ fn text_typed_beside_undone_text_stays_where_it_was_typed() {
 }
 
 #[test]
+fn an_insert_that_is_void_brings_no_text_to_write_into() {
+    let mut room = Room::new(1);
+    room.commit(0, &[edit("string.set", Some("kept".into()), &[])]);
+    let (site, replica) = &mut room.sites[0];
+    let seq = site.clock.get(&site.actor) + 1;
+    let mut void = edit("node.insert", Some(Value::Map([("t".to_owned(), "void".into())].into())), &[]);
+    void.options.insert("ifAbsent".to_owned(), true.into());
+    let commit = Commit { lamport: seq, actor: site.actor, seq };
+    let ops = compile(&[void], replica, commit).unwrap();
+    let clock = Vec::new();
+    let (time_ms, request, note) = (None, None, None);
+    let message = Message { actor: site.actor, seq, lamport: seq, clock, time_ms, request, note, ops };
+    replica.apply(&message);
+    site.clock.raise(site.actor, seq);
+    site.held.push(message);
+    room.commit(0, &[insert(4, "!")]);
+    assert_eq!(end(&mut room), "kept!");
+}
+
+#[test]
 fn a_plain_text_can_be_written_into_and_appended_to() {
     let mut room = Room::new(2);
     room.commit(0, &[edit("string.set", Some("ab".into()), &[])]);
@@ -254,26 +274,6 @@ fn who_has_forgotten_writes_and_hears_what_others_do() {
     room.forget(2);
     room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));
-}
-
-#[test]
-fn an_insert_that_is_void_brings_no_text_to_write_into() {
-    let mut room = Room::new(1);
-    room.commit(0, &[edit("string.set", Some("kept".into()), &[])]);
-    let (site, replica) = &mut room.sites[0];
-    let seq = site.clock.get(&site.actor) + 1;
-    let mut void = edit("node.insert", Some(Value::Map([("t".to_owned(), "void".into())].into())), &[]);
-    void.options.insert("ifAbsent".to_owned(), true.into());
-    let commit = Commit { lamport: seq, actor: site.actor, seq };
-    let ops = compile(&[void], replica, commit).unwrap();
-    let clock = Vec::new();
-    let (time_ms, request, note) = (None, None, None);
-    let message = Message { actor: site.actor, seq, lamport: seq, clock, time_ms, request, note, ops };
-    replica.apply(&message);
-    site.clock.raise(site.actor, seq);
-    site.held.push(message);
-    room.commit(0, &[insert(4, "!")]);
-    assert_eq!(end(&mut room), "kept!");
 }
 
 proptest! {

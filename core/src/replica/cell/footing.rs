@@ -34,6 +34,13 @@ struct Text {
     element: Option<CharId>,
 }
 
+/// What a value starts from.
+pub(super) enum Start {
+    Nothing,
+    Ground,
+    Reset(OpIx),
+}
+
 impl Footing {
     /// The ops of one actor in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
@@ -146,6 +153,34 @@ impl Cell {
             Base { by: history.stamp(by), code: history.op(by).code, form, value }
         });
         (base, Content::ALL.map(|content| self.to_brought(content, history)))
+    }
+
+    /// The ops that the value is made of: the greatest live reset, or what made it in the ground, and the steps that count and
+    /// could be applied.
+    pub(in crate::replica) fn makers(
+        &self,
+        life: &Life,
+        history: &History,
+        verdicts: &Verdicts,
+    ) -> Vec<OpIx> {
+        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        let start = greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)));
+        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
+        let mut steps: Vec<OpIx> = steps.collect();
+        steps.sort_by(|&a, &b| history.compare(a, b));
+        start.into_iter().chain(steps).collect()
+    }
+
+    /// The reset whose value it still is, be it held or of the ground.
+    pub(super) fn untouched(&self, history: &History) -> Option<OpIx> {
+        match &self.current {
+            Current::Given(by) | Current::Whole(_, by) => Some(*by).filter(|&by| is_reset(by, history)),
+            Current::Absent
+            | Current::Elements(_)
+            | Current::Script(_)
+            | Current::Members(_)
+            | Current::Entries(_) => None,
+        }
     }
 
     /// The op that made the value what it is in the ground.
