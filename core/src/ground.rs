@@ -5,6 +5,11 @@
 //! characters and elements of lists keep their identities, shown or not, since later ones may stand beside them; what
 //! hidden ones held is gone.
 //!
+//! A text or list that is set often leaves a record of each value it held, for all of the characters can be named: whoever
+//! writes behind the one that shows names the first of those that do not, and nothing keeps a later message, whose author
+//! has not heard of the horizon, from naming any other. To drop them, what may be named would have to be a law: that a
+//! character which a horizon drops is missing for everybody who has the horizon, be the messages still held or not.
+//!
 //! Folding a ground and later messages gives what folding all messages gives, bit for bit, except that what points behind
 //! the horizon finds nothing there: an undo or a redo of a message in it has no effect, and of the requests in it the last
 //! [`REQUESTS_KEPT`] are known.
