@@ -8,7 +8,7 @@ use crate::chain::Link;
 use crate::id::{Actor, Dot, RoomId};
 use crate::limits::{CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX};
 use crate::message::{Envelope, Head};
-use crate::op::edit::{self, Commit, EditError};
+use crate::op::edit::{self, Commit, EditError, Plain};
 use crate::replica::Replica;
 use crate::view::MessageView;
 
@@ -39,7 +39,7 @@ pub struct About<'a> {
 
 /// A message that was made: it has its number, and is to be applied.
 #[derive(Clone, Debug)]
-pub struct Made {
+pub struct Made<'a> {
     /// Its identity.
     pub dot: Dot,
     /// Its canonical bytes.
@@ -48,6 +48,11 @@ pub struct Made {
     pub link: Link,
     /// Whether it only tells heads, since they did not fit beside the ops. The edits are still to be made.
     pub is_ahead: bool,
+    about: About<'a>,
+    lamport: u64,
+    clock: Vec<Head>,
+    /// Its only op, where that is an edit as it stands.
+    plain: Option<Plain<'a>>,
 }
 
 /// Edits that become no message.
@@ -92,6 +97,11 @@ impl Author {
         self.seq
     }
 
+    /// The link of its last message, that of the chain's origin before the first.
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     /// Takes note of another actor's newest message, which the replica holds.
     pub fn hear(&mut self, head: Head, lamport: u64) {
         debug_assert_ne!(head.actor, self.actor);
@@ -101,14 +111,19 @@ impl Author {
     /// Makes the next message of the edits, or first one that only tells the heads that do not fit beside them. It has its
     /// number afterwards and must be applied; where there is an error, nothing has happened. The replica holds whatever
     /// this author was told of.
-    pub fn next(&mut self, edits: &[EditOp], about: About<'_>, replica: &Replica) -> Result<Made, MakeError> {
+    pub fn next<'a>(
+        &mut self,
+        edits: &'a [EditOp],
+        about: About<'a>,
+        replica: &Replica,
+    ) -> Result<Made<'a>, MakeError> {
         let seq = self.seq + 1;
         let told = self.advanced.values().take(CLOCK_ENTRIES_MAX);
         let lamport = told.clone().map(|&(_, lamport)| lamport).fold(self.lamport, u64::max) + 1;
         let heads = told.map(|(head, _)| head);
         let mut writer = Writer::reusing(std::mem::take(&mut self.memory));
         about.envelope(seq, lamport).write(heads.clone(), &mut writer);
-        edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut writer)?;
+        let mut plain = edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut writer)?;
         let is_ahead = writer.len() > MESSAGE_BYTES_MAX || self.advanced.len() > CLOCK_ENTRIES_MAX;
         if is_ahead {
             let mut alone = Writer::new();
@@ -117,17 +132,19 @@ impl Author {
             if alone.len() > MESSAGE_BYTES_MAX {
                 return Err(MakeError::TooLarge { bytes: alone.len() });
             }
+            plain = None;
             writer = Writer::reusing(writer.finish());
             let about = About { time_ms: about.time_ms, ..About::default() };
-            about.envelope(seq, lamport).write(heads, &mut writer);
+            about.envelope(seq, lamport).write(heads.clone(), &mut writer);
             writer.array(0);
         }
-        let body = writer.finish();
+        let (body, clock) = (writer.finish(), heads.copied().collect());
         (self.seq, self.lamport, self.link) = (seq, lamport, self.link.next(&body));
         for _ in 0..CLOCK_ENTRIES_MAX.min(self.advanced.len()) {
             self.advanced.pop_first();
         }
-        Ok(Made { dot: Dot { actor: self.actor, seq }, body, link: self.link, is_ahead })
+        let dot = Dot { actor: self.actor, seq };
+        Ok(Made { dot, body, link: self.link, is_ahead, about, lamport, clock, plain })
     }
 
     /// Makes a message of the edits, and those that must go ahead of it, and applies them to the replica. `tell` gets each, in
@@ -137,7 +154,7 @@ impl Author {
         edits: &[EditOp],
         about: About<'_>,
         replica: &mut Replica,
-        mut tell: impl FnMut(&Made),
+        mut tell: impl FnMut(&Made<'_>),
     ) -> Result<Dot, MakeError> {
         loop {
             let made = self.next(edits, about, replica)?;
@@ -152,9 +169,17 @@ impl Author {
     }
 }
 
-impl Made {
+impl Made<'_> {
     /// The message, to be looked at and applied.
     pub fn view(&self) -> MessageView<'_> {
-        MessageView::read(self.dot.actor, &self.body).expect("a message that is made is one that can be read")
+        let read = || {
+            MessageView::read(self.dot.actor, &self.body)
+                .expect("a message that is made is one that can be read")
+        };
+        let Some(plain) = &self.plain else { return read() };
+        let envelope = self.about.envelope(self.dot.seq, self.lamport);
+        let view = MessageView::of_op(self.dot.actor, envelope, self.clock.clone(), plain.view(&self.body));
+        debug_assert_eq!(view.to_message(), read().to_message());
+        view
     }
 }

@@ -134,11 +134,13 @@ impl<'a> Reader<'a> {
         is_null
     }
 
+    #[inline]
     pub(crate) fn pull(&mut self) -> Result<Head, DecodeError> {
         self.try_pull().ok_or_else(|| self.malformed())
     }
 
     /// The beginning of the next item; nothing where the bytes end or are no CBOR.
+    #[inline]
     fn try_pull(&mut self) -> Option<Head> {
         let &first = self.bytes.get(self.at)?;
         self.at += 1;

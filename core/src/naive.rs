@@ -262,6 +262,7 @@ impl<'a> Fold<'a> {
                 Ok(row) => match row.kind {
                     Kind::Reset(_)
                     | Kind::Step(_)
+                    | Kind::Sum(..)
                     | Kind::List(_)
                     | Kind::Write(..)
                     | Kind::Append(_)

@@ -45,6 +45,12 @@ pub trait Store: Send {
     /// Visits every record in the order of arrival, which is causal.
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError>;
 
+    /// Makes old records smaller, in one step that is short enough for a commit to wait for; returns whether there may be more to do.
+    /// What is read stays the same, but for signatures that end no run of [`crate::sync::run::backlog_run`] for who has nothing yet.
+    fn pack(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Remembers a fact of the room (`founding`, `secret`, …), durably.
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError>;
 

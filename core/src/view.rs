@@ -5,7 +5,7 @@ use crate::id::{Actor, Dot};
 use crate::limits::{
     CLOCK_ENTRIES_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
 };
-use crate::message::{Head, Message, VERSION};
+use crate::message::{Envelope, Head, Message, VERSION};
 use crate::op::OpView;
 use crate::raw::Raw;
 
@@ -99,10 +99,17 @@ impl<'a> MessageView<'a> {
                 path: op.path.as_deref(),
                 value: Raw::of_checked(&bytes[start..options]),
                 options: Raw::of_checked(&bytes[options..end]),
+                known: None,
             });
             start = end;
         }
         look(&view)
+    }
+
+    /// A message of one op.
+    pub(crate) fn of_op(actor: Actor, envelope: Envelope<'a>, clock: Vec<Head>, op: OpView<'a>) -> Self {
+        let Envelope { seq, lamport, time_ms, request, note } = envelope;
+        Self { actor, seq, lamport, clock, time_ms, request, note, first: Some(op), others: Vec::new() }
     }
 
     fn push(&mut self, op: OpView<'a>) {

@@ -7,7 +7,7 @@ use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::message::Message;
 use rtc_core::op::text::{CharId, Span};
 use rtc_core::op::{Op, OpCode};
-use rtc_core::replica::Replica;
+use rtc_core::replica::{Replica, SnapshotError, Stretch};
 use rtc_core::scene::Root;
 use rtc_core::value::Value;
 
@@ -161,4 +161,19 @@ fn who_writes_between_characters_of_a_ground_writes_what_he_would_have_written()
     standing.apply(&Message { ops: vec![undo], ..message(5 + TYPED, "node.insert", Value::Null, &[]) });
     assert_eq!(standing.image(), all.image());
     assert_eq!(standing.ineffective(&own(5 + TYPED))[0].reason, "the message lies behind a horizon");
+}
+
+#[test]
+fn what_stands_on_a_ground_has_no_snapshot_for_lack_of_its_history() {
+    let messages = typed();
+    let bodies: Vec<Vec<u8>> = messages.iter().map(Message::encode).collect();
+    let history = Stretch::pack(actor(), 1, &bodies).unwrap();
+    let all = replica(&messages);
+    assert!(all.snapshot(&history).is_ok());
+    let standing = Replica::on(&all.ground().unwrap(), Root::default());
+    for history in [history, Vec::new()] {
+        assert_eq!(standing.snapshot(&history), Err(SnapshotError::Forgotten));
+    }
+    let nothing = Replica::on(&Ground::default(), Root::default());
+    assert!(nothing.snapshot(&[]).is_ok(), "it lacks nothing");
 }

@@ -1,27 +1,44 @@
 //! What decoding may cost: whatever bytes come, a decoder holds no more than a fixed multiple of their number, so a frame's limit bounds
 //! memory, and nothing that only announces itself is made room for.
 
+use rtc_core::block;
 use rtc_core::canonical::{Reader, Writer};
 use rtc_core::chain::Signature;
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::{FOUNDING_BYTES_MAX, Founding};
 use rtc_core::id::Actor;
-use rtc_core::limits::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_DEPTH_MAX};
+use rtc_core::limits::{BLOCK_BYTES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_DEPTH_MAX};
 use rtc_core::message::Message;
 use rtc_core::op::Op;
 use rtc_core::sim::Random;
-use rtc_core::sync::{LinkFrame, RoomFrame, Run};
+use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog, live};
 use rtc_core::ticket::Ticket;
+use rtc_core::value::Value;
 
 /// Bytes that may be live for each byte read. The worst are maps of one entry: three bytes, and a whole tree node.
 const LIVE_PER_BYTE: u64 = 320;
 /// What may be live however short the input is: an error, a first block.
 const LIVE_AT_ONCE: u64 = 4 * 1024;
 
+/// Bytes that may be live for each byte that a block says it unpacks to, which is checked against a limit: the worst are numbers, of
+/// which two are remembered by key, and messages.
+const LIVE_PER_UNPACKED: u64 = 80;
+/// What may be live for each gap of a block's forms: what is learnt of it.
+const LIVE_PER_GAP: u64 = 4 * 1024;
+/// Gaps that a block may have.
+const GAPS_MAX: u64 = 4096;
+/// What one connection's live runs may keep: the names and forms that both ends know by number.
+const LIVE_KEPT: i64 = 4 * 1024 * 1024;
+
 /// Decodes and drops, and sees that what was live meanwhile stays below the bound.
 fn check<T>(what: &str, bytes: &[u8], decode: impl Fn(&[u8]) -> T) {
+    check_within(what, bytes, 0, decode);
+}
+
+/// As [`check`], with so much more that may be live.
+fn check_within<T>(what: &str, bytes: &[u8], more: u64, decode: impl Fn(&[u8]) -> T) {
     let measured = allocation_counter::measure(|| drop(decode(bytes)));
-    let limit = LIVE_AT_ONCE + LIVE_PER_BYTE * bytes.len() as u64;
+    let limit = LIVE_AT_ONCE + LIVE_PER_BYTE * bytes.len() as u64 + more;
     let live = measured.bytes_max;
     assert!(
         live <= limit,
@@ -39,6 +56,131 @@ fn check_all(bytes: &[u8]) {
     check("founding", bytes, Founding::decode);
     check("frame", bytes, LinkFrame::decode);
     check("ticket", bytes, |bytes| String::from_utf8_lossy(bytes).parse::<Ticket>());
+}
+
+/// What may be live while a block is read that says it unpacks to so many bytes.
+fn unpacked(body_bytes: usize) -> u64 {
+    let body_bytes = body_bytes as u64;
+    LIVE_PER_UNPACKED * body_bytes + LIVE_PER_GAP * GAPS_MAX.min(body_bytes + 1)
+}
+
+fn check_block(bytes: &[u8]) {
+    let said = block::size(bytes).map_or(0, |(_, body_bytes)| unpacked(body_bytes));
+    check_within("block", bytes, said, block::decode);
+}
+
+/// Messages that put some of 40 nodes somewhere.
+fn moves(random: &mut Random, count: u64) -> Vec<Vec<u8>> {
+    let code = rtc_core::op::OpCode::named("vector3.set").unwrap();
+    let actor = Actor::from_name("a");
+    let message = |seq| {
+        let at = [0; 3].map(|_| random.below(1 << 30) as f64 / 8.0);
+        let op = Op {
+            code,
+            key: format!("node-{}", random.below(40)),
+            path: Some("position".into()),
+            value: Value::numbers(&at).unwrap(),
+            options: Default::default(),
+        };
+        let (clock, ops) = (Vec::new(), vec![op]);
+        Message { actor, seq, lamport: seq, clock, time_ms: Some(seq * 16), request: None, note: None, ops }
+            .encode()
+    };
+    (1..=count).map(message).collect()
+}
+
+/// `bytes` with a few of them replaced.
+fn damaged(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
+    let mut damaged = bytes.to_vec();
+    for _ in 0..1 + random.below(4) {
+        let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
+        damaged[at] = random.bits().to_le_bytes()[0];
+    }
+    damaged
+}
+
+#[test]
+fn blocks_hold_no_more_than_they_say_and_may() {
+    let mut random = Random::new(42);
+    let whole = block::encode(&moves(&mut random, 300)).unwrap();
+    check_block(&whole);
+    for _ in 0..1_000 {
+        check_block(&damaged(&mut random, &whole));
+        let cut = usize::try_from(random.below(whole.len() as u64)).unwrap();
+        check_block(&whole[..cut]);
+    }
+    // The same, but saying that it unpacks to as much as a block may have, and more: past the end a block reads as zeros.
+    let messages_end = 3;
+    let bytes_end = whole.iter().skip(messages_end).position(|&byte| byte < 0x80).unwrap() + messages_end + 1;
+    for said in [BLOCK_BYTES_MAX, BLOCK_BYTES_MAX + 1, (1 << 28) - 1] {
+        let size = [0, 7, 14].map(|shift| (said >> shift).to_le_bytes()[0] | 0x80);
+        let head = [&[1, 0xff, 0xff, 0x03][..], &size, &[u8::try_from(said >> 21).unwrap()]].concat();
+        assert_eq!(block::size(&head).ok(), (said <= BLOCK_BYTES_MAX).then_some((0xffff, said)));
+        for tail in [&[][..], &whole[bytes_end..], &[0; 64], &[0xff; 64]] {
+            check_block(&[&head, tail].concat());
+        }
+    }
+}
+
+/// Numbers at ever new keys are the dearest to remember.
+#[test]
+fn blocks_of_many_keys_hold_no_more() {
+    let bodies: Vec<_> = (1..=20_000_u64)
+        .map(|seq| {
+            let mut writer = Writer::new();
+            writer.array(8).uint(1).uint(seq).uint(seq).array(0).null().null().null();
+            writer.array(1).array(4).uint(0x0801).text(&format!("{seq:x}")).text("p").array(3);
+            (0..3).for_each(|axis| _ = writer.uint(seq * seq * (axis + 7) % 4096));
+            writer.finish()
+        })
+        .collect();
+    check_block(&block::encode(&bodies).unwrap());
+}
+
+#[test]
+fn backlogs_hold_no_more_than_they_say_and_may() {
+    let mut random = Random::new(43);
+    let actor = Actor::from_name("a");
+    let run = |first: u64, bodies| Run { actor, first, bodies, signature: Signature([7; 64]) };
+    let runs = [run(1, moves(&mut random, 100)), run(101, moves(&mut random, 100))];
+    let (whole, _) = backlog::pack(&runs).remove(0);
+    let body_bytes: usize = runs.iter().map(Run::body_bytes).sum();
+    // Each message is copied once more, into its run.
+    check_within("backlog", &whole, 2 * unpacked(body_bytes), backlog::unpack);
+    let said_at_most = 2 * unpacked(BLOCK_BYTES_MAX);
+    for _ in 0..1_000 {
+        check_within("backlog", &damaged(&mut random, &whole), said_at_most, backlog::unpack);
+    }
+    // Blocks each of which is within its limit, but not all of them.
+    let big = block::encode(&[vec![0; BLOCK_BYTES_MAX / 2 + 1]]).unwrap();
+    let mut writer = Writer::new();
+    writer.array(2).array(30);
+    (0..10).for_each(|_| _ = writer.bytes(&actor.0).uint(1).bytes(&big));
+    writer.array(0);
+    check("backlogs of many blocks", &writer.finish(), backlog::unpack);
+}
+
+#[test]
+fn live_runs_hold_little_more_than_their_bytes_and_what_both_ends_know() {
+    let mut random = Random::new(44);
+    let actor = Actor::from_name("a");
+    let (mut encoder, mut decoder) = (live::Encoder::default(), live::Decoder::default());
+    let mut kept = 0_i64;
+    for (first, body) in (1..).zip(moves(&mut random, 1_000)) {
+        let bytes = encoder.encode(&Run { actor, first, bodies: vec![body], signature: Signature([7; 64]) });
+        for bytes in [bytes.clone(), damaged(&mut random, &bytes)] {
+            // A table grows by taking twice its room, and giving it back.
+            let limit = LIVE_AT_ONCE + LIVE_PER_BYTE * bytes.len() as u64 + 2 * kept.unsigned_abs();
+            let measured = allocation_counter::measure(|| drop(decoder.decode(&bytes)));
+            assert!(measured.bytes_max <= limit, "{measured:?} for {bytes:02x?}");
+            kept += measured.bytes_current;
+            assert!((0..=LIVE_KEPT).contains(&kept), "{kept} bytes are kept");
+        }
+        if first % 10 == 0 {
+            encoder.begin_anew();
+        }
+    }
+    assert!(kept > 0, "nothing was understood");
 }
 
 /// A message that is well-formed up to the value of its only op; what follows is hostile.

@@ -345,3 +345,29 @@ fn what_is_read_for_a_peer_that_left_is_not_sent_to_it_when_it_comes_back() {
     let out = give(&mut room, Input::Read { link: LINK, records });
     assert!(matches!(sent(&out, LINK)[..], [RoomFrame::Backlog { .. }]), "{out:?}");
 }
+
+#[test]
+fn runs_end_where_the_store_kept_signatures() {
+    let mut room = open(1);
+    let one = || Edit { ops: vec![insert("cube")], ..Edit::default() };
+    let mut journal: Vec<Record> = (0..1_500).flat_map(|_| stored(edit(&mut room, one()))).collect();
+    assert!(journal.iter().all(|record| record.signature.is_some()));
+    for record in journal.iter_mut().filter(|record| ![700, 1_500].contains(&record.seq)) {
+        record.signature = None;
+    }
+    let mut out = meet(&mut room, LINK);
+    let mut runs = Vec::new();
+    while let Some(Output::Read { ranges, .. }) =
+        out.iter().find(|output| matches!(output, Output::Read { .. }))
+    {
+        let asked = |record: &Record| ranges.iter().any(|(_, from, to)| (from..=to).contains(&&record.seq));
+        let records = journal.iter().filter(|record| asked(record)).cloned().collect();
+        out = give(&mut room, Input::Read { link: LINK, records });
+        for frame in sent(&out, LINK) {
+            let RoomFrame::Backlog { content } = frame else { panic!("{frame:?}") };
+            let unpacked = rtc_core::sync::backlog::unpack(&content).unwrap();
+            runs.extend(unpacked.iter().map(|run| (run.first, run.last())));
+        }
+    }
+    assert_eq!(runs, [(1, 700), (701, 1_500)]);
+}

@@ -11,7 +11,9 @@ fn step(name: &str, current: &str, argument: &str, options: &str) -> Result<Valu
     let current = Some(value(current)).filter(|current| *current != Value::Null);
     let options: Options = value(options).as_map().unwrap().clone();
     match OpCode::named(name).and_then(OpCode::row).unwrap().kind {
-        Kind::Step(step) | Kind::Append(step) => step(current.as_ref(), &value(argument), &options),
+        Kind::Step(step) | Kind::Sum(step, _) | Kind::Append(step) => {
+            step(current.as_ref(), &value(argument), &options)
+        }
         Kind::Reset(reset) => Ok(reset(&value(argument))),
         Kind::Entries(write) => {
             let mut map = current.map_or_else(Default::default, |current| current.as_map().unwrap().clone());

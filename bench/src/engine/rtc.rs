@@ -11,7 +11,7 @@ use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::limits::{BACKLOG_RUN_MESSAGES_MAX, SPANS_MAX};
 use rtc_core::message::Head;
-use rtc_core::replica::Replica;
+use rtc_core::replica::{Replica, Stretch};
 use rtc_core::scene::Root;
 use rtc_core::sync::frame::{LinkFrame, RoomFrame};
 use rtc_core::sync::{Run, backlog, live};
@@ -40,6 +40,9 @@ const CHANNEL: u64 = 1;
 /// Stands where each run has its author's signature.
 const SIGNATURE: Signature = Signature([0; 64]);
 
+/// What a file says of each actor besides the snapshot: actor, number, lamport and link of its newest message.
+const HEAD_BYTES: usize = 40 + 8 + 8 + 32;
+
 /// The engine.
 pub(super) struct Rtc;
 
@@ -58,7 +61,13 @@ impl Engine for Rtc {
 
     fn load(&self, number: u8, saved: &[u8]) -> Result<Box<dyn super::Replica>> {
         let mut replica = RtcReplica::new(number);
-        super::Replica::merge(&mut replica, saved)?;
+        let (heads, snapshot) = saved.split_first_chunk().context("the file is cut")?;
+        let heads = u32::from_le_bytes(*heads) as usize * HEAD_BYTES;
+        let (heads, snapshot) = snapshot.split_at_checked(heads).context("the file is cut")?;
+        for head in heads.chunks_exact(HEAD_BYTES) {
+            replica.hear_head(head).context("a head is cut")?;
+        }
+        replica.replica = Replica::open(snapshot.to_vec())?;
         Ok(Box::new(replica))
     }
 }
@@ -115,6 +124,33 @@ impl RtcReplica {
             tree: Vec::new(),
             undone: None,
         }
+    }
+
+    /// Takes note of the end of another's chain as a file has it.
+    fn hear_head(&mut self, head: &[u8]) -> Option<()> {
+        let (actor, rest) = head.split_first_chunk()?;
+        let (seq, rest) = rest.split_first_chunk()?;
+        let (lamport, link) = rest.split_first_chunk()?;
+        let (actor, seq, link) = (Actor(*actor), u64::from_le_bytes(*seq), Link(link.try_into().ok()?));
+        self.chains.insert(actor, Chain { seq, link });
+        self.author.hear(Head { actor, seq, link: link.short() }, u64::from_le_bytes(*lamport));
+        Some(())
+    }
+
+    /// All messages of the file, packed, each actor's in order.
+    fn history(&self) -> Result<Vec<Stretch>> {
+        let mut bodies: BTreeMap<Actor, Vec<&[u8]>> = BTreeMap::new();
+        let mut rest = &self.file[..];
+        for entry in &self.entries {
+            let (body, after) = rest.split_at(entry.bytes as usize);
+            bodies.entry(entry.actor).or_default().push(body);
+            rest = after;
+        }
+        let mut history = Vec::new();
+        for (actor, bodies) in bodies {
+            history.extend(Stretch::pack(actor, 1, &bodies)?);
+        }
+        Ok(history)
     }
 
     fn chain(&self, actor: Actor) -> Chain {
@@ -420,7 +456,22 @@ impl super::Replica for RtcReplica {
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {
-        Ok(self.backlog((0, 0), &BTreeMap::new()))
+        let mut chains = self.chains.clone();
+        let (own, lamport) = (self.author.actor(), self.replica.lamport_max());
+        if self.author.seq() > 0 {
+            chains.insert(own, Chain { seq: self.author.seq(), link: self.author.link() });
+        }
+        let mut saved = (chains.len() as u32).to_le_bytes().to_vec();
+        for (actor, Chain { seq, link }) in chains {
+            let dot = Dot { actor, seq };
+            let lamport = self.replica.lamport(&dot).unwrap_or(lamport);
+            saved.extend(actor.0);
+            saved.extend(seq.to_le_bytes());
+            saved.extend(lamport.to_le_bytes());
+            saved.extend(link.0);
+        }
+        saved.extend(self.replica.snapshot(&self.history()?)?);
+        Ok(saved)
     }
 
     fn file_bytes(&self) -> usize {

@@ -152,7 +152,7 @@ fn check_size(messages: usize, body_bytes: usize) -> Result<(), BlockError> {
 }
 
 /// The texts deflated, or as they are where that is shorter.
-fn deflate(texts: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn deflate(texts: &[u8]) -> Cow<'_, [u8]> {
     if texts.len() < DEFLATED_BYTES_MIN {
         return texts.into();
     }
@@ -160,7 +160,7 @@ fn deflate(texts: &[u8]) -> Cow<'_, [u8]> {
     if deflated.len() < texts.len() { deflated.into() } else { texts.into() }
 }
 
-fn inflate(packed: &[u8], text_bytes: usize) -> Result<Vec<u8>, BlockError> {
+pub(crate) fn inflate(packed: &[u8], text_bytes: usize) -> Result<Vec<u8>, BlockError> {
     if packed.len() == text_bytes {
         return Ok(packed.to_vec());
     }

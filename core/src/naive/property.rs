@@ -63,7 +63,7 @@ impl Fold<'_> {
         let adders = held.map(|held| held.adders.clone()).unwrap_or_default();
         let wrong = |expected| Err(NoEffect::BadCurrent { expected });
         match kind {
-            Kind::Step(step) => {
+            Kind::Step(step) | Kind::Sum(step, _) => {
                 step(current.as_ref(), &op.value, &op.options).map(|value| (added_by(&value, by), value))
             }
             Kind::List(step) => match current.unwrap_or(Value::List(Vec::new())) {

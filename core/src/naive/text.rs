@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::property::Held;
 use super::{At, Fold, GROUND};
+use crate::canonical::Writer;
 use crate::ground;
 use crate::id::Dot;
 use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
-use crate::op::{Kind, NoEffect};
+use crate::op::{Kind, NoEffect, Options};
+use crate::raw::Raw;
 use crate::sequence::plain::{Char, Plain, Spot, Until};
 use crate::value::Value;
 
@@ -74,6 +76,13 @@ impl Script {
         let len = self.brought.get(&op).map_or(0, Vec::len);
         self.shown.extend((from..len).map(|offset| (op, offset_of(offset))));
     }
+}
+
+/// Options as they travel: names of characters are read from bytes.
+fn encoded(options: &Options) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.value_map(options);
+    writer.finish()
 }
 
 pub(super) fn offset_of(offset: usize) -> u32 {
@@ -147,7 +156,8 @@ impl Fold<'_> {
         }
         if writing.deletes() {
             let path = op.path.as_deref().expect("the row's check has seen it");
-            for span in spans(op.options.get("spans"), self.messages[at.0].dot()) {
+            let options = encoded(&op.options);
+            for span in spans(Raw::of_checked(&options).get("spans"), self.messages[at.0].dot()) {
                 let gone = script.order.iter().filter(|&&(brought, offset)| {
                     let id = self.char_id(&op.key, path, script.content, (brought, offset));
                     span.first <= id && id <= span.last && self.seen(at, brought)
@@ -224,7 +234,8 @@ impl Fold<'_> {
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
-        let anchors = Anchors::read(|name| self.op(at).options.get(name).cloned(), self.messages[at.0].dot());
+        let options = encoded(&self.op(at).options);
+        let anchors = Anchors::read(Raw::of_checked(&options), self.messages[at.0].dot());
         let left = match anchors.side {
             Side::Before(id) => return self.char(at, id).map(Spot::Before),
             Side::After(None) => None,
@@ -241,7 +252,8 @@ impl Fold<'_> {
     /// The element that a step names: no position of another, and one that it has seen.
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
         let op = self.op(at);
-        let item = CharId::read(op.options.get("item")?, self.messages[at.0].dot())?;
+        let options = encoded(&op.options);
+        let item = CharId::read(Raw::of_checked(&options).get("item")?, self.messages[at.0].dot())?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
         let (_, code) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
         let kind = code.row().map(|row| row.kind);

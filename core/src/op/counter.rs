@@ -2,7 +2,7 @@
 //!
 //! The value is a number like any other: `number.set` resets it, and takes back nothing that it has not seen.
 
-use super::row::{Kind, Options, Row, argument, current_or, finite};
+use super::row::{Kind, Options, Row, Sign, argument, current_or, finite};
 use super::shape::amount;
 use super::{NoEffect, OpCode, Shape};
 use crate::value::Value;
@@ -13,7 +13,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "counter.increment",
         argument: Shape::Amount,
         options: &[],
-        kind: Kind::Step(|current, value, _: &Options| step(current, value, |a, b| a + b)),
+        kind: Kind::Sum(|current, value, _: &Options| step(current, value, |a, b| a + b), Sign::Plus),
         doc: "Counts up by the amount; an absent counter stands at 0.",
         example: "cube-1 counter.increment laps",
     },
@@ -22,7 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "counter.decrement",
         argument: Shape::Amount,
         options: &[],
-        kind: Kind::Step(|current, value, _: &Options| step(current, value, |a, b| a - b)),
+        kind: Kind::Sum(|current, value, _: &Options| step(current, value, |a, b| a - b), Sign::Minus),
         doc: "Counts down by the amount, below 0 too; an absent counter stands at 0.",
         example: "cube-1 counter.decrement laps 2",
     },

@@ -26,7 +26,7 @@ mod vector3;
 
 pub use effect::NoEffect;
 pub use flat::FlatError;
-pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Seen, Step, WriteEntry};
+pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Seen, Sign, Step, WriteEntry};
 pub use shape::{Shape, ShapeError};
 pub use table::{TABLE_VERSION, nearest_name, table};
 
@@ -37,6 +37,7 @@ use std::collections::BTreeMap;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
+use crate::replica::CellIx;
 use crate::value::Value;
 
 /// One step on one node, as it travels.
@@ -67,6 +68,7 @@ impl Op {
     }
 }
 
+/// Writes an op as [`Op::encode`] does. Says where the argument begins.
 fn encode(
     code: OpCode,
     key: &str,
@@ -74,18 +76,20 @@ fn encode(
     value: &Value,
     options: &Options,
     writer: &mut Writer,
-) {
+) -> usize {
     let len = items(path.is_some(), *value == Value::Null, !options.is_empty());
     writer.array(len).uint(code.0.into()).text(key);
     if len > 2 {
         writer.text_or_null(path);
     }
+    let start = writer.len();
     if len > 3 {
         writer.value(value);
     }
     if len > 4 {
         writer.value_map(options);
     }
+    start
 }
 
 /// An op, read in place.
@@ -101,6 +105,17 @@ pub struct OpView<'a> {
     pub value: Raw<'a>,
     /// A map of the row's named arguments.
     pub options: Raw<'a>,
+    /// What its author found out about it.
+    pub(crate) known: Option<Known>,
+}
+
+/// What the author of an op that is a mere property step knows of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// Its row: the op fits it.
+    pub(crate) row: &'static Row,
+    /// The property in the author's replica, if it was touched before. In another the number may mean something else.
+    pub(crate) cell: Option<CellIx>,
 }
 
 impl<'a> OpView<'a> {
@@ -119,6 +134,7 @@ impl<'a> OpView<'a> {
             path: if len > 2 { reader.str_or_null(PATH_BYTES_MAX, "property path")? } else { None },
             value: if len > 3 { reader.raw()? } else { Raw::NULL },
             options: if len > 4 { reader.raw_map()? } else { Raw::EMPTY_MAP },
+            known: None,
         };
         reader.expect_canonical(len == items(op.path.is_some(), op.value.is_null(), op.has_options()));
         Ok(op)

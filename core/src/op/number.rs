@@ -1,6 +1,6 @@
 //! Numbers: resets, sums, products and bounds.
 
-use super::row::{Kind, Options, Row, argument, as_given, current_or, finite};
+use super::row::{Kind, Options, Row, Sign, argument, as_given, current_or, finite};
 use super::{NoEffect, OpCode, Shape};
 use crate::value::Value;
 
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         name: "number.add",
         argument: Shape::Number,
         options: &[],
-        kind: Kind::Step(|current, value, _: &Options| step(current, value, 0.0, |a, b| a + b)),
+        kind: Kind::Sum(|current, value, _: &Options| step(current, value, 0.0, |a, b| a + b), Sign::Plus),
         doc: "Adds to the number; an absent one counts as 0.",
         example: "cube-1 number.add mass -1",
     },

@@ -65,6 +65,15 @@ pub enum Membership {
     Remove,
 }
 
+/// Whether an amount is added or taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sign {
+    /// It is added.
+    Plus,
+    /// It is taken away.
+    Minus,
+}
+
 /// Whether the op whose step runs has seen the op of that number.
 pub type Seen<'a> = &'a dyn Fn(u32) -> bool;
 
@@ -75,6 +84,8 @@ pub enum Kind {
     Reset(fn(&Value) -> Value),
     /// Computes the property's next value.
     Step(Step),
+    /// Adds the argument to a number, or takes it away: an absent number is 0, an absent argument 1.
+    Sum(Step, Sign),
     /// Changes a list (DESIGN §3, law 8). On a property that holds no list it has no effect.
     List(ListStep),
     /// Changes a sequence of characters, or of elements (DESIGN §3, law 9). On a property that holds something else it has no
@@ -105,6 +116,7 @@ impl Kind {
         match self {
             Self::Reset(_)
             | Self::Step(_)
+            | Self::Sum(..)
             | Self::List(_)
             | Self::Write(..)
             | Self::Append(_)
@@ -120,6 +132,7 @@ impl Kind {
             Self::Undo | Self::Redo => true,
             Self::Reset(_)
             | Self::Step(_)
+            | Self::Sum(..)
             | Self::List(_)
             | Self::Write(..)
             | Self::Append(_)

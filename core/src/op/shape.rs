@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::text;
+use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::place::Place;
@@ -85,15 +86,12 @@ impl Shaped for Raw<'_> {
             Shape::Map => self.is_map(),
             Shape::Properties => self.is_null() || self.is_map(),
             Shape::Amount => self.is_null() || self.as_number().is_some_and(|number| number >= 0.0),
-            Shape::Element
-            | Shape::Color
-            | Shape::Entry
-            | Shape::Word(_)
-            | Shape::Message
-            | Shape::Place
-            | Shape::Character
-            | Shape::CharacterOrEnd
-            | Shape::Spans => shape.fits(&self.decode()),
+            Shape::Element | Shape::Color | Shape::Entry | Shape::Word(_) | Shape::Message | Shape::Place => {
+                shape.fits(&self.decode())
+            }
+            Shape::Character => text::is_character(*self),
+            Shape::CharacterOrEnd => self.is_null() || text::is_character(*self),
+            Shape::Spans => text::is_spans(*self),
         }
     }
 }
@@ -124,9 +122,12 @@ impl Shape {
             Self::Word(words) => value.as_text().is_some_and(|word| words.contains(&word)),
             Self::Message => value.as_text().is_some_and(|text| text.parse::<Dot>().is_ok()),
             Self::Place => Place::is_written(value),
-            Self::Character => text::is_character(value),
-            Self::CharacterOrEnd => *value == Value::Null || text::is_character(value),
-            Self::Spans => text::is_spans(value),
+            // Their one reader reads bytes.
+            Self::Character | Self::CharacterOrEnd | Self::Spans => {
+                let mut writer = Writer::new();
+                writer.value(value);
+                Raw::of_checked(&writer.finish()).has(self)
+            }
         }
     }
 }

@@ -90,6 +90,9 @@ impl Op {
 impl OpView<'_> {
     /// The op's row, or why the op can have no effect whatever the scene is.
     pub fn resolve(&self) -> Result<&'static Row, NoEffect> {
+        if let Some(known) = self.known {
+            return Ok(known.row);
+        }
         let row = self.code.row().ok_or(NoEffect::UnknownOperation { code: self.code })?;
         row.check(self.path.is_some(), self.value, self.options.entries())?;
         Ok(row)

@@ -15,8 +15,10 @@
 
 use super::row::{Kind, OptionRow, Options, Row, as_given};
 use super::{OpCode, Shape};
+use crate::canonical::Writer;
 use crate::id::{Actor, Dot};
 use crate::limits::SPANS_MAX;
+use crate::raw::{Part, Parts, Raw};
 use crate::value::Value;
 
 pub(super) const BEFORE: OptionRow =
@@ -164,38 +166,45 @@ pub struct CharId {
 impl CharId {
     /// As the message `own` writes it.
     pub fn write(&self, own: Dot) -> Value {
-        Value::List(self.parts(own))
+        decoded(|writer| self.encode(own, writer))
     }
 
-    fn parts(&self, own: Dot) -> Vec<Value> {
-        let mut parts = if self.dot.actor == own.actor && self.dot.seq <= own.seq {
-            vec![integer(own.seq - self.dot.seq)]
-        } else {
-            vec![self.dot.actor.to_string().into(), integer(self.dot.seq)]
-        };
-        parts.extend([integer(self.index.into()), integer(self.offset.into())]);
-        parts
+    /// Writes it as the message `own` does.
+    pub(crate) fn encode(&self, own: Dot, writer: &mut Writer) {
+        let is_own = self.is_own(own);
+        writer.array(if is_own { 3 } else { 4 });
+        if !is_own {
+            writer.text(&self.dot.actor.to_string());
+        }
+        self.encode_place(is_own, own, writer);
+    }
+
+    /// Whether it is named by how many messages ago it came.
+    fn is_own(&self, own: Dot) -> bool {
+        self.dot.actor == own.actor && self.dot.seq <= own.seq
+    }
+
+    fn encode_place(&self, is_own: bool, own: Dot, writer: &mut Writer) {
+        let seq = if is_own { own.seq - self.dot.seq } else { self.dot.seq };
+        writer.uint(seq).uint(self.index.into()).uint(self.offset.into());
     }
 
     /// Reads what the message `own` writes.
-    pub fn read(value: &Value, own: Dot) -> Option<Self> {
-        let (id, rest) = Self::read_parts(value.as_list()?, own)?;
-        rest.is_empty().then_some(id)
+    pub fn read(value: Raw<'_>, own: Dot) -> Option<Self> {
+        let mut parts = value.items()?;
+        let (id, _) = Self::read_parts(&mut parts, own)?;
+        (parts.left() == 0).then_some(id)
     }
 
-    fn read_parts(parts: &[Value], own: Dot) -> Option<(Self, &[Value])> {
-        let (dot, parts) = match parts {
-            [Value::Text(actor), seq, rest @ ..] => {
-                (Dot { actor: actor.parse().ok()?, seq: whole(seq).filter(|&seq| seq > 0)? }, rest)
-            }
-            [back, rest @ ..] => {
-                let seq = own.seq.checked_sub(whole(back)?).filter(|&seq| seq > 0)?;
-                (Dot { actor: own.actor, seq }, rest)
-            }
-            [] => return None,
+    /// Reads what begins a list, and says whether it is named by how many messages ago it came.
+    fn read_parts(parts: &mut Parts<'_>, own: Dot) -> Option<(Self, bool)> {
+        let (dot, is_own) = match parts.next()? {
+            Part::Text(actor) => (Dot { actor: actor.parse().ok()?, seq: whole(parts)? }, false),
+            Part::Whole(back) => (Dot { actor: own.actor, seq: own.seq.checked_sub(back)? }, true),
+            Part::Other(_) => return None,
         };
-        let [index, offset, rest @ ..] = parts else { return None };
-        Some((Self { dot, index: small(index)?, offset: small(offset)? }, rest))
+        let (index, offset) = (small(parts)?, small(parts)?);
+        (dot.seq > 0).then_some((Self { dot, index, offset }, is_own))
     }
 }
 
@@ -214,34 +223,41 @@ pub struct Span {
 impl Span {
     /// As the message `own` writes it.
     pub fn write(&self, own: Dot) -> Value {
-        debug_assert!(self.first <= self.last && self.first.dot.actor == self.last.dot.actor);
-        let mut parts = self.first.parts(own);
-        if (self.first.dot, self.first.index) == (self.last.dot, self.last.index) {
-            parts.push(integer(u64::from(self.last.offset - self.first.offset) + 1));
-        } else {
-            let last = self.last.parts(own);
-            // The actor is the same one.
-            parts.extend(last.into_iter().filter(|part| part.as_text().is_none()));
+        decoded(|writer| self.encode(own, writer))
+    }
+
+    /// Writes it as the message `own` does.
+    pub(crate) fn encode(&self, own: Dot, writer: &mut Writer) {
+        let Self { first, last } = self;
+        debug_assert!(first <= last && first.dot.actor == last.dot.actor);
+        // Of one actor both are, or both are not: the last is no later than the message.
+        let is_own = last.is_own(own);
+        let is_of_one_op = (first.dot, first.index) == (last.dot, last.index);
+        writer.array(if is_own { 3 } else { 4 } + if is_of_one_op { 1 } else { 3 });
+        if !is_own {
+            writer.text(&first.dot.actor.to_string());
         }
-        Value::List(parts)
+        first.encode_place(is_own, own, writer);
+        match is_of_one_op {
+            true => drop(writer.uint(u64::from(last.offset - first.offset) + 1)),
+            false => last.encode_place(is_own, own, writer),
+        }
     }
 
     /// Reads what the message `own` writes.
-    pub fn read(value: &Value, own: Dot) -> Option<Self> {
-        let list = value.as_list()?;
-        let (first, rest) = CharId::read_parts(list, own)?;
-        let last = match rest {
-            [count] => {
-                let more = small(count)?.checked_sub(1)?;
+    pub fn read(value: Raw<'_>, own: Dot) -> Option<Self> {
+        let mut parts = value.items()?;
+        let (first, is_own) = CharId::read_parts(&mut parts, own)?;
+        let last = match parts.left() {
+            1 => {
+                let more = small(&mut parts)?.checked_sub(1)?;
                 CharId { offset: first.offset.checked_add(more)?, ..first }
             }
-            [seq, index, offset] => {
-                let seq = match list.first() {
-                    Some(Value::Text(_)) => whole(seq)?,
-                    _ => own.seq.checked_sub(whole(seq)?)?,
-                };
+            3 => {
+                let seq = whole(&mut parts)?;
+                let seq = if is_own { own.seq.checked_sub(seq)? } else { seq };
                 let dot = Dot { seq, ..first.dot };
-                CharId { dot, index: small(index)?, offset: small(offset)? }
+                CharId { dot, index: small(&mut parts)?, offset: small(&mut parts)? }
             }
             _ => return None,
         };
@@ -269,13 +285,18 @@ pub enum Side {
 
 impl Anchors {
     /// Reads the options of an op of the message `own` whose row has checked them, given by name.
-    pub fn read(option: impl Fn(&str) -> Option<Value>, own: Dot) -> Self {
-        let id = |name: &str| CharId::read(&option(name)?, own);
-        let side = match id("before") {
-            Some(before) => Side::Before(before),
-            None => Side::After(id("after")),
-        };
-        Self { side, until: option("until").map(|until| CharId::read(&until, own)) }
+    pub fn read(options: Raw<'_>, own: Dot) -> Self {
+        let mut anchors = Self { side: Side::After(None), until: None };
+        for (name, value) in options.entries() {
+            match (name, CharId::read(value, own)) {
+                ("before", Some(id)) => anchors.side = Side::Before(id),
+                // In the order of their names this one comes first.
+                ("after", id) => anchors.side = Side::After(id),
+                ("until", until) => anchors.until = Some(until),
+                (_, _) => {}
+            }
+        }
+        anchors
     }
 
     /// Writes the options.
@@ -292,41 +313,81 @@ impl Anchors {
     }
 }
 
+/// Writes the anchors and the spans of an op of the message `own` as the map of its options. Says whether there are any.
+pub(crate) fn encode_options(
+    anchors: Option<Anchors>,
+    spans: &[Span],
+    own: Dot,
+    writer: &mut Writer,
+) -> bool {
+    let (after, before) = match anchors.map(|anchors| anchors.side) {
+        Some(Side::After(after)) => (after, None),
+        Some(Side::Before(before)) => (None, Some(before)),
+        None => (None, None),
+    };
+    let until = anchors.and_then(|anchors| anchors.until);
+    let are_there = [after.is_some(), !spans.is_empty(), until.is_some(), before.is_some()];
+    writer.map(are_there.into_iter().filter(|&is_there| is_there).count());
+    // In canonical order: shorter names first, then by bytes.
+    if let Some(after) = after {
+        after.encode(own, writer.text("after"));
+    }
+    if !spans.is_empty() {
+        writer.text("spans").array(spans.len());
+        spans.iter().for_each(|span| span.encode(own, writer));
+    }
+    match until {
+        Some(Some(until)) => until.encode(own, writer.text("until")),
+        Some(None) => drop(writer.text("until").null()),
+        None => {}
+    }
+    if let Some(before) = before {
+        before.encode(own, writer.text("before"));
+    }
+    are_there.contains(&true)
+}
+
 /// The spans that the message `own` writes; the row has checked them.
-pub fn spans(value: Option<&Value>, own: Dot) -> impl Iterator<Item = Span> + '_ {
-    let list = value.and_then(Value::as_list).unwrap_or_default();
-    list.iter().filter_map(move |span| Span::read(span, own))
+pub fn spans(value: Option<Raw<'_>>, own: Dot) -> impl Iterator<Item = Span> {
+    let list = value.and_then(Raw::items).into_iter().flatten();
+    list.filter_map(move |span| match span {
+        Part::Other(span) => Span::read(span, own),
+        Part::Whole(_) | Part::Text(_) => None,
+    })
 }
 
 /// Whether `value` is written as a character, whichever message writes it.
-pub(super) fn is_character(value: &Value) -> bool {
+pub(super) fn is_character(value: Raw<'_>) -> bool {
     CharId::read(value, ANY).is_some()
 }
 
 /// Whether `value` is written as a list of spans, whichever message writes it.
-pub(super) fn is_spans(value: &Value) -> bool {
-    value.as_list().is_some_and(|list| {
-        list.len() <= SPANS_MAX && list.iter().all(|span| Span::read(span, ANY).is_some())
+pub(super) fn is_spans(value: Raw<'_>) -> bool {
+    value.items().is_some_and(|list| {
+        let len = list.left();
+        len <= SPANS_MAX && spans(Some(value), ANY).count() == len
     })
 }
 
 /// A message with as many before it as there can be.
 const ANY: Dot = Dot { actor: Actor([0; 40]), seq: crate::limits::LAMPORT_MAX };
 
-fn whole(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => number.as_integer()?.try_into().ok(),
-        _ => None,
+fn whole(parts: &mut Parts<'_>) -> Option<u64> {
+    match parts.next()? {
+        Part::Whole(number) => Some(number),
+        Part::Text(_) | Part::Other(_) => None,
     }
 }
 
-fn small(value: &Value) -> Option<u32> {
-    whole(value)?.try_into().ok()
+fn small(parts: &mut Parts<'_>) -> Option<u32> {
+    whole(parts)?.try_into().ok()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "numbers of messages stay under 2^53, as lamports do")]
-fn integer(number: u64) -> Value {
-    Value::number(number as f64).expect("an integer is finite")
+/// What is written, as a value.
+fn decoded(write: impl FnOnce(&mut Writer)) -> Value {
+    let mut writer = Writer::new();
+    write(&mut writer);
+    Raw::of_checked(&writer.finish()).decode()
 }
 
 #[cfg(test)]
@@ -340,23 +401,29 @@ mod tests {
     #[test]
     fn characters_and_spans_read_as_they_are_written() {
         let own = Dot { actor: Actor::from_name("me"), seq: 9 };
+        fn read<T>(value: &Value, read: impl FnOnce(Raw<'_>) -> T) -> T {
+            let mut writer = Writer::new();
+            writer.value(value);
+            read(Raw::of_checked(&writer.finish()))
+        }
         let ids = [id("me", 9, 0, 4), id("me", 3, 2, 1), id("you", 12, 0, 0)];
         for id in ids {
-            assert_eq!(CharId::read(&id.write(own), own), Some(id));
-            assert!(is_character(&id.write(own)));
+            assert_eq!(read(&id.write(own), |id| CharId::read(id, own)), Some(id));
+            assert!(read(&id.write(own), is_character));
         }
         assert_eq!(serde_json::to_string(&ids[1].write(own)).unwrap(), "[6,2,1]");
         for (first, last) in
             [(ids[1], ids[0]), (ids[1], ids[1]), (ids[2], id("you", 12, 0, 7)), (ids[2], id("you", 13, 0, 0))]
         {
             let span = Span { first, last };
-            assert_eq!(Span::read(&span.write(own), own), Some(span));
-            assert!(is_spans(&Value::List(vec![span.write(own)])));
+            assert_eq!(read(&span.write(own), |span| Span::read(span, own)), Some(span));
+            assert!(read(&Value::List(vec![span.write(own)]), is_spans));
         }
         for json in
             ["[]", "[0,0]", "[0,0,0,0]", "[9,0,0,1]", "[0,0,0,1,0,0]", "[0,0,4294967295,2]", "[-1,0,0,1]"]
         {
-            assert_eq!(Span::read(&serde_json::from_str(json).unwrap(), own), None, "{json}");
+            let value = serde_json::from_str(json).unwrap();
+            assert_eq!(read(&value, |span| Span::read(span, own)), None, "{json}");
         }
     }
 }

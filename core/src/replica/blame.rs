@@ -1,11 +1,11 @@
 //! Who made a property or a node what it is.
 
-use super::Replica;
+use super::Engine;
 use super::index::{CellIx, NodeIx, OpIx, PathIx};
 use crate::api::{Blamed, LogEntry};
 use crate::id::{Dot, PeerKey};
 
-impl Replica {
+impl Engine {
     /// The ops a property of a live node owes its value to, each by its message and its index in that, the last in order first:
     /// the reset that won, and every step that counts and could be applied. Of undone, repeated and overwritten ops there
     /// are none; of the ops of a ground there is the last. Empty where there is no such value.

@@ -8,7 +8,7 @@ mod footing;
 
 use std::borrow::Cow;
 
-use super::current::{self, Current};
+use super::current::Current;
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
@@ -85,6 +85,12 @@ impl Cell {
         }
     }
 
+    /// How often ops were tried to be put into their place.
+    #[cfg(test)]
+    pub(super) fn tries(&self) -> usize {
+        self.scripts.iter().flatten().map(|script| script.tries).sum()
+    }
+
     fn script(&self, content: Content) -> Option<&Script> {
         self.scripts[content as usize].as_deref()
     }
@@ -130,9 +136,6 @@ impl Cell {
         let is_pure = self.pure().is_some();
         for script in self.scripts.iter_mut().flatten() {
             script.enter(op, path, counts && is_pure && !is_overdue, history);
-            if is_overdue {
-                script.retry(path, history);
-            }
         }
         match history.kind(op) {
             Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
@@ -184,14 +187,18 @@ impl Cell {
     /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
     /// it did.
     pub(super) fn join(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let place = history.place_in(&self.open, step);
-        if place < self.open.len() && !self.commutes(step, history) {
+        let is_last = self.open.last().is_none_or(|&last| history.is_before(last, step));
+        let is_sum = self.faults.is_empty() && self.current.sums_with(step, history);
+        if !is_last && !is_sum && !self.commutes(step, history) {
             return false;
         }
-        match self.pure() {
-            // Making room among many steps would cost more than the step.
-            Some(_) if place < self.open.len() => self.late.push(step),
-            _ => self.open.insert(place, step),
+        if is_last {
+            self.open.push(step);
+        } else if is_sum || self.pure().is_some() {
+            // Finding its place among many steps, and making room there, would cost more than the step.
+            self.late.push(step);
+        } else {
+            self.open.insert(history.place_in(&self.open, step), step);
         }
         self.step(step, history, verdicts);
         self.is_changed = true;
@@ -317,13 +324,7 @@ impl Cell {
         open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| history.compare(a.1, b.1)));
         self.open.clear();
         self.open.extend(open.into_iter().map(|(_, step)| step));
-        let start = match greatest {
-            Some(reset) => Start::Reset(reset),
-            // Every reset has seen the ground.
-            None if life.is_on_ground(history) => Start::Ground,
-            None => Start::Nothing,
-        };
-        self.fold(start, history, verdicts);
+        self.fold(Start::of(greatest, life, history), history, verdicts);
         (self.is_stale, self.is_changed) = (false, true);
     }
 
@@ -395,11 +396,11 @@ impl Cell {
             && match &self.current {
                 Current::Absent => true,
                 Current::Script(of) => *of == content,
-                Current::Given(reset) => {
-                    current::given(*reset, self.path, history).is_some_and(|value| content.fits(&value))
-                }
-                Current::Whole(value, by) => content.fits(value) && is_reset(*by, history),
-                Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
+                Current::Given(_) | Current::Whole(..) => self
+                    .untouched(history)
+                    .and_then(|_| self.value(history))
+                    .is_some_and(|it| content.fits(&it)),
+                Current::Sum(_) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
             }
     }
 

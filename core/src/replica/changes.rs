@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Replica;
+use super::Engine;
 use super::index::{CellIx, NodeIx};
 use super::node::{NodeRecord, Shown};
 use crate::api::Change;
@@ -18,7 +18,7 @@ pub(super) struct Changes {
     pub(super) nodes: BTreeMap<NodeIx, Option<Shown>>,
 }
 
-impl Replica {
+impl Engine {
     /// What the scene shows differently since this was last called: nodes, parents before children, then nodes that are
     /// gone (with all that is still below them), then properties. A property may be told that has the value it had.
     pub fn take_changes(&mut self) -> Vec<Change> {
@@ -45,10 +45,10 @@ impl Replica {
 
     /// Forgets what changed: nobody who wants to know has read the scene yet.
     pub fn drop_changes(&mut self) {
-        let changes = std::mem::take(&mut self.changes);
-        for ix in changes.cells {
+        for ix in self.changes.cells.drain(..) {
             self.cells[ix.at()].is_changed = false;
         }
+        self.changes.nodes.clear();
     }
 
     /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::held::Subject;
 use super::index::{NodeIx, PathIx};
-use super::{Replica, Verdicts};
+use super::{Engine, Verdicts};
 use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::ground::{Ground, GroundLife, GroundNode, REQUESTS_KEPT, Unfoldable};
@@ -15,7 +15,7 @@ use crate::raw::Raw;
 use crate::scene::Root;
 use crate::value::Value;
 
-impl Replica {
+impl Engine {
     /// A room of which nothing is held but a ground. Messages that are part of it are not taken in any more; all others have
     /// seen it, which is for admission to say.
     pub fn on(ground: &Ground, root: Root) -> Self {

@@ -79,7 +79,7 @@ impl History {
 
     /// Takes in a message without its ops; nothing where it is held already.
     pub(super) fn push(&mut self, message: &MessageView<'_>) -> Option<MessageIx> {
-        let actor = self.author(message.actor);
+        let actor = self.actor_number(&message.actor).unwrap_or_else(|| self.actor(message.actor));
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
         if message.seq <= log.forgotten || !log.held.insert(message.seq, ix) {
@@ -104,15 +104,6 @@ impl History {
         }
         self.put_in_order(ix);
         Some(ix)
-    }
-
-    /// The number of a message's author, who mostly made the one before it too.
-    fn author(&mut self, actor: Actor) -> ActorIx {
-        let last = self.messages.len().checked_sub(1).map(|last| self.messages.get(last).actor);
-        match last {
-            Some(last) if self.actors[last.at()].actor == actor => last,
-            _ => self.actor(actor),
-        }
     }
 
     /// The record of the message that comes next, if one can hold it.
@@ -219,6 +210,7 @@ impl History {
             Some(
                 Kind::Reset(_)
                 | Kind::Step(_)
+                | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)
@@ -326,7 +318,14 @@ impl History {
 
     /// The number of an actor that was mentioned.
     pub(super) fn actor_number(&self, actor: &Actor) -> Option<ActorIx> {
-        self.numbers.get(actor).copied()
+        let last = self.last_author().filter(|last| self.actors[last.at()].actor == *actor);
+        last.or_else(|| self.numbers.get(actor).copied())
+    }
+
+    /// Who made the message that came last: mostly whoever made the one before it, and whoever ops name.
+    fn last_author(&self) -> Option<ActorIx> {
+        let last = self.messages.len().checked_sub(1)?;
+        Some(self.messages.get(last).actor)
     }
 
     pub(super) fn dot(&self, message: MessageIx) -> Dot {
@@ -335,7 +334,7 @@ impl History {
     }
 
     pub(super) fn find(&self, dot: &Dot) -> Option<MessageIx> {
-        self.find_by(*self.numbers.get(&dot.actor)?, dot.seq)
+        self.find_by(self.actor_number(&dot.actor)?, dot.seq)
     }
 
     /// The message of that number; `actor` may be one of whom nothing is held.
@@ -346,10 +345,6 @@ impl History {
     /// The messages of every actor whose text begins like this, by number.
     pub(super) fn by_actor_text(&self, text: &str) -> impl Iterator<Item = &Runs> {
         self.actors.iter().filter(move |log| log.actor.to_string().starts_with(text)).map(|log| &log.held)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.messages.len() - self.ground.messages()
     }
 
     /// All messages in the total order, the greatest first.
@@ -369,6 +364,19 @@ impl History {
     /// The greatest lamport time held or forgotten; 0 where there is none.
     pub(super) fn lamport_max(&self) -> u64 {
         self.greatest.map_or(self.ground.lamport(), |message| self.message(message).lamport)
+    }
+
+    /// Whether nothing is missing before what is held, and nothing that a clock held names.
+    pub(super) fn is_closed(&self) -> bool {
+        self.actors.iter().all(|log| log.held.last().max(log.named).max(log.forgotten) == log.gapless)
+    }
+
+    /// What the messages of an actor have seen of others.
+    pub(super) fn clock(&self, actor: &Actor) -> VersionVector {
+        let log = self.actor_number(actor).map(|ix| &self.actors[ix.at()]);
+        let last =
+            |(other, points): (&ActorIx, &Vec<(u64, u64)>)| Some((self.actor_of(*other), points.last()?.1));
+        log.into_iter().flat_map(|log| log.clock.iter().filter_map(last)).collect()
     }
 
     pub(super) fn version_vector(&self) -> VersionVector {
@@ -458,14 +466,6 @@ impl History {
         let message = self.message_of(op);
         let log = &self.actors[message.actor.at()];
         log.named >= message.seq || log.held.last() > message.seq
-    }
-
-    /// The op of that message and index.
-    pub(super) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
-        match self.find(dot) {
-            Some(message) => self.ops_of(message).nth(index as usize),
-            None => self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index),
-        }
     }
 
     /// The first position (number, index) among `actor`'s ops that `by` has not seen.

@@ -37,15 +37,18 @@ number! {
     CellIx
 }
 
+/// At how many places a text is looked for before it is in the ordered map: with four places to a text it hardly ever is.
+const NEAR: usize = 4;
+
 /// The numbers of texts, from 0 in order of first mention.
 #[derive(Default)]
 pub(super) struct Texts {
     numbers: BTreeMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
-    /// Where texts are likely to be found: at the place that their bytes give, the number of one of them and 1.
+    /// Where texts are likely to be found: at the place that their bytes give or soon after, their number and 1.
     ///
-    /// Peers choose the texts, so they can choose some that fall to one place. These are found in the ordered map then,
-    /// which nobody can slow down.
+    /// Peers choose the texts, so they can choose some that fall to one place. What finds no room there is found in the
+    /// ordered map, which nobody can slow down.
     likely: Vec<u32>,
 }
 
@@ -63,23 +66,24 @@ impl Texts {
         if self.likely.len() < self.texts.len() * 2 {
             self.likely = vec![0; self.texts.len() * 8];
             for (text, number) in self.texts.iter().zip(1..) {
-                let place = place(text, self.likely.len());
-                self.likely[place] = number;
+                note(&mut self.likely, text, number);
             }
         } else {
-            let place = place(text, self.likely.len());
-            self.likely[place] = narrow + 1;
+            note(&mut self.likely, text, narrow + 1);
         }
         number
     }
 
     /// The number of a text that has one.
     pub(super) fn find(&self, text: &str) -> Option<usize> {
-        let likely = *self.likely.get(place(text, self.likely.len()))?;
-        match likely.checked_sub(1).map(|number| number as usize) {
-            Some(number) if *self.texts[number] == *text => Some(number),
-            _ => self.numbers.get(text).map(|&number| number as usize),
+        let place = place(text, self.likely.len());
+        for &likely in self.likely.iter().skip(place).take(NEAR) {
+            let number = likely.checked_sub(1)? as usize;
+            if *self.texts[number] == *text {
+                return Some(number);
+            }
         }
+        self.numbers.get(text).map(|&number| number as usize)
     }
 
     pub(super) fn text(&self, number: usize) -> &str {
@@ -89,6 +93,14 @@ impl Texts {
     /// All texts with their numbers, in the order of the texts.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
         self.numbers.iter().map(|(text, &number)| (&**text, number as usize))
+    }
+}
+
+/// Puts a number at a text's place or soon after, if there is room.
+fn note(likely: &mut [u32], text: &str, number: u32) {
+    let place = place(text, likely.len());
+    if let Some(free) = likely.iter_mut().skip(place).take(NEAR).find(|number| **number == 0) {
+        *free = number;
     }
 }
 

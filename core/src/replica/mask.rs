@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Replica;
+use super::Engine;
 use super::history::History;
 use super::index::{ActorIx, CellIx, MessageIx, OpIx};
 use super::verdicts::Verdicts;
@@ -90,6 +90,11 @@ impl Requests {
         }
     }
 
+    /// All requests.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerKey, &str)> {
+        self.held.keys().map(|(key, request)| (key, &**request))
+    }
+
     pub(super) fn find(&self, key: &PeerKey, request: &str) -> Option<MessageIx> {
         self.held.get(&(*key, request.into())).copied()
     }
@@ -112,7 +117,7 @@ impl Requests {
     }
 }
 
-impl Replica {
+impl Engine {
     pub(super) fn enter_meta(&mut self, op: OpIx) {
         let target = self.history.op(op).target.expect("an undo or a redo has a target");
         self.registers.enter(target, op, &self.history);
@@ -151,6 +156,7 @@ impl Replica {
                 Some(
                     Kind::Reset(_)
                     | Kind::Step(_)
+                    | Kind::Sum(..)
                     | Kind::List(_)
                     | Kind::Write(..)
                     | Kind::Append(_)

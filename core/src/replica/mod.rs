@@ -8,9 +8,11 @@ mod blame;
 mod cell;
 mod changes;
 mod children;
+mod cold;
 mod columns;
 mod current;
 mod entries;
+mod form;
 mod ground;
 mod held;
 mod history;
@@ -25,13 +27,16 @@ mod read;
 mod runs;
 mod script;
 mod siblings;
+mod snapshot;
 mod tree;
 mod verdicts;
 mod writing;
 
 pub(crate) use children::{Children, Spot};
-pub(crate) use index::NodeIx;
+pub use form::Replica;
+pub(crate) use index::{CellIx, NodeIx};
 pub use read::FindError;
+pub use snapshot::{SnapshotError, Stretch};
 pub(crate) use writing::{Characters, Shows};
 
 use std::collections::BTreeMap;
@@ -47,15 +52,15 @@ use cell::Cell;
 use changes::Changes;
 use held::Subject;
 use history::History;
-use index::{CellIx, MessageIx, OpIx, PathIx, Texts};
+use index::{MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
 use tree::Tree;
 use verdicts::Verdicts;
 
-/// One copy of a room.
-pub struct Replica {
+/// A replica that has its history at hand: what a [`Replica`] is once somebody asks for more than its snapshot says.
+pub struct Engine {
     root: Root,
     history: History,
     verdicts: Verdicts,
@@ -76,7 +81,7 @@ pub struct Replica {
     stale_nodes: Vec<NodeIx>,
 }
 
-impl Replica {
+impl Engine {
     /// A room nobody has written to yet.
     pub fn new(root: Root) -> Self {
         let mut keys = Texts::default();
@@ -108,7 +113,7 @@ impl Replica {
         MessageView::with(message, |view| self.apply_view(view))
     }
 
-    /// Takes in a message as [`Replica::apply`] does, from where it was read.
+    /// Takes in a message as [`Engine::apply`] does, from where it was read.
     pub fn apply_view(&mut self, message: &MessageView<'_>) -> bool {
         let is_new = self.take_in(message);
         self.settle();
@@ -123,7 +128,7 @@ impl Replica {
         count
     }
 
-    /// Takes in many messages as [`Replica::apply_all`] does, from where they were read.
+    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read.
     pub fn apply_views<'a, 'b: 'a>(
         &mut self,
         messages: impl IntoIterator<Item = &'a MessageView<'b>>,
@@ -157,6 +162,12 @@ impl Replica {
 
     /// Gives an op its numbers.
     fn push_op(&mut self, message: MessageIx, op: &OpView<'_>) {
+        if let Some(cell) = op.known.and_then(|known| known.cell)
+            && self.is_property(cell, op.key, op.path)
+        {
+            self.history.push_op(message, op.code, Subject::Cell(cell), [op.value, op.options]);
+            return;
+        }
         let kind = op.resolve().ok().map(|row| row.kind);
         let node = self.node_number(op.key);
         let path = op.path.map(|path| PathIx::of(self.history.paths.number(path)));
@@ -181,6 +192,14 @@ impl Replica {
             let place = Place::read(&place.decode(), self.history.stamp(ix));
             self.places.extend(place.map(|place| (ix, place)));
         }
+    }
+
+    /// Whether that is the number of the property of that path of the node of that key.
+    fn is_property(&self, cell: CellIx, key: &str, path: Option<&str>) -> bool {
+        let is_it = |cell: &Cell| {
+            self.keys.text(cell.node.at()) == key && Some(self.history.paths.text(cell.path.at())) == path
+        };
+        self.cells.get(cell.at()).is_some_and(is_it)
     }
 
     fn node_number(&mut self, key: &str) -> NodeIx {
@@ -208,6 +227,7 @@ impl Replica {
             Some(
                 Kind::Reset(_)
                 | Kind::Step(_)
+                | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)
@@ -384,7 +404,7 @@ impl Replica {
     /// Brings every cache up to date.
     fn settle(&mut self) {
         self.history.settle();
-        for ix in std::mem::take(&mut self.stale_cells) {
+        for ix in self.stale_cells.drain(..) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {
                 self.changes.cells.push(ix);
@@ -398,6 +418,9 @@ impl Replica {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
+        if self.stale_nodes.is_empty() {
+            return;
+        }
         let mut stale = std::mem::take(&mut self.stale_nodes);
         stale.sort_unstable();
         stale.dedup();

@@ -1,9 +1,9 @@
 //! Earlier versions: which messages had been there, and what they showed.
 //!
-//! A version is a set of messages, so reading it is folding them: [`Replica::at`] builds a replica of its own, and the live
+//! A version is a set of messages, so reading it is folding them: [`Engine::at`] builds a replica of its own, and the live
 //! one never notices. Undos count as far as they are part of the version, too.
 
-use super::Replica;
+use super::Engine;
 use crate::clock::VersionVector;
 use crate::id::Dot;
 use crate::message::Message;
@@ -12,9 +12,9 @@ use crate::scene::Root;
 /// Messages that are folded at once.
 const FOLDED_AT_ONCE: usize = 4096;
 
-impl Replica {
+impl Engine {
     /// The room at an earlier version: the fold of those of `messages` that `version` covers. They may come in any order
-    /// and more than once, with clocks as [`Replica::apply`] takes them.
+    /// and more than once, with clocks as [`Engine::apply`] takes them.
     ///
     /// Costs what applying that many messages in order costs, some microseconds each. `goes_on` is asked every few thousand
     /// messages; when it says no there is nothing to show.

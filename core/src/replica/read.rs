@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Replica;
-use super::index::{MessageIx, NodeIx, OpIx, PathIx};
+use super::Engine;
+use super::index::{CellIx, MessageIx, NodeIx, OpIx, PathIx};
 use super::node::NodeRecord;
 use crate::api::{Ineffective, LogEntry, Node};
 use crate::clock::VersionVector;
@@ -27,7 +27,7 @@ pub enum FindError {
     },
 }
 
-impl Replica {
+impl Engine {
     /// The node the scene begins with.
     pub fn root(&self) -> &Root {
         &self.root
@@ -41,6 +41,13 @@ impl Replica {
     /// Whether there is a live node of that key.
     pub fn is_live(&self, key: &str) -> bool {
         self.live(key).is_some()
+    }
+
+    /// The property of a live node, none within if it was never touched.
+    pub(crate) fn property_number(&self, key: &str, path: &str) -> Option<Option<CellIx>> {
+        let node = self.live(key)?;
+        let path = self.history.paths.find(path).map(PathIx::of);
+        Some(path.and_then(|path| self.nodes[node.at()].cell(path)))
     }
 
     /// What a live node's property holds.
@@ -228,7 +235,7 @@ impl Replica {
     }
 
     /// All live nodes, in the order of their keys.
-    fn live_nodes(&self) -> impl Iterator<Item = NodeIx> + '_ {
+    pub(super) fn live_nodes(&self) -> impl Iterator<Item = NodeIx> + '_ {
         let nodes = self.keys.iter().map(|(_, number)| NodeIx::of(number));
         nodes.filter(|node| self.nodes[node.at()].life.is_alive())
     }

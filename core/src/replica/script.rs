@@ -8,6 +8,7 @@ use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
 use crate::ground::{self, Brought};
+use crate::id::Dot;
 use crate::op::array::Element;
 use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, spans};
 use crate::op::{Kind, NoEffect};
@@ -22,8 +23,11 @@ pub(super) struct Script {
     held: Held,
     /// Of each element that was set the ops that did and count, in order, and what they gave it.
     sets: BTreeMap<Char, Vec<(OpIx, Value)>>,
-    /// They name characters that are not here.
-    waiting: Vec<OpIx>,
+    /// Ops that name characters that are not here, by the message and the index of the op that would bring such a one.
+    waiting: BTreeMap<(Dot, u32), Vec<OpIx>>,
+    /// How often an op was tried.
+    #[cfg(test)]
+    pub(super) tries: usize,
 }
 
 /// What characters hold, by their numbers.
@@ -35,21 +39,24 @@ enum Held {
 }
 
 impl Held {
-    /// Holds what a value is made of.
-    fn push(&mut self, value: &Value) {
+    /// Holds what a value is made of, and says how much that is; nothing where it is something else.
+    fn push(&mut self, value: &Value) -> Option<usize> {
         match (self, value) {
-            (Self::Letters(letters), Value::Text(text)) => {
-                text.chars().for_each(|letter| letters.push(letter));
+            (Self::Letters(letters), Value::Text(text)) => Some(letters.extend(text)),
+            (Self::Values(values), Value::List(list)) => {
+                values.extend_from_slice(list);
+                Some(list.len())
             }
-            (Self::Values(values), Value::List(list)) => values.extend_from_slice(list),
-            (_, _) => {}
+            (_, _) => None,
         }
     }
 
     /// Holds nothing in the next places.
     fn skip(&mut self, len: u32) {
         match self {
-            Self::Letters(letters) => (0..len).for_each(|_| letters.push('\0')),
+            Self::Letters(letters) => {
+                letters.extend(&"\0".repeat(len as usize));
+            }
             Self::Values(values) => values.extend((0..len).map(|_| Value::Null)),
         }
     }
@@ -70,12 +77,19 @@ impl Script {
         let held = match content {
             Content::Text => {
                 let mut letters = Letters::default();
-                letters.push('\0');
+                letters.extend("\0");
                 Held::Letters(letters)
             }
             Content::List => Held::Values(vec![Value::Null]),
         };
-        Self { sequence: Sequence::new(), held, sets: BTreeMap::new(), waiting: Vec::new() }
+        Self {
+            sequence: Sequence::new(),
+            held,
+            sets: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            #[cfg(test)]
+            tries: 0,
+        }
     }
 
     pub(super) fn content(&self) -> Content {
@@ -163,28 +177,35 @@ impl Script {
         remains
     }
 
-    /// Puts what an op brings into its place, if it brings anything; to show at once if it certainly counts.
+    /// Puts what an op brings into its place, if it brings anything, and then whatever waited for that; the op's to show at
+    /// once if it certainly counts. What waits costs nothing until what it waits for comes.
     pub(super) fn enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) {
-        if !self.try_enter(op, path, counts, history) {
-            self.waiting.push(op);
+        if !self.enter_one(op, path, counts, history) || self.waiting.is_empty() {
+            return;
+        }
+        let mut entered = vec![op];
+        while let Some(op) = entered.pop() {
+            let name = (history.dot(history.owner(op)), history.index(op));
+            let waiting = self.waiting.remove(&name).unwrap_or_default();
+            entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, path, false, history)));
         }
     }
 
-    /// Places what waits, as far as that is possible now.
-    pub(super) fn retry(&mut self, path: &str, history: &History) {
-        loop {
-            let waiting = std::mem::take(&mut self.waiting);
-            let before = waiting.len();
-            for op in waiting {
-                self.enter(op, path, false, history);
-            }
-            if self.waiting.len() == before {
-                return;
-            }
+    /// Puts what an op brings into its place. Says whether that is possible; otherwise the op waits.
+    fn enter_one(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> bool {
+        #[cfg(test)]
+        {
+            self.tries += 1;
         }
+        let missing = self.try_enter(op, path, counts, history).err();
+        if let Some(CharId { dot, index, .. }) = missing {
+            self.waiting.entry((dot, index)).or_default().push(op);
+        }
+        missing.is_none()
     }
 
-    fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> bool {
+    /// Fails where an op names a character that is not here.
+    fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> Result<(), CharId> {
         let held = history.op(op);
         let start = Spot::After(Char::START, Until::Given(None));
         match held.kind() {
@@ -196,34 +217,47 @@ impl Script {
             }
             Some(Kind::Append(_)) if self.content() == Content::Text => {
                 let text = separator(held).to_owned() + held.raw.as_text().unwrap_or_default();
-                self.bring(op, &text.into(), Spot::Last, false, history);
+                self.bring_text(op, &text, Spot::Last, false, history);
             }
             Some(Kind::Write(content, writing)) if content == self.content() => {
-                let is_move = writing == Writing::Move;
-                if !writing.inserts() && !is_move {
-                    return true;
-                }
-                let Some(spot) = self.spot(op, history) else { return false };
-                match is_move {
-                    true => self.bring(op, &Value::List(vec![Value::Null]), spot, false, history),
-                    false => self.bring(op, &held.value(), spot, counts, history),
+                if writing == Writing::Move {
+                    let spot = self.spot(op, history)?;
+                    self.bring(op, &Value::List(vec![Value::Null]), spot, false, history);
+                } else if writing.inserts() {
+                    let spot = self.spot(op, history)?;
+                    match held.raw.as_text() {
+                        Some(text) => self.bring_text(op, text, spot, counts, history),
+                        None => self.bring(op, &held.value(), spot, counts, history),
+                    }
                 }
             }
             _ => {}
         }
-        true
+        Ok(())
     }
 
     fn bring(&mut self, op: OpIx, value: &Value, spot: Spot, counts: bool, history: &History) {
-        let Some(len) = self.content().len(value) else { return };
-        self.sequence.place(op.0, len, spot, counts, |a, b| history.compare(OpIx(a), OpIx(b)));
-        self.held.push(value);
+        if let Some(len) = self.held.push(value) {
+            self.place(op, len, spot, counts, history);
+        }
     }
 
-    fn spot(&self, op: OpIx, history: &History) -> Option<Spot> {
+    fn bring_text(&mut self, op: OpIx, text: &str, spot: Spot, counts: bool, history: &History) {
+        if let Held::Letters(letters) = &mut self.held {
+            let len = letters.extend(text);
+            self.place(op, len, spot, counts, history);
+        }
+    }
+
+    fn place(&mut self, op: OpIx, len: usize, spot: Spot, counts: bool, history: &History) {
+        let len = u32::try_from(len).expect("a message has less than 2^32 bytes");
+        self.sequence.place(op.0, len, spot, counts, |a, b| history.compare(OpIx(a), OpIx(b)));
+    }
+
+    fn spot(&self, op: OpIx, history: &History) -> Result<Spot, CharId> {
         let held = history.op(op);
-        let anchors = Anchors::read(|name| held.option(name).map(Raw::decode), history.dot(held.message));
-        let char = |id: CharId| self.char(id, op, history);
+        let anchors = Anchors::read(held.raw.rest(), history.dot(held.message));
+        let char = |id: CharId| self.char(id, op, history).ok_or(id);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
             Side::After(None) => Char::START,
@@ -234,7 +268,7 @@ impl Script {
             Some(None) => Until::Given(None),
             Some(Some(id)) => Until::Given(Some(char(id)?)),
         };
-        Some(Spot::After(left, until))
+        Ok(Spot::After(left, until))
     }
 
     /// A character that `by` names: one that is here and that it has seen.
@@ -246,7 +280,7 @@ impl Script {
     /// The element that a step is about; nothing where what it names is no element, but where one was moved to.
     fn item(&self, step: OpIx, history: &History) -> Option<Char> {
         let held = history.op(step);
-        let id = CharId::read(&held.option("item")?.decode(), history.dot(held.message))?;
+        let id = CharId::read(held.option("item")?, history.dot(held.message))?;
         history.op_at(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
         self.char(id, step, history)
     }
@@ -311,14 +345,12 @@ impl Script {
     fn spanned(&self, step: OpIx, history: &History, ops: &dyn Fn(&Span) -> Vec<OpIx>) -> Vec<Range<Char>> {
         let held = history.op(step);
         let mut all: Vec<Range<Char>> = Vec::new();
-        let named = held.option("spans").map(Raw::decode);
-        for span in spans(named.as_ref(), history.dot(held.message)) {
+        for span in spans(held.option("spans"), history.dot(held.message)) {
             let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
-            let within = match in_one {
-                true => history.op_at(&span.first.dot, span.first.index).into_iter().collect(),
-                false => ops(&span),
-            };
-            for op in within.into_iter().filter(|&op| history.has_seen(step, op) && !is_move(op, history)) {
+            let take = |op: OpIx| {
+                if !history.has_seen(step, op) || is_move(op, history) {
+                    return;
+                }
                 let position = history.position(op);
                 let is = |id: &CharId| (id.dot.seq, id.index) == position;
                 let chars = self.sequence.chars(op.0);
@@ -330,6 +362,10 @@ impl Script {
                     Some(last) if last.end == from => last.end = to,
                     _ => all.push(from..to),
                 }
+            };
+            match in_one {
+                true => history.op_at(&span.first.dot, span.first.index).into_iter().for_each(take),
+                false => ops(&span).into_iter().for_each(take),
             }
         }
         all
@@ -396,4 +432,50 @@ fn separator(op: HeldOp<'_>) -> &str {
 
 fn is_move(op: OpIx, history: &History) -> bool {
     matches!(history.kind(op), Some(Kind::Write(_, Writing::Move)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::id::{Actor, Dot};
+    use crate::message::Message;
+    use crate::op::text::CharId;
+    use crate::op::{Op, OpCode};
+    use crate::replica::Replica;
+    use crate::replica::cell::Cell;
+    use crate::scene::Root;
+    use crate::value::Value;
+
+    /// So much is typed, and so much else waits.
+    const TYPED: u64 = 200;
+
+    fn message(name: &str, seq: u64, otype: &str, value: Value, after: Option<CharId>) -> Message {
+        let actor = Actor::from_name(name);
+        let own = Dot { actor, seq };
+        let op = Op {
+            code: OpCode::named(otype).unwrap(),
+            key: "n".to_owned(),
+            path: (otype == "text.insert").then(|| "body".to_owned()),
+            value,
+            options: after.map(|id| ("after".to_owned(), id.write(own))).into_iter().collect(),
+        };
+        let (clock, ops) = (Vec::new(), vec![op]);
+        Message { actor, seq, lamport: seq, clock, time_ms: None, request: None, note: None, ops }
+    }
+
+    #[test]
+    fn what_waits_for_a_character_costs_nothing_until_it_comes() {
+        let mut replica = Replica::new(Root::default());
+        replica.apply(&message("me", 1, "node.insert", Value::Null, None));
+        // All that is typed waits for what was typed before; the rest waits for ever.
+        for seq in (2..TYPED + 2).rev() {
+            let before = Dot { actor: Actor::from_name("me"), seq: seq - 1 };
+            let after = Some(CharId { dot: before, index: 0, offset: 0 }).filter(|id| id.dot.seq > 1);
+            let never = CharId { dot: Dot { seq: 1 << 40, ..before }, index: 0, offset: 0 };
+            replica.apply(&message("you", TYPED + 2 - seq, "text.insert", "?".into(), Some(never)));
+            replica.apply(&message("me", seq, "text.insert", "a".into(), after));
+        }
+        assert_eq!(replica.value("n", "body"), Some("a".repeat(usize::try_from(TYPED).unwrap()).into()));
+        let tries: usize = replica.cells.iter().map(Cell::tries).sum();
+        assert_eq!(tries as u64, TYPED + TYPED + (TYPED - 1));
+    }
 }

@@ -1,17 +1,13 @@
 //! Nodes by their numbers, and where they stand among their siblings, for those who want to put one in between.
 
-use super::Replica;
+use super::Engine;
 use super::children::Children;
 use super::index::NodeIx;
-use super::node::NodeRecord;
 use crate::clock::Stamp;
 use crate::op::Standing;
 use crate::place::Place;
 
-impl Replica {
-    /// The number of the node the scene begins with.
-    pub(crate) const ROOT: NodeIx = NodeRecord::ROOT;
-
+impl Engine {
     /// The number of a key that was ever named.
     pub(crate) fn number(&self, key: &str) -> Option<NodeIx> {
         self.keys.find(key).map(NodeIx::of)

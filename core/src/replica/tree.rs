@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::Replica;
+use super::Engine;
 use super::history::History;
 use super::index::{NodeIx, OpIx};
 use super::life::Era;
@@ -125,6 +125,9 @@ impl Tree {
         history: &History,
         verdicts: &mut Verdicts,
     ) -> Vec<NodeIx> {
+        if self.dirty.is_empty() && self.unsure_from.is_none() {
+            return Vec::new();
+        }
         let mut world = World { nodes, history, verdicts };
         let comings = self.comings(&world);
         let unsure_at = self.unsure_from.take().map_or(self.log.len(), |from| self.seek(0, from, history));
@@ -313,7 +316,7 @@ impl Tree {
     }
 }
 
-impl Replica {
+impl Engine {
     /// How many births and moves were done again so far because others came before them: for tests of what that costs.
     #[doc(hidden)]
     pub fn tree_redone(&self) -> u64 {

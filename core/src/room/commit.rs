@@ -231,7 +231,7 @@ impl Room {
     }
 
     /// Applies our next message and puts it where the next signature vouches for it.
-    fn put_out(&mut self, made: Made, now: Now, out: &mut Vec<Output>) {
+    fn put_out(&mut self, made: Made<'_>, now: Now, out: &mut Vec<Output>) {
         let message = made.view();
         if !message.clock.is_empty() {
             // Only the first message of a run may advance its clock.
@@ -252,7 +252,7 @@ impl Room {
         let Some(last) = self.commits.outbox.last() else { return };
         let (last, link) = (last.dot, last.link);
         let signature = self.keys.sign(&link);
-        self.log.sign(&last);
+        self.log.set_signed(&last, true);
         out.push(Output::Number { epoch: last.actor.epoch(), seq: last.seq });
         let outbox = std::mem::take(&mut self.commits.outbox);
         self.commits.outbox_bytes = 0;

@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::chain::Link;
 use crate::clock::VersionVector;
 use crate::id::{Actor, Dot, RoomId};
-use crate::limits::{BACKLOG_RUN_MESSAGES_MAX, RUN_BYTES_MAX};
 use crate::sync::frame::Digest;
+use crate::sync::run::{Step, backlog_run};
 use crate::view::MessageView;
-
-/// Bytes of bodies one backlog run is filled up to; it ends at the first signature past that.
-const RUN_BYTES: usize = 48 * 1024;
 
 /// The chains of a room's actors, without the messages' content.
 pub(super) struct Log {
@@ -110,11 +107,11 @@ impl Log {
         self.digest = None;
     }
 
-    /// Notes that a signature over the link of `dot` exists.
-    pub(super) fn sign(&mut self, dot: &Dot) {
+    /// Notes whether a signature over the link of `dot` is there.
+    pub(super) fn set_signed(&mut self, dot: &Dot, signed: bool) {
         let index = usize::try_from(dot.seq - 1).expect("held, so it was an index");
         if let Some(entry) = self.actors.get_mut(&dot.actor).and_then(|log| log.entries.get_mut(index)) {
-            entry.signed = true;
+            entry.signed = signed;
         }
     }
 
@@ -149,22 +146,13 @@ impl Log {
         let entries = &self.actors.get(&actor)?.entries;
         let begin = usize::try_from(first - 1).ok()?;
         let end = usize::try_from(last).ok()?;
-        let mut body_bytes = 0;
-        let mut run = None;
-        for (index, entry) in entries[begin..end].iter().take(BACKLOG_RUN_MESSAGES_MAX).enumerate() {
-            let full = body_bytes >= RUN_BYTES && run.is_some();
-            if index > 0 && (entry.advances || full) {
-                break;
-            }
-            body_bytes += entry.body_bytes as usize;
-            if entry.signed && body_bytes > RUN_BYTES_MAX && run.is_some() {
-                break;
-            }
-            if entry.signed {
-                run = Some(PlannedRun { actor, first, last: first + index as u64, body_bytes });
-            }
-        }
-        run
+        let steps = entries[begin..end].iter().map(|entry| Step {
+            body_bytes: entry.body_bytes as usize,
+            signed: entry.signed,
+            advances: entry.advances,
+        });
+        let (messages, body_bytes) = backlog_run(steps)?;
+        Some(PlannedRun { actor, first, last: first + messages as u64 - 1, body_bytes })
     }
 
     fn entry(&self, dot: &Dot) -> Option<&Entry> {
@@ -217,7 +205,7 @@ pub(super) struct PlannedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX};
+    use crate::limits::{MESSAGE_BYTES_MAX, RUN_BYTES_MAX, RUN_MESSAGES_MAX};
     use crate::message::Message;
 
     #[test]

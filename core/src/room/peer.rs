@@ -323,10 +323,15 @@ impl Room {
             return self.pump(link, out);
         }
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        let Some(ranges) = peer.reading.take() else { return };
+        let Some(mut ranges) = peer.reading.take() else { return };
+        // A store may drop a signature that a later one makes needless.
+        for record in records.iter().filter(|record| record.signature.is_none()) {
+            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
+        }
         let mut records = records.into_iter().peekable();
         let mut runs = Vec::with_capacity(ranges.len());
-        for &(actor, first, last) in &ranges {
+        let mut unended = None;
+        for (index, &(actor, first, last)) in ranges.iter().enumerate() {
             let mut bodies = Vec::new();
             let mut signature = None;
             while let Some(record) =
@@ -336,10 +341,17 @@ impl Room {
                 signature = record.signature;
             }
             let complete = bodies.len() as u64 == last - first + 1;
-            if let Some(signature) = signature.filter(|_| complete) {
-                runs.push(Run { actor, first, bodies, signature });
+            match signature {
+                Some(signature) if complete => runs.push(Run { actor, first, bodies, signature }),
+                None if complete => {
+                    unended = Some(index);
+                    break;
+                }
+                Some(_) | None => {}
             }
         }
+        // From there on it is planned again, now that the log knows better where runs end.
+        ranges.truncate(unended.unwrap_or(ranges.len()));
         let frames: Frames =
             backlog::pack(&runs).into_iter().map(|(content, runs)| (content.into(), runs as u64)).collect();
         if runs.len() == ranges.len() {

@@ -17,13 +17,17 @@ pub(crate) struct Letters {
 }
 
 impl Letters {
-    /// Gives the next characters their letters.
-    pub(crate) fn push(&mut self, letter: char) {
-        if self.chars.is_multiple_of(MARK_CHARS) {
-            self.marks.push(number(self.text.len()));
+    /// Gives the next characters their letters, and says how many they are.
+    pub(crate) fn extend(&mut self, text: &str) -> usize {
+        let before = self.chars;
+        for (byte, _) in text.char_indices() {
+            if self.chars.is_multiple_of(MARK_CHARS) {
+                self.marks.push(number(self.text.len() + byte));
+            }
+            self.chars += 1;
         }
-        self.chars += 1;
-        self.text.push(letter);
+        self.text.push_str(text);
+        self.chars - before
     }
 
     /// The letters of consecutive characters.
@@ -50,7 +54,8 @@ mod tests {
         for alphabet in ["abc", "aé🙂"] {
             let all: Vec<char> = alphabet.chars().cycle().take(300).collect();
             let mut letters = Letters::default();
-            all.iter().for_each(|&letter| letters.push(letter));
+            assert_eq!(letters.extend(&all[..70].iter().collect::<String>()), 70);
+            assert!(all[70..].iter().all(|letter| letters.extend(&letter.to_string()) == 1));
             for (from, to) in [(0, 0), (0, 300), (63, 65), (64, 128), (199, 300), (300, 300)] {
                 let expected: String = all[from..to].iter().collect();
                 assert_eq!(letters.slice(Char(number(from))..Char(number(to))), expected);

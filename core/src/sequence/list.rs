@@ -99,6 +99,8 @@ impl Keyed for Home {
 pub(super) struct List {
     /// The runs of each leaf; leaves are in the order they were made.
     leaves: Vec<Arc<Vec<Run>>>,
+    /// How much each of them shows.
+    shown: Vec<u32>,
     /// The leaves in the order they stand.
     order: Vec<u32>,
     /// Of each leaf where it stands.
@@ -107,6 +109,8 @@ pub(super) struct List {
     sums: Vec<u32>,
     visible: u32,
     homes: Sorted<Home>,
+    /// Where something was put last, or something changed: whoever types on looks there.
+    last: Place,
 }
 
 /// Where a run stands.
@@ -122,11 +126,13 @@ impl List {
         let start = Run { first: 0, len: 1, state: State::default() };
         let mut list = Self {
             leaves: vec![Arc::new(vec![start])],
+            shown: vec![0],
             order: vec![0],
             ranks: vec![0],
             sums: vec![0, 0],
             visible: 0,
             homes: Sorted::new(),
+            last: Place { leaf: 0, index: 0 },
         };
         list.homes.insert(Home { first: 0, leaf: 0 });
         list
@@ -144,11 +150,14 @@ impl List {
             runs.splice(index + 1..index + 1, [new, rest]);
             self.settle(leaf, rest.first);
             self.settle(leaf, new.first);
+            self.last = Place { leaf, index: index + 1 };
         } else if run.goes_on(&new) {
             run.len += len;
+            self.last = Place { leaf, index };
         } else {
             runs.insert(index + 1, new);
             self.settle(leaf, new.first);
+            self.last = Place { leaf, index: index + 1 };
         }
         self.count(leaf, 0, new.visible());
         self.split_leaf(leaf);
@@ -217,6 +226,7 @@ impl List {
             true => {}
             false => self.homes.remove(changed.first),
         }
+        self.last = Place { leaf, index: at };
         gone.into_iter().for_each(|first| self.homes.remove(first));
         new.into_iter().for_each(|first| self.settle(leaf, first));
         let before = if run.state.is_visible() { changed.len } else { 0 };
@@ -258,7 +268,9 @@ impl List {
         homes.into_iter().for_each(|home| self.homes.insert(home));
         self.order = (0..number(leaves.len())).collect();
         self.ranks = self.order.clone();
+        self.shown = vec![0; leaves.len()];
         self.leaves = leaves;
+        self.last = Place { leaf: 0, index: 0 };
         self.sum();
     }
 
@@ -337,6 +349,11 @@ impl List {
 
     /// Where the run stands that holds a character.
     fn place(&self, char: u32) -> Place {
+        // The run may have gone elsewhere since, but a character is in one run alone.
+        let last = self.leaves[self.last.leaf as usize].get(self.last.index);
+        if last.is_some_and(|run| run.first <= char && char < run.end()) {
+            return self.last;
+        }
         let &Home { first, leaf } = self.homes.at_or_before(char).expect("the start is the first");
         let index = self.leaves[leaf as usize].iter().position(|run| run.first == first);
         Place { leaf, index: index.expect("its home is where it is") }
@@ -356,6 +373,9 @@ impl List {
         for run in &runs {
             self.settle(new, run.first);
         }
+        let moved = runs.iter().map(Run::visible).sum();
+        self.shown[leaf as usize] -= moved;
+        self.shown.push(moved);
         self.leaves.push(Arc::new(runs));
         self.order.insert(self.ranks[leaf as usize] as usize + 1, new);
         self.ranks.push(0);
@@ -371,6 +391,8 @@ impl List {
             return;
         }
         self.visible = self.visible + after - before;
+        let shown = &mut self.shown[leaf as usize];
+        *shown = *shown + after - before;
         let mut at = self.ranks[leaf as usize] as usize + 1;
         while at < self.sums.len() {
             self.sums[at] = self.sums[at] + after - before;
@@ -383,7 +405,7 @@ impl List {
         self.sums = vec![0; self.order.len() + 1];
         self.visible = 0;
         for (at, &leaf) in (1..).zip(&self.order) {
-            let visible: u32 = self.leaves[leaf as usize].iter().map(Run::visible).sum();
+            let visible = self.shown[leaf as usize];
             self.visible += visible;
             self.sums[at] += visible;
             let above: usize = at + (at & at.wrapping_neg());

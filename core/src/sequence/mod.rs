@@ -349,19 +349,26 @@ impl Sequence {
     }
 
     /// The ops that brought these characters, with offsets.
-    pub(crate) fn origins(&self, chars: Range<Char>) -> Vec<(u32, Range<u32>)> {
-        let mut origins = Vec::new();
-        let mut at = chars.start;
-        while let Some(entry) = self.bringer(at).filter(|_| at < chars.end) {
-            let end = chars.end.0.min(entry.first.0 + entry.len);
-            let offsets = at.0 - entry.first.0..end - entry.first.0;
-            match entry.is_each {
-                true => origins.extend(offsets.map(|offset| (entry.op + offset, 0..1))),
-                false => origins.push((entry.op, offsets)),
+    pub(crate) fn origins(&self, chars: Range<Char>) -> impl Iterator<Item = (u32, Range<u32>)> + '_ {
+        let (mut at, mut last) = (chars.start, None);
+        std::iter::from_fn(move || {
+            if at >= chars.end {
+                return None;
             }
-            at = Char(end);
-        }
-        origins
+            let is_here = |entry: &ByOp| at.0 < entry.first.0 + entry.len;
+            let entry = last.filter(is_here).or_else(|| self.bringer(at))?;
+            last = Some(entry);
+            let from = at.0 - entry.first.0;
+            let (op, offsets, len) = match entry.is_each {
+                true => (entry.op + from, 0..1, 1),
+                false => {
+                    let to = chars.end.0.min(entry.first.0 + entry.len) - entry.first.0;
+                    (entry.op, from..to, to - from)
+                }
+            };
+            at = at.plus(len);
+            Some((op, offsets))
+        })
     }
 
     /// Whose characters a character belongs to; nothing for the start, and for what was not placed yet.

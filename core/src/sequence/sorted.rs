@@ -17,14 +17,16 @@ pub(super) trait Keyed: Copy {
 
 /// Entries with different keys.
 #[derive(Clone)]
-pub(super) struct Sorted<T> {
+pub(super) struct Sorted<T: Keyed> {
     /// None is empty.
     chunks: Vec<Arc<Vec<T>>>,
+    /// The key of the first entry of each chunk: finding one looks into no other.
+    firsts: Vec<T::Key>,
 }
 
 impl<T: Keyed> Sorted<T> {
     pub(super) fn new() -> Self {
-        Self { chunks: Vec::new() }
+        Self { chunks: Vec::new(), firsts: Vec::new() }
     }
 
     /// The one with the greatest key.
@@ -73,8 +75,10 @@ impl<T: Keyed> Sorted<T> {
             Some(before) if chunk[before].key() == entry.key() => chunk[before] = entry,
             _ => chunk.insert(index, entry),
         }
+        self.firsts[at] = chunk[0].key();
         if chunk.len() > CHUNK_ENTRIES_MAX {
             let rest = chunk.split_off(CHUNK_ENTRIES_MAX / 2);
+            self.firsts.insert(at + 1, rest[0].key());
             self.chunks.insert(at + 1, Arc::new(rest));
         }
     }
@@ -88,21 +92,28 @@ impl<T: Keyed> Sorted<T> {
         }
         let chunk = Arc::make_mut(&mut self.chunks[at]);
         chunk.remove(index);
-        if chunk.is_empty() {
-            self.chunks.remove(at);
+        match chunk.first() {
+            Some(first) => self.firsts[at] = first.key(),
+            None => {
+                self.chunks.remove(at);
+                self.firsts.remove(at);
+            }
         }
     }
 
     fn push(&mut self, entry: T) {
         match self.chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK_ENTRIES_MAX => Arc::make_mut(chunk).push(entry),
-            _ => self.chunks.push(Arc::new(vec![entry])),
+            _ => {
+                self.firsts.push(entry.key());
+                self.chunks.push(Arc::new(vec![entry]));
+            }
         }
     }
 
     /// The chunk where `key` is or belongs, and how many of its entries are not beyond `key`.
     fn seek(&self, key: T::Key) -> (usize, usize) {
-        let chunk = self.chunks.partition_point(|chunk| chunk[0].key() <= key).saturating_sub(1);
+        let chunk = self.firsts.partition_point(|&first| first <= key).saturating_sub(1);
         let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.partition_point(|one| one.key() <= key));
         (chunk, index)
     }

@@ -9,6 +9,8 @@ mod pairs;
 mod past;
 mod reading;
 mod recipe;
+mod snapshot;
+mod sums;
 
 use std::collections::BTreeMap;
 

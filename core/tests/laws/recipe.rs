@@ -27,6 +27,8 @@ pub(crate) enum Mix {
     Everything,
     /// Mostly property ops of these families on one property, with that many different arguments, so that they meet.
     Kindred(&'static [&'static str], u8),
+    /// Mostly numbers that are set and changed, on two properties of two nodes: a snapshot decides most of it.
+    Values,
     /// Inserts, removals, moves and undos of few nodes: rings, dead parents, lives on top of lives.
     Tree,
 }
@@ -122,6 +124,13 @@ pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> V
                 Mix::Tree => {
                     let rows: Vec<&Row> = table().filter(|row| !row.kind.is_property()).collect();
                     op(&Pick { key: pick.key % 4, ..pick.clone() }, choose(&rows, pick.row), stamp, earlier)
+                }
+                Mix::Values => {
+                    let rows: Vec<&Row> = table().filter(|row| row.name.starts_with("number.")).collect();
+                    let insert = table().find(|row| matches!(row.kind, Kind::Insert)).unwrap();
+                    let row = if pick.row < 240 { choose(&rows, pick.row) } else { insert };
+                    let key = if pick.key.is_multiple_of(2) { 0 } else { 4 };
+                    op(&Pick { key, argument: pick.argument % 6, ..pick.clone() }, row, stamp, earlier)
                 }
                 Mix::Kindred(families, arguments) => {
                     let pick = Pick { argument: pick.argument % arguments, ..pick.clone() };

@@ -1,5 +1,8 @@
 //! Rooms at rest: one SQLite file each, and the one thread that writes them all.
 
+mod block;
+mod pack;
+mod reading;
 pub mod schema;
 pub mod sqlite;
 pub mod thread;

@@ -1,20 +1,21 @@
 //! The journal of one room in SQLite: durable when it says so, self-verifying, and read-only for ever after the disk
 //! failed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, RoomId};
 use rtc_core::store::{Record, Store, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
+use super::block::Block;
+use super::reading::{Chain, Refusal, link_before, open_block, out_of_range, packed, record, scan};
 use super::schema::{self, OpenError};
 
 /// Pages in the write-ahead log after which it is brought home: 4 MiB, so that opening after a crash stays quick.
@@ -23,14 +24,26 @@ const WAL_PAGES_MAX: i32 = 1_000;
 /// One room's file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    connection: Connection,
-    room: RoomId,
-    /// Row numbers of the actors written or read so far.
-    actors: BTreeMap<Actor, i64>,
+    pub(super) connection: Connection,
+    pub(super) room: RoomId,
+    /// The actors written or read so far.
+    pub(super) actors: BTreeMap<Actor, ActorRow>,
+    /// Actors that may have enough rows to pack.
+    unpacked: BTreeSet<Actor>,
+    /// The block read last: runs are shorter.
+    pub(super) opened: Option<Block>,
     /// Pages the write-ahead log had after the last commit. Atomic only because SQLite's hook must be `Send`.
     wal_pages: Arc<AtomicI32>,
     /// Why nothing is written any more.
     poison: Option<String>,
+}
+
+/// What is known of an actor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ActorRow {
+    pub(super) ix: i64,
+    /// The number up to which its messages are in blocks.
+    pub(super) packed: u64,
 }
 
 impl SqliteStore {
@@ -44,8 +57,17 @@ impl SqliteStore {
                 seen.store(pages, Ordering::Relaxed);
                 Ok(())
             }))
-            .map_err(|error| OpenError::Sqlite { path: path.to_owned(), error })?;
-        Ok(Self { connection, room, actors: BTreeMap::new(), wal_pages, poison: None })
+            .and_then(|()| all_actors(&connection))
+            .map(|unpacked| Self {
+                connection,
+                room,
+                actors: BTreeMap::new(),
+                unpacked,
+                opened: None,
+                wal_pages,
+                poison: None,
+            })
+            .map_err(|error| OpenError::Sqlite { path: path.to_owned(), error })
     }
 
     /// Why nothing is written any more, if that is so.
@@ -58,7 +80,7 @@ impl SqliteStore {
     }
 
     /// Runs `work` in one transaction; afterwards all of it is durable, or none of it is there.
-    fn write<T>(
+    pub(super) fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
     ) -> Result<T, StoreError> {
@@ -144,87 +166,92 @@ impl SqliteStore {
         }
     }
 
-    fn actor_ix(&mut self, actor: &Actor) -> Result<Option<i64>, StoreError> {
-        if let Some(&ix) = self.actors.get(actor) {
-            return Ok(Some(ix));
+    pub(super) fn actor_row(&mut self, actor: &Actor) -> Result<Option<ActorRow>, Refusal> {
+        if let Some(&row) = self.actors.get(actor) {
+            return Ok(Some(row));
         }
         let found = self
             .connection
-            .prepare_cached("SELECT ix FROM actor WHERE actor = ?1")
-            .and_then(|mut statement| statement.query_row([&actor.0[..]], |row| row.get(0)).optional())
-            .map_err(|error| self.judge(error))?;
-        if let Some(ix) = found {
-            self.actors.insert(*actor, ix);
-        }
-        Ok(found)
-    }
-}
-
-impl Store for SqliteStore {
-    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let mut actors = std::mem::take(&mut self.actors);
-        let outcome = self.write(|transaction| {
-            records.iter().try_for_each(|record| append_one(transaction, &mut actors, record))
-        });
-        // Row numbers given in a transaction that rolled back are nobody's.
-        if outcome.is_ok() {
-            self.actors = actors;
-        }
-        outcome
+            .prepare_cached("SELECT ix FROM actor WHERE actor = ?1")?
+            .query_row([&actor.0[..]], |row| row.get(0))
+            .optional()?;
+        let Some(ix) = found else { return Ok(None) };
+        let row = ActorRow { ix, packed: packed(&self.connection, ix)? };
+        self.actors.insert(*actor, row);
+        Ok(Some(row))
     }
 
-    fn read(&mut self, actor: &Actor, from: u64, to: u64) -> Result<Vec<Record>, StoreError> {
-        let from = from.max(1);
-        let Some(ix) = self.actor_ix(actor)? else {
-            return Ok(Vec::new());
-        };
+    fn read_range(&mut self, actor: &Actor, mut from: u64, to: u64) -> Result<Vec<Record>, Refusal> {
+        let mut records = Vec::new();
+        let Some(ActorRow { ix, packed }) = self.actor_row(actor)? else { return Ok(records) };
+        while from <= to.min(packed) {
+            let block = match self.opened.take() {
+                Some(block) if block.actor() == *actor && block.seqs().contains(&from) => block,
+                Some(_) | None => open_block(&self.connection, &self.room, *actor, ix, from)?,
+            };
+            records.extend(block.records(from, to));
+            from = block.seqs().end() + 1;
+            self.opened = Some(block);
+        }
         // Numbers past SQLite's integers were never stored.
         let (Ok(first), last) = (i64::try_from(from), i64::try_from(to).unwrap_or(i64::MAX)) else {
-            return Ok(Vec::new());
+            return Ok(records);
         };
-        let mut chain = Chain::of(&self.room, actor);
-        let outcome = (|| {
-            if first > 1 {
-                let link: Option<Vec<u8>> = self
-                    .connection
-                    .prepare_cached("SELECT link FROM journal WHERE actor_ix = ?1 AND seq = ?2")?
-                    .query_row([ix, first - 1], |row| row.get(0))
-                    .optional()?;
-                chain = Chain { seq: from - 1, link: link.and_then(|link| link.try_into().ok()).map(Link) };
-            }
+        if first <= last {
+            let link = link_before(&self.connection, &self.room, actor, ix, first)?;
+            let mut chain = Chain { seq: from - 1, link };
             let mut statement = self.connection.prepare_cached(
                 "SELECT ?4, seq, link, body, signature FROM journal WHERE actor_ix = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq",
             )?;
             let mut rows = statement.query(rusqlite::params![ix, first, last, &actor.0[..]])?;
-            let mut records = Vec::new();
             while let Some(row) = rows.next()? {
                 let record = record(row)?;
                 chain.admit(&record)?;
                 records.push(record);
             }
-            Ok(records)
-        })();
+        }
+        Ok(records)
+    }
+}
+
+impl Store for SqliteStore {
+    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let (mut actors, room) = (std::mem::take(&mut self.actors), self.room);
+        let outcome = self.write(|transaction| {
+            records.iter().try_for_each(|record| append_one(transaction, &room, &mut actors, record))
+        });
+        // Row numbers given in a transaction that rolled back are nobody's.
+        if outcome.is_ok() {
+            self.actors = actors;
+            self.unpacked.extend(records.iter().map(|record| record.actor));
+        }
+        outcome
+    }
+
+    fn read(&mut self, actor: &Actor, from: u64, to: u64) -> Result<Vec<Record>, StoreError> {
+        let outcome = self.read_range(actor, from.max(1), to);
         outcome.map_err(|refusal| self.judge_refusal(refusal))
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let outcome = (|| {
-            let mut chains: BTreeMap<Actor, Chain> = BTreeMap::new();
-            let mut statement = self.connection.prepare(
-                "SELECT actor, seq, link, body, signature FROM journal LEFT JOIN actor ON ix = actor_ix ORDER BY arrival",
-            )?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let record = record(row)?;
-                let chain =
-                    chains.entry(record.actor).or_insert_with(|| Chain::of(&self.room, &record.actor));
-                chain.admit(&record)?;
-                if visit(record).is_break() {
-                    break;
-                }
+        let outcome = scan(&self.connection, &self.room, visit);
+        outcome.map_err(|refusal| self.judge_refusal(refusal))
+    }
+
+    fn pack(&mut self) -> Result<bool, StoreError> {
+        let outcome = match self.unpacked.first().copied() {
+            None => self.free_pages(),
+            Some(actor) => {
+                // Once it has too few rows it is looked at again after its next append, and also after an error.
+                self.unpacked.remove(&actor);
+                self.pack_actor(actor).map(|packed| {
+                    if packed {
+                        self.unpacked.insert(actor);
+                    }
+                    true
+                })
             }
-            Ok(())
-        })();
+        };
         outcome.map_err(|refusal| self.judge_refusal(refusal))
     }
 
@@ -247,73 +274,45 @@ impl Store for SqliteStore {
     }
 }
 
-/// Why something inside a statement or transaction was given up.
-enum Refusal {
-    Sqlite(rusqlite::Error),
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for Refusal {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// How far an actor's messages were verified. The link is missing where the journal has not the message it ends.
-struct Chain {
-    seq: u64,
-    link: Option<Link>,
-}
-
-impl Chain {
-    fn of(room: &RoomId, actor: &Actor) -> Self {
-        Self { seq: 0, link: Some(Link::origin(room, actor)) }
-    }
-
-    /// Takes the next message, if it is the next and its bytes give its link.
-    fn admit(&mut self, record: &Record) -> Result<(), StoreError> {
-        let Record { actor, seq, link, body, .. } = record;
-        let damaged = |what: &str| Err(StoreError::Damaged(format!("message {actor}:{seq} {what}")));
-        if *seq != self.seq + 1 {
-            return damaged(&format!("stands where number {} is missing", self.seq + 1));
-        }
-        match self.link {
-            None => return damaged("has no message before it"),
-            Some(before) if before.next(body) != *link => {
-                return damaged("does not follow from what is before it");
-            }
-            Some(_) => {}
-        }
-        *self = Self { seq: *seq, link: Some(*link) };
-        Ok(())
-    }
+fn all_actors(connection: &Connection) -> rusqlite::Result<BTreeSet<Actor>> {
+    let mut statement = connection.prepare("SELECT actor FROM actor")?;
+    let actors = statement.query_map([], |row| Ok(Actor(row.get(0)?)))?;
+    // One that was damaged is found where its messages are read.
+    Ok(actors.flatten().collect())
 }
 
 fn append_one(
     transaction: &Transaction<'_>,
-    actors: &mut BTreeMap<Actor, i64>,
+    room: &RoomId,
+    actors: &mut BTreeMap<Actor, ActorRow>,
     record: &Record,
 ) -> Result<(), Refusal> {
-    let ix = match actors.get(&record.actor) {
-        Some(&ix) => ix,
+    let ActorRow { ix, packed } = match actors.get(&record.actor) {
+        Some(&row) => row,
         None => {
             let ix = transaction
                 .prepare_cached(
                     "INSERT INTO actor (actor) VALUES (?1) ON CONFLICT DO UPDATE SET actor = excluded.actor RETURNING ix",
                 )?
                 .query_row([&record.actor.0[..]], |row| row.get(0))?;
-            actors.insert(record.actor, ix);
-            ix
+            let row = ActorRow { ix, packed: packed(transaction, ix)? };
+            actors.insert(record.actor, row);
+            row
         }
     };
-    let seq = i64::try_from(record.seq)
-        .map_err(|_| StoreError::Damaged(format!("number {} is past what a journal holds", record.seq)))?;
+    let there_with_another_content = || {
+        let what = format!("message {}:{} is there with another content", record.actor, record.seq);
+        Err(StoreError::Damaged(what).into())
+    };
+    if record.seq <= packed {
+        let block = open_block(transaction, room, record.actor, ix, record.seq)?;
+        let there = block.records(record.seq, record.seq).next();
+        return match there.is_some_and(|there| there.link == record.link) {
+            true => Ok(()),
+            false => there_with_another_content(),
+        };
+    }
+    let seq = i64::try_from(record.seq).map_err(|_| out_of_range(record.seq))?;
     let signature = record.signature.as_ref().map(|signature| &signature.0[..]);
     let added = transaction
         .prepare_cached(
@@ -326,54 +325,36 @@ fn append_one(
             .prepare_cached("SELECT link FROM journal WHERE actor_ix = ?1 AND seq = ?2")?
             .query_row([ix, seq], |row| row.get(0))?;
         if there != record.link.0 {
-            let what = format!("message {}:{} is there with another content", record.actor, record.seq);
-            return Err(StoreError::Damaged(what).into());
+            return there_with_another_content();
         }
     }
     Ok(())
 }
 
-/// Reads `actor, seq, link, body, signature`. What has the wrong shape was not written like that.
-fn record(row: &Row<'_>) -> Result<Record, Refusal> {
-    fn damaged<E>(_: E) -> StoreError {
-        StoreError::Damaged("a row has not the shape of a message".into())
-    }
-    // A missing actor is a null here, and a flipped bit can change a column's type.
-    let actor: Vec<u8> = row.get(0).map_err(damaged)?;
-    let seq: i64 = row.get(1).map_err(damaged)?;
-    let link: Vec<u8> = row.get(2).map_err(damaged)?;
-    let signature: Option<Vec<u8>> = row.get(4).map_err(damaged)?;
-    Ok(Record {
-        actor: Actor(actor.try_into().map_err(damaged)?),
-        seq: u64::try_from(seq).map_err(damaged)?,
-        link: Link(link.try_into().map_err(damaged)?),
-        body: row.get(3).map_err(damaged)?,
-        signature: signature.map(|bytes| bytes.try_into().map(Signature)).transpose().map_err(damaged)?,
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use rtc_core::chain::{Link, Signature};
+
     use super::*;
 
-    const ROOM: RoomId = RoomId([7; 32]);
+    pub(in crate::store) const ROOM: RoomId = RoomId([7; 32]);
 
-    struct Place {
-        dir: tempfile::TempDir,
+    pub(in crate::store) struct Place {
+        pub(in crate::store) dir: tempfile::TempDir,
     }
 
     impl Place {
-        fn new() -> Self {
+        pub(in crate::store) fn new() -> Self {
             Self { dir: tempfile::tempdir().unwrap() }
         }
 
-        fn open(&self) -> SqliteStore {
+        pub(in crate::store) fn open(&self) -> SqliteStore {
             SqliteStore::open(&self.dir.path().join("room.db"), ROOM).unwrap()
         }
     }
 
     /// The first `count` messages of the actor called `name`, truly chained.
-    fn records(name: &str, count: u64) -> Vec<Record> {
+    pub(in crate::store) fn records(name: &str, count: u64) -> Vec<Record> {
         let actor = Actor::from_name(name);
         let mut link = Link::origin(&ROOM, &actor);
         let record = |seq: u64| {
@@ -385,7 +366,7 @@ mod tests {
         (1..=count).map(record).collect()
     }
 
-    fn scanned(store: &mut SqliteStore) -> Result<Vec<Record>, StoreError> {
+    pub(in crate::store) fn scanned(store: &mut SqliteStore) -> Result<Vec<Record>, StoreError> {
         let mut all = Vec::new();
         store.scan(&mut |record| {
             all.push(record);

@@ -3,9 +3,9 @@
 //! What is queued when a commit begins goes into that commit, so the disk's slowness is the batching window and
 //! nobody waits for a timer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -151,7 +151,7 @@ pub struct StoreThread {
 /// When the system has no thread to give.
 pub fn spawn(done: UnboundedSender<Done>) -> std::io::Result<StoreThread> {
     let (jobs, queue) = channel();
-    let worker = Worker { done, rooms: BTreeMap::new() };
+    let worker = Worker { done, rooms: BTreeMap::new(), unpacked: BTreeSet::new() };
     let thread = thread::Builder::new().name("store".into()).spawn(move || worker.run(&queue))?;
     Ok(StoreThread { jobs: Some(jobs), thread: Some(thread) })
 }
@@ -194,6 +194,8 @@ impl Drop for StoreThread {
 struct Worker {
     done: UnboundedSender<Done>,
     rooms: BTreeMap<RoomId, Room>,
+    /// Rooms whose store may have something to pack.
+    unpacked: BTreeSet<RoomId>,
 }
 
 /// One room, with what waits for the next commit.
@@ -226,7 +228,15 @@ impl Worker {
 
     /// The next job; or none, in time, when a full disk is to be tried again; or the end.
     #[expect(clippy::option_option, reason = "the outer one ends the thread, the inner one is a wake-up")]
-    fn next(&self, queue: &Receiver<Job>) -> Option<Option<Job>> {
+    fn next(&mut self, queue: &Receiver<Job>) -> Option<Option<Job>> {
+        // Nothing is packed while there is anything else to do, and a job waits for one step of it at most.
+        while let Some(&room) = self.unpacked.first() {
+            match queue.try_recv() {
+                Ok(job) => return Some(Some(job)),
+                Err(TryRecvError::Empty) => self.pack(room),
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
         let Some(retry) = self.rooms.values().filter_map(|room| room.full_until).min() else {
             return queue.recv().ok().map(Some);
         };
@@ -237,14 +247,27 @@ impl Worker {
         }
     }
 
+    fn pack(&mut self, room: RoomId) {
+        let outcome = self.rooms.get_mut(&room).map_or(Ok(false), |held| held.store.pack());
+        if let Err(error) = &outcome {
+            tracing::warn!(%room, "its journal is not packed: {error}");
+        }
+        // What could not be packed is tried again after the next commit.
+        if !outcome.unwrap_or(false) {
+            self.unpacked.remove(&room);
+        }
+    }
+
     fn take(&mut self, job: Job) {
         match job {
             Job::Adopt { room, store } => {
+                self.unpacked.insert(room);
                 self.rooms.insert(room, Room::new(store));
             }
             Job::Open { room, path } => {
                 let result = SqliteStore::open(&path, room).map(|store| {
                     self.rooms.insert(room, Room::new(Box::new(store)));
+                    self.unpacked.insert(room);
                 });
                 self.tell(Done::Opened { room, result });
             }
@@ -292,6 +315,9 @@ impl Worker {
 
     fn commit(&mut self, room: RoomId) {
         if let Some(outcome) = self.rooms.get_mut(&room).and_then(|held| held.commit(room)) {
+            if matches!(outcome, Done::Committed { .. }) {
+                self.unpacked.insert(room);
+            }
             self.tell(outcome);
         }
     }
@@ -404,6 +430,9 @@ mod tests {
         answers: Vec<StoreError>,
         appends: Vec<Vec<u64>>,
         gate: Option<Receiver<()>>,
+        /// What packing answers; once none is left, there is nothing to pack.
+        packs: Vec<Result<bool, StoreError>>,
+        packed: Option<UnboundedSender<usize>>,
     }
 
     impl Store for Disk {
@@ -432,6 +461,13 @@ mod tests {
 
         fn scan(&mut self, _: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
             Ok(())
+        }
+
+        fn pack(&mut self) -> Result<bool, StoreError> {
+            let mut state = self.0.lock().unwrap();
+            let commits = state.appends.len();
+            state.packed.as_ref().map(|packed| packed.send(commits));
+            if state.packs.is_empty() { Ok(false) } else { state.packs.remove(0) }
         }
 
         fn set_fact(&mut self, _: &str, _: &[u8]) -> Result<(), StoreError> {
@@ -527,6 +563,25 @@ mod tests {
             }
         };
         assert_eq!(numbers, [2, 3, 1]);
+    }
+
+    #[test]
+    fn packing_goes_on_while_there_is_something_to_pack_and_again_after_a_commit() {
+        let disk = Disk::default();
+        let (packed, mut steps) = unbounded_channel();
+        {
+            let mut state = disk.0.lock().unwrap();
+            state.packs = vec![Ok(true), Err(StoreError::Full), Ok(true), Ok(true)];
+            state.packed = Some(packed);
+        }
+        let (thread, mut done) = start(&disk);
+        let before = [steps.blocking_recv(), steps.blocking_recv()];
+        thread.send(append(1));
+        assert!(matches!(next(&mut done), Done::Committed { batch: 1, .. }));
+        let after = [steps.blocking_recv(), steps.blocking_recv(), steps.blocking_recv()];
+        assert_eq!((before, after), ([Some(0); 2], [Some(1); 3]));
+        thread.shutdown();
+        assert!(steps.try_recv().is_err(), "nothing is packed once there is nothing to pack");
     }
 
     #[test]

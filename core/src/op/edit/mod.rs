@@ -6,16 +6,18 @@ mod error;
 mod naming;
 mod range;
 mod text;
+mod typing;
 
 pub use error::{EditError, EditFault};
 
 use super::row::{Kind, Row};
-use super::{Op, OpCode, Options, nearest_name};
+use super::{Known, Op, OpCode, OpView, Options, nearest_name};
 use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::id::{Actor, Dot};
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::raw::Raw;
 use crate::replica::Replica;
 use crate::value::Value;
 pub(crate) use draft::Standing;
@@ -76,44 +78,74 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     Ok(ops)
 }
 
-/// Writes the list of ops that [`compile`] makes of the edits.
-pub(crate) fn write(
-    edits: &[EditOp],
+/// An edit that is an op as it stands, and was written as one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'a> {
+    edit: &'a EditOp,
+    known: Known,
+    /// Where it ends with its argument, and where that begins; the same where there is none.
+    end: usize,
+    value: usize,
+}
+
+impl Plain<'_> {
+    /// The op, in what was written.
+    pub(crate) fn view<'a>(&'a self, written: &'a [u8]) -> OpView<'a> {
+        let value =
+            if self.value < self.end { Raw::of_checked(&written[self.value..self.end]) } else { Raw::NULL };
+        let EditOp { key, path, .. } = self.edit;
+        let code = self.known.row.code;
+        OpView { code, key, path: path.as_deref(), value, options: Raw::EMPTY_MAP, known: Some(self.known) }
+    }
+}
+
+/// Writes the list of ops that [`compile`] makes of the edits. Gives the only one if it is an edit as it stands.
+pub(crate) fn write<'a>(
+    edits: &'a [EditOp],
     replica: &Replica,
     commit: Commit,
     writer: &mut Writer,
-) -> Result<(), EditError> {
-    let (start, mut is_plain) = (writer.len(), (1..=MESSAGE_OPS_MAX).contains(&edits.len()));
-    writer.array(edits.len());
-    for edit in edits {
-        is_plain = is_plain && write_plain(edit, replica, writer);
-    }
-    if !is_plain {
+) -> Result<Option<Plain<'a>>, EditError> {
+    let start = writer.len();
+    if let [edit] = edits {
+        if typing::write(edit, replica, commit, writer) {
+            return Ok(None);
+        }
         writer.truncate(start);
-        let ops = compile(edits, replica, commit)?;
-        writer.array(ops.len());
-        ops.iter().for_each(|op| op.encode(writer));
     }
-    Ok(())
+    if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
+        writer.array(edits.len());
+        let mut last = None;
+        let mut plain = edits.iter().map(|edit| write_plain(edit, replica, writer));
+        if plain.all(|plain| {
+            last = plain;
+            plain.is_some()
+        }) {
+            return Ok(last.filter(|_| edits.len() == 1));
+        }
+        writer.truncate(start);
+    }
+    let ops = compile(edits, replica, commit)?;
+    writer.array(ops.len());
+    ops.iter().for_each(|op| op.encode(writer));
+    Ok(None)
 }
 
 /// Writes an edit that is an op as it stands: one without options, of a property of a live node, that is no writing between
-/// characters. Says whether it is one; nearly all are.
-fn write_plain(edit: &EditOp, replica: &Replica, writer: &mut Writer) -> bool {
+/// characters. Nothing where it is not one; nearly all are.
+fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> Option<Plain<'a>> {
     let EditOp { otype, key, path, value, options } = edit;
-    let Some(row) = OpCode::named(otype).and_then(OpCode::row) else { return false };
-    let (Some(path), true) = (path, options.is_empty()) else { return false };
+    let row = OpCode::named(otype).and_then(OpCode::row)?;
+    let path = path.as_ref().filter(|_| options.is_empty())?;
     let value = value.as_ref().unwrap_or(&Value::Null);
     let is_plain = row.kind.is_property()
         && !matches!(row.kind, Kind::Write(..))
         && row.option("separator").is_none()
         && (1..=PATH_BYTES_MAX).contains(&path.len())
-        && row.argument.check(value).is_ok()
-        && replica.is_live(key);
-    if is_plain {
-        super::encode(row.code, key, Some(path), value, options, writer);
-    }
-    is_plain
+        && row.argument.check(value).is_ok();
+    let cell = replica.property_number(key, path).filter(|_| is_plain)?;
+    let value = super::encode(row.code, key, Some(path), value, options, writer);
+    Some(Plain { edit, known: Known { row, cell }, value, end: writer.len() })
 }
 
 /// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.
@@ -152,6 +184,7 @@ fn compile_one(
         }
         Kind::Reset(_)
         | Kind::Step(_)
+        | Kind::Sum(..)
         | Kind::List(_)
         | Kind::Append(_)
         | Kind::Member(_)

@@ -94,46 +94,63 @@ impl Naming<'_> {
     }
 
     /// The fewest spans that hold these characters, and no others that are not deleted already.
-    fn spans(&self, key: &str, path: &str, sequence: &Sequence, pieces: &[ops::Range<Char>]) -> Vec<Span> {
+    pub(super) fn spans(
+        &self,
+        key: &str,
+        path: &str,
+        sequence: &Sequence,
+        pieces: &[ops::Range<Char>],
+    ) -> Vec<Span> {
         let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
-        let mut all: Vec<Span> = origins
+        let mut all: Vec<(u32, Span)> = origins
             .map(|(op, offsets)| {
                 let first = self.id(op, offsets.start);
-                Span { first, last: CharId { offset: offsets.end - 1, ..first } }
+                (op, Span { first, last: CharId { offset: offsets.end - 1, ..first } })
             })
             .collect();
         // What was typed at once goes at once, wherever it stands.
-        all.sort_unstable_by_key(|span| span.first);
+        all.sort_unstable_by_key(|(_, span)| span.first);
         let mut spans: Vec<Span> = Vec::new();
-        for next in all {
+        let mut before = 0;
+        for (op, next) in all {
             match spans.last_mut() {
-                Some(span) if self.is_next(key, path, sequence, span.last, next.first) => {
+                Some(span) if self.is_next(key, path, sequence, (before, span.last), (op, next.first)) => {
                     span.last = next.last
                 }
                 _ => spans.push(next),
             }
+            before = op;
         }
         spans
     }
 
     /// Whether nothing stands between `char` and `next` among the characters of their actor, but what is deleted already.
-    fn is_next(&self, key: &str, path: &str, sequence: &Sequence, char: CharId, next: CharId) -> bool {
-        if (char.dot, char.index) == (next.dot, next.index) {
-            let op = self.op_number(&char).map(|op| sequence.chars(op));
-            return op.is_some_and(|chars| {
-                sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset))
-            });
+    /// With each comes the number of its op.
+    fn is_next(
+        &self,
+        key: &str,
+        path: &str,
+        sequence: &Sequence,
+        (first, char): (u32, CharId),
+        (last, next): (u32, CharId),
+    ) -> bool {
+        let chars = sequence.chars(first);
+        if first == last {
+            return sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset));
         }
-        let is_held = |id: &CharId| id.dot != self.own;
-        if char.dot.actor != next.dot.actor || !is_held(&char) || !is_held(&next) {
+        if char.dot.actor != next.dot.actor || first.max(last) >= self.base {
             return false;
         }
-        let (Some(first), Some(last)) = (self.op_number(&char), self.op_number(&next)) else { return false };
-        let (first, last) = (sequence.chars(first), sequence.chars(last));
-        let between = || self.replica.ops_within(key, path, &Span { first: char, last: next });
-        sequence.are_deleted(first.start.plus(char.offset).next()..first.end)
-            && sequence.are_deleted(last.start..last.start.plus(next.offset))
-            && between().into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
+        // Ops that came one after the other, of one message or of consecutive ones.
+        let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
+        let is_alone = || {
+            let between = self.replica.ops_within(key, path, &Span { first: char, last: next });
+            between.into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
+        };
+        let start = sequence.chars(last).start;
+        sequence.are_deleted(chars.start.plus(char.offset).next()..chars.end)
+            && sequence.are_deleted(start..start.plus(next.offset))
+            && (is_adjacent || is_alone())
     }
 
     fn op_number(&self, id: &CharId) -> Option<u32> {

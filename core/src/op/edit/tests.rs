@@ -178,3 +178,41 @@ fn what_cannot_have_an_effect_is_refused_with_its_reason() {
     let error = Author::new().compile(&[r#"{"otype":"number.ad","key":"a"}"#]).unwrap_err();
     assert_eq!(error.hint.as_deref(), Some("did you mean number.add?"));
 }
+
+#[test]
+fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
+    let mut author = Author::new();
+    author.commit(&[r#"{"otype":"node.insert","key":"t","value":{"x":"","y":"héllo"}}"#]);
+    let mut state = 7_u32;
+    let mut below = |limit: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % limit
+    };
+    let mut short = 0;
+    for round in 0..600 {
+        let path = ["x", "y", "z"][below(3)];
+        let at = below(1 + round / 10);
+        let range = [format!(r#","position":{at}"#), format!(r#","position":{at},"length":{}"#, below(5))];
+        let (text, range) = (["", "a", "lé", "🙂 and more"][below(4)], &range[below(2)]);
+        let edit = match below(4) {
+            0 | 1 => format!(
+                r#"{{"otype":"text.insert","key":"t","path":"{path}","value":"{text}","position":{at}}}"#
+            ),
+            2 => format!(r#"{{"otype":"text.delete","key":"t","path":"{path}"{range}}}"#),
+            _ => format!(r#"{{"otype":"text.replace","key":"t","path":"{path}","value":"{text}"{range}}}"#),
+        };
+        let ops = author.compile(&[&edit]).unwrap();
+        let mut long = Writer::new();
+        long.array(ops.len());
+        ops.iter().for_each(|op| op.encode(&mut long));
+        let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
+        let commit = Commit { lamport: author.seq + 1, actor: Actor::from_name("me"), seq: author.seq + 1 };
+        let mut writer = Writer::new();
+        if typing::write(&edits[0], &author.replica, commit, &mut writer) {
+            assert_eq!(writer.finish(), long.finish(), "round {round}: {edit}");
+            short += 1;
+        }
+        author.commit(&[&edit]);
+    }
+    assert!(short > 300, "only {short} went the short way");
+}

@@ -13,7 +13,7 @@ use crate::op::row::Kind;
 use crate::op::text::{CharId, Content, Writing};
 use crate::op::{Op, OpCode};
 use crate::replica::{Characters, Replica, Shows};
-use crate::sequence::{Char, Spot, Until};
+use crate::sequence::{Char, Sequence, Spot, Until};
 use crate::value::Value;
 
 /// The texts and lists that one commit writes into, as its edits have made them so far.
@@ -40,11 +40,43 @@ struct Draft<'a> {
 }
 
 /// What an op is to do, in characters.
-struct Plan {
+pub(super) struct Plan {
     at: usize,
-    spot: Option<Spot>,
-    gone: Vec<ops::Range<Char>>,
+    pub(super) spot: Option<Spot>,
+    pub(super) gone: Vec<ops::Range<Char>>,
     item: Option<Char>,
+}
+
+impl Plan {
+    /// What a writing at a range is to do.
+    pub(super) fn new(sequence: &Sequence, writing: Writing, range: Range) -> Result<Self, EditFault> {
+        let len = sequence.len();
+        let at = |default: usize| range.position.unwrap_or(default).min(len);
+        let item = || {
+            let index = at(0);
+            let element = sequence.elements(index..index + 1).first().map(|element| element.start);
+            element.ok_or(EditFault::ElementMissing { index: range.position.unwrap_or(0), len })
+        };
+        let gone = |from: usize, count: usize| sequence.elements(from..from.saturating_add(count).min(len));
+        let nothing = Self { at: at(0), spot: None, gone: Vec::new(), item: None };
+        Ok(match writing {
+            Writing::Insert => Self { at: at(len), spot: Some(sequence.spot(at(len))), ..nothing },
+            Writing::Delete => Self { gone: gone(at(0), range.length.unwrap_or(1)), ..nothing },
+            Writing::Replace => Self {
+                spot: Some(sequence.spot(at(0))),
+                gone: gone(at(0), range.length.unwrap_or(len)),
+                ..nothing
+            },
+            Writing::Set => Self { item: Some(item()?), ..nothing },
+            Writing::Move => {
+                let item = item()?;
+                // Counted without the element itself.
+                let to = range.to.unwrap_or(len).min(len - 1);
+                let spot = sequence.spot(if to <= at(0) { to } else { to + 1 });
+                Self { spot: Some(spot), item: Some(item), ..nothing }
+            }
+        })
+    }
 }
 
 impl<'a> Texts<'a> {
@@ -239,7 +271,12 @@ impl Draft<'_> {
             Kind::List(_) | Kind::Member(_) if is_here && self.content == Content::List => {
                 self.characters.shows = Shows::Other;
             }
-            Kind::Step(_) | Kind::List(_) | Kind::Member(_) | Kind::Entries(_) | Kind::Append(_)
+            Kind::Step(_)
+            | Kind::Sum(..)
+            | Kind::List(_)
+            | Kind::Member(_)
+            | Kind::Entries(_)
+            | Kind::Append(_)
                 if is_here && self.characters.shows == Shows::Nothing =>
             {
                 self.characters.shows = Shows::Other;
@@ -251,6 +288,7 @@ impl Draft<'_> {
             }
             Kind::Reset(_)
             | Kind::Step(_)
+            | Kind::Sum(..)
             | Kind::List(_)
             | Kind::Member(_)
             | Kind::Entries(_)
@@ -279,33 +317,7 @@ impl Draft<'_> {
             let path = op.path.clone().unwrap_or_default();
             return Err(EditFault::NotWritten { key: op.key.clone(), path, content });
         }
-        let sequence = &self.characters.sequence;
-        let len = sequence.len();
-        let at = |default: usize| range.position.unwrap_or(default).min(len);
-        let item = || {
-            let index = at(0);
-            let element = sequence.elements(index..index + 1).first().map(|element| element.start);
-            element.ok_or(EditFault::ElementMissing { index: range.position.unwrap_or(0), len })
-        };
-        let gone = |from: usize, count: usize| sequence.elements(from..from.saturating_add(count).min(len));
-        let nothing = Plan { at: at(0), spot: None, gone: Vec::new(), item: None };
-        Ok(match writing {
-            Writing::Insert => Plan { at: at(len), spot: Some(sequence.spot(at(len))), ..nothing },
-            Writing::Delete => Plan { gone: gone(at(0), range.length.unwrap_or(1)), ..nothing },
-            Writing::Replace => Plan {
-                spot: Some(sequence.spot(at(0))),
-                gone: gone(at(0), range.length.unwrap_or(len)),
-                ..nothing
-            },
-            Writing::Set => Plan { item: Some(item()?), ..nothing },
-            Writing::Move => {
-                let item = item()?;
-                // Counted without the element itself.
-                let to = range.to.unwrap_or(len).min(len - 1);
-                let spot = sequence.spot(if to <= at(0) { to } else { to + 1 });
-                Plan { spot: Some(spot), item: Some(item), ..nothing }
-            }
-        })
+        Plan::new(&self.characters.sequence, writing, range)
     }
 
     /// Gives an op the names of what it is about, and does what it does unless nothing follows. Gives the deletions that

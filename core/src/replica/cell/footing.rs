@@ -12,6 +12,7 @@ use crate::replica::history::History;
 use crate::replica::index::OpIx;
 use crate::replica::life::Life;
 use crate::replica::script::{Remains, Script};
+use crate::replica::snapshot::Tally;
 use crate::replica::verdicts::Verdicts;
 use crate::value::Value;
 
@@ -39,6 +40,18 @@ pub(super) enum Start {
     Nothing,
     Ground,
     Reset(OpIx),
+}
+
+impl Start {
+    /// What a value starts from in a life with that greatest live reset.
+    pub(super) fn of(greatest: Option<OpIx>, life: &Life, history: &History) -> Self {
+        match greatest {
+            Some(reset) => Self::Reset(reset),
+            // Every reset has seen the ground.
+            None if life.is_on_ground(history) => Self::Ground,
+            None => Self::Nothing,
+        }
+    }
 }
 
 impl Footing {
@@ -140,9 +153,11 @@ impl Cell {
             Current::Script(content) => Some(Form::Written(*content)),
             Current::Given(_) => Some(Form::Whole),
             Current::Whole(_, by) if is_reset(*by, history) => Some(Form::Whole),
-            Current::Whole(..) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => {
-                Some(Form::Made)
-            }
+            Current::Whole(..)
+            | Current::Sum(_)
+            | Current::Elements(_)
+            | Current::Members(_)
+            | Current::Entries(_) => Some(Form::Made),
         };
         let base = form.filter(|_| life.is_alive()).map(|form| {
             let by = self.made_by(life, history, verdicts);
@@ -163,12 +178,30 @@ impl Cell {
         history: &History,
         verdicts: &Verdicts,
     ) -> Vec<OpIx> {
-        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
-        let start = greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)));
+        let start = self.start(life, history, verdicts);
         let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
         let mut steps: Vec<OpIx> = steps.collect();
         steps.sort_by(|&a, &b| history.compare(a, b));
         start.into_iter().chain(steps).collect()
+    }
+
+    /// What of all this decides about later ops; nothing where no op counts.
+    pub(in crate::replica) fn tally(
+        &self,
+        life: &Life,
+        history: &History,
+        verdicts: &Verdicts,
+    ) -> Option<Tally> {
+        let steps = self.open.last().into_iter().chain(&self.late).copied();
+        let counting = self.start(life, history, verdicts).into_iter().chain(steps);
+        let last = history.stamp(counting.max_by(|&a, &b| history.compare(a, b))?);
+        Some(Tally { last, steps: self.open.len() + self.late.len(), faults: self.faults.len() })
+    }
+
+    /// The op that the steps start from: the greatest live reset, or what made the value in the ground.
+    fn start(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Option<OpIx> {
+        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
+        greatest.or_else(|| self.ground_maker().filter(|_| life.is_on_ground(history)))
     }
 
     /// The reset whose value it still is, be it held or of the ground.
@@ -176,6 +209,7 @@ impl Cell {
         match &self.current {
             Current::Given(by) | Current::Whole(_, by) => Some(*by).filter(|&by| is_reset(by, history)),
             Current::Absent
+            | Current::Sum(_)
             | Current::Elements(_)
             | Current::Script(_)
             | Current::Members(_)
@@ -192,8 +226,7 @@ impl Cell {
     fn made_by(&self, life: &Life, history: &History, verdicts: &Verdicts) -> OpIx {
         let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
         let step = steps.max_by(|&a, &b| history.compare(a, b));
-        let reset = || self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
-        step.or_else(reset).or_else(|| self.ground_maker()).expect("a value has a maker")
+        step.or_else(|| self.start(life, history, verdicts)).expect("a value has a maker")
     }
 
     fn to_brought(&self, content: Content, history: &History) -> Vec<Brought> {
@@ -237,6 +270,7 @@ fn brings(op: OpIx, content: Content, path: &str, history: &History) -> bool {
         Some(Kind::Write(of, _)) => of == content,
         Some(
             Kind::Step(_)
+            | Kind::Sum(..)
             | Kind::List(_)
             | Kind::Member(_)
             | Kind::Entries(_)
@@ -256,8 +290,7 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
         Kind::Reset(_) | Kind::Insert => Some(Spot::After(None, Some(None))),
         Kind::Append(_) => Some(Spot::Last),
         Kind::Write(_, writing) if writing.inserts() || writing == Writing::Move => {
-            let option = |name: &str| held.option(name).map(Raw::decode);
-            let anchors = Anchors::read(option, history.dot(held.message));
+            let anchors = Anchors::read(held.raw.rest(), history.dot(held.message));
             Some(match anchors.side {
                 Side::Before(id) => Spot::Before(id),
                 Side::After(left) => Spot::After(left, anchors.until),
@@ -265,6 +298,7 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
         }
         Kind::Write(..)
         | Kind::Step(_)
+        | Kind::Sum(..)
         | Kind::List(_)
         | Kind::Member(_)
         | Kind::Entries(_)

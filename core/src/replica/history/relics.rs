@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{History, Marks, MessageRecord, Wide};
 use crate::clock::{Stamp, VersionVector};
+use crate::id::Dot;
 use crate::op::OpCode;
 use crate::raw::Raw;
 use crate::replica::held::Subject;
@@ -98,6 +99,24 @@ impl History {
         let op = self.push_op(message, code, subject, [Raw::NULL, options]);
         self.ground.push((actor, stamp.seq, stamp.index), op, message);
         op
+    }
+
+    /// How many messages are held.
+    pub(in crate::replica) fn count(&self) -> usize {
+        self.messages.len() - self.ground.messages()
+    }
+
+    /// The op of that message and index, held or of the ground.
+    pub(in crate::replica) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
+        match self.find(dot) {
+            Some(message) => self.ops_of(message).nth(index as usize),
+            None => self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index),
+        }
+    }
+
+    /// Whether there are messages that lie in the ground.
+    pub(in crate::replica) fn is_on_ground(&self) -> bool {
+        self.actors.iter().any(|log| log.forgotten > 0)
     }
 
     /// Whether a message of that number lies in the ground.

@@ -1,0 +1,63 @@
+//! An edit of a text that is a commit of its own, as nearly all are: from what the client wrote straight to the op's bytes.
+//!
+//! What is not plainly right goes the long way, which says what is wrong with it.
+
+use super::naming::Naming;
+use super::text::Plan;
+use super::{Commit, Range};
+use crate::api::EditOp;
+use crate::canonical::Writer;
+use crate::id::Dot;
+use crate::limits::{PATH_BYTES_MAX, SPANS_MAX};
+use crate::op::OpCode;
+use crate::op::row::Kind;
+use crate::op::text::{Content, encode_options};
+use crate::replica::{Replica, Shows};
+use crate::value::Value;
+
+/// Writes the list of the one op that the edit becomes. Says whether it is such an edit; if not, what was written is worth
+/// nothing.
+pub(super) fn write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> bool {
+    try_write(edit, replica, commit, writer).is_some()
+}
+
+fn try_write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> Option<()> {
+    let row = OpCode::named(&edit.otype).and_then(OpCode::row)?;
+    let Kind::Write(Content::Text, writing) = row.kind else { return None };
+    let (key, path) = (edit.key.as_str(), edit.path.as_deref()?);
+    let range = range(edit).filter(|range| range.length.is_none() || writing.deletes())?;
+    let text = match (&edit.value, writing.inserts()) {
+        (Some(Value::Text(text)), true) => Some(text.as_str()),
+        (None | Some(Value::Null), false) => None,
+        (_, _) => return None,
+    };
+    let characters = replica.live_characters(Content::Text, key, path)?;
+    if !(1..=PATH_BYTES_MAX).contains(&path.len()) || characters.shows == Shows::Other {
+        return None;
+    }
+    let sequence = &characters.sequence;
+    let plan = Plan::new(sequence, writing, range).ok()?;
+    let own = Dot { actor: commit.actor, seq: commit.seq };
+    let naming = Naming { replica, own, base: replica.ops_held() };
+    let spans = naming.spans(key, path, sequence, &plan.gone);
+    let spot = plan.spot.filter(|_| text.is_some_and(|text| !text.is_empty()));
+    let anchors = spot.map(|spot| naming.anchors(sequence, spot));
+    writer.array(1).array(5).uint(row.code.0.into()).text(key).text(path).text_or_null(text);
+    let has_options = encode_options(anchors, &spans, own, writer);
+    (has_options && spans.len() <= SPANS_MAX).then_some(())
+}
+
+/// The positions of an edit that gives nothing else.
+fn range(edit: &EditOp) -> Option<Range> {
+    let mut range = Range::default();
+    for (name, value) in &edit.options {
+        let Value::Number(number) = value else { return None };
+        let number = usize::try_from(number.as_integer()?).ok()?;
+        match name.as_str() {
+            "position" => range.position = Some(number),
+            "length" => range.length = Some(number),
+            _ => return None,
+        }
+    }
+    Some(range)
+}
