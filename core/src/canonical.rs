@@ -240,6 +240,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// As [`Reader::array`], or nothing.
+    pub fn array_or_null(&mut self, limit: usize, what: &'static str) -> Result<Option<usize>, DecodeError> {
+        match self.pull()? {
+            Head::Array(len) => checked_len(len, limit, what).map(Some),
+            Head::Null => Ok(None),
+            _ => self.unexpected(what),
+        }
+    }
+
     /// A list of exactly `len` items.
     pub fn array_of(&mut self, len: usize, what: &'static str) -> Result<(), DecodeError> {
         match self.pull()? {

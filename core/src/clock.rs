@@ -19,6 +19,13 @@ pub struct Stamp {
     pub index: u32,
 }
 
+impl Stamp {
+    /// The op's message.
+    pub fn dot(&self) -> Dot {
+        Dot { actor: self.actor, seq: self.seq }
+    }
+}
+
 /// Of each actor the highest sequence number held without a gap; absent is 0.
 ///
 /// ```

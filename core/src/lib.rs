@@ -14,6 +14,7 @@ pub mod chain;
 pub mod clock;
 pub mod dialect;
 pub mod founding;
+pub mod ground;
 pub mod id;
 pub mod limits;
 pub mod message;

@@ -26,6 +26,9 @@ pub const PLACE_COMPONENTS_MAX: usize = 256;
 /// Bytes of one fraction in a place: each eight million insertions in front of all siblings can add three.
 pub const FRACTION_BYTES_MAX: usize = 64;
 
+/// Ops that brought characters to a ground: few bytes stand for many where somebody typed, and each takes memory.
+pub const GROUND_TEXT_OPS_MAX: usize = 1 << 22;
+
 /// Messages one signature may vouch for: one live frame.
 pub const RUN_MESSAGES_MAX: usize = 64;
 /// Bytes of the messages of one run: a live frame of the longest messages.

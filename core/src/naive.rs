@@ -9,16 +9,20 @@
 //! assert_eq!(nothing.scene.hash(), Replica::new(Root::default()).state_hash());
 //! ```
 
+mod ground;
+mod property;
 mod text;
+
+pub use ground::ground;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::Node;
 use crate::clock::{Stamp, VersionVector};
+use crate::ground::{Base, Ground, REQUESTS_KEPT};
 use crate::id::{Actor, Dot, PeerKey};
 use crate::message::Message;
-use crate::op::array::Element;
-use crate::op::{Kind, Membership, NoEffect, Op, Row, Shape, node::DEFAULT_TAG};
+use crate::op::{Kind, NoEffect, Op, Row, node::DEFAULT_TAG};
 use crate::place::Place;
 use crate::scene::{Root, Scene};
 use crate::value::Value;
@@ -36,46 +40,36 @@ pub struct Folded {
 
 /// Folds `messages`, given in any order and with any duplicates. Their clocks may be whole or advances.
 pub fn fold(root: &Root, messages: &[Message]) -> Folded {
-    let mut sorted: Vec<&Message> = messages.iter().collect();
-    sorted.sort_by_key(|message| (message.lamport, message.actor, message.seq));
-    sorted.dedup_by_key(|message| message.dot());
-    let mut fold = Fold {
-        clocks: clocks(&sorted),
-        masked: repeated(&sorted),
-        messages: sorted,
-        ineffective: BTreeMap::new(),
-        nodes: BTreeMap::new(),
-        parents: BTreeMap::new(),
-        root: root.clone(),
-    };
-    let undone = fold.undo();
-    fold.masked.extend(undone.iter().copied());
-    fold.scene_ops();
-    let scene = fold.scene();
-    Folded { scene, ineffective: fold.ineffective, undone }
+    fold_on(&Ground::default(), root, messages)
 }
 
-/// Law 13: of several messages with one (key, request) all but the least in order.
-fn repeated(sorted: &[&Message]) -> BTreeSet<Dot> {
-    let mut first: BTreeSet<(PeerKey, &str)> = BTreeSet::new();
-    sorted
-        .iter()
-        .filter(|message| {
-            message.request.as_deref().is_some_and(|id| !first.insert((message.actor.key(), id)))
-        })
-        .map(|message| message.dot())
-        .collect()
+/// Folds messages that stand on `ground`: those that are part of it are left out, and all others have seen it.
+pub fn fold_on(ground: &Ground, root: &Root, messages: &[Message]) -> Folded {
+    Fold::run(ground, root, messages, &ground.version, |fold, scene, undone| Folded {
+        scene,
+        ineffective: fold.ineffective,
+        undone,
+    })
+}
+
+/// Folds all messages while a horizon holds those that `horizon` covers, and nobody has forgotten them yet.
+pub fn fold_behind(horizon: &VersionVector, root: &Root, messages: &[Message]) -> Folded {
+    Fold::run(&Ground::default(), root, messages, horizon, |fold, scene, undone| Folded {
+        scene,
+        ineffective: fold.ineffective,
+        undone,
+    })
 }
 
 /// Of each message the whole vector clock.
-fn clocks(sorted: &[&Message]) -> BTreeMap<Dot, VersionVector> {
+fn clocks(ground: &Ground, sorted: &[&Message]) -> BTreeMap<Dot, VersionVector> {
     let mut by_seq = sorted.to_vec();
     by_seq.sort_by_key(|message| (message.actor, message.seq));
     let mut clocks = BTreeMap::new();
     let mut clock: (Option<Actor>, VersionVector) = (None, VersionVector::default());
     for message in by_seq {
         if clock.0 != Some(message.actor) {
-            clock = (Some(message.actor), VersionVector::default());
+            clock = (Some(message.actor), ground.version.clone());
         }
         clock.1.raise(message.actor, message.seq);
         for head in &message.clock {
@@ -89,10 +83,31 @@ fn clocks(sorted: &[&Message]) -> BTreeMap<Dot, VersionVector> {
 /// An op: the index of its message in order, and its own in it.
 type At = (usize, u32);
 
+/// The message whose ops are the ground's.
+const GROUND: usize = 0;
+/// The adder of what a list on the ground holds.
+const GROUND_ADDER: u32 = u32::MAX;
+static NO_MESSAGE: Message = Message {
+    actor: Actor([0; 40]),
+    seq: 0,
+    lamport: 0,
+    clock: Vec::new(),
+    time_ms: None,
+    request: None,
+    note: None,
+    ops: Vec::new(),
+};
+
 /// Place, birth and key: siblings sort by these.
 type Sibling<'a> = (&'a Place, Option<At>, &'a str);
 
 struct Fold<'a> {
+    ground: &'a Ground,
+    /// What lies in the horizon: the ground's messages, and perhaps some that are still held.
+    forgotten: &'a VersionVector,
+    /// The requests that counted, in order.
+    requests: Vec<(PeerKey, String)>,
+    /// The first of them is none: ops with its number are the ground's.
     messages: Vec<&'a Message>,
     clocks: BTreeMap<Dot, VersionVector>,
     masked: BTreeSet<Dot>,
@@ -111,10 +126,66 @@ struct Life {
     birth: Option<At>,
     place: Place,
     inserts: Vec<At>,
+    /// What properties held before all ops in `properties`.
+    bases: BTreeMap<String, Base>,
     properties: BTreeMap<String, Vec<At>>,
 }
 
 impl<'a> Fold<'a> {
+    /// Folds, and gives `end` what came of it.
+    fn run<T>(
+        ground: &'a Ground,
+        root: &Root,
+        messages: &'a [Message],
+        forgotten: &'a VersionVector,
+        end: impl FnOnce(Self, Scene, BTreeSet<Dot>) -> T,
+    ) -> T {
+        let mut sorted: Vec<&Message> =
+            messages.iter().filter(|message| !ground.version.covers(&message.dot())).collect();
+        sorted.sort_by_key(|message| (message.lamport, message.actor, message.seq));
+        sorted.dedup_by_key(|message| message.dot());
+        let mut fold = Fold {
+            ground,
+            forgotten,
+            requests: ground.requests.clone(),
+            clocks: clocks(ground, &sorted),
+            masked: BTreeSet::new(),
+            messages: [&NO_MESSAGE].into_iter().chain(sorted).collect(),
+            ineffective: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            root: root.clone(),
+        };
+        fold.mask_repeated();
+        let undone = fold.undo();
+        fold.masked.extend(undone.iter().copied());
+        fold.stand();
+        fold.scene_ops();
+        let scene = fold.scene();
+        end(fold, scene, undone)
+    }
+
+    /// Law 13: of several messages with one (key, request) all but the least in order.
+    fn mask_repeated(&mut self) {
+        let mut first: BTreeSet<(PeerKey, String)> = self.requests.iter().cloned().collect();
+        let mut is_behind = true;
+        for message in &self.messages[1..] {
+            // What lies in the horizon comes before everything else.
+            if is_behind && !self.forgotten.covers(&message.dot()) {
+                is_behind = false;
+                self.requests.drain(..self.requests.len().saturating_sub(REQUESTS_KEPT));
+                first = self.requests.iter().cloned().collect();
+            }
+            let Some(request) = &message.request else { continue };
+            let request = (message.actor.key(), request.clone());
+            if first.insert(request.clone()) {
+                self.requests.push(request);
+            } else {
+                self.masked.insert(message.dot());
+            }
+        }
+    }
+
     fn op(&self, at: At) -> &'a Op {
         &self.messages[at.0].ops[at.1 as usize]
     }
@@ -128,6 +199,9 @@ impl<'a> Fold<'a> {
     fn seen(&self, by: At, op: At) -> bool {
         if by.0 == op.0 {
             return op.1 < by.1;
+        }
+        if op.0 == GROUND {
+            return true;
         }
         self.clocks[&self.messages[by.0].dot()].covers(&self.messages[op.0].dot())
     }
@@ -160,7 +234,9 @@ impl<'a> Fold<'a> {
             let target = self.op(at).options["target"].as_text().and_then(|text| text.parse::<Dot>().ok());
             let target = target.expect("the row's check has read it");
             let own = self.messages[at.0].dot();
-            let verdict = if !self.clocks.contains_key(&target) {
+            let verdict = if self.forgotten.covers(&target) && !self.forgotten.covers(&own) {
+                Err(NoEffect::TargetForgotten)
+            } else if !self.clocks.contains_key(&target) {
                 Err(NoEffect::TargetMissing)
             } else if target == own || !self.clocks[&own].covers(&target) {
                 Err(NoEffect::TargetUnseen)
@@ -177,19 +253,6 @@ impl<'a> Fold<'a> {
     }
 
     fn scene_ops(&mut self) {
-        let root = self.root.clone();
-        // Before every message, so its stamp is never compared: the root has no siblings.
-        let place = Place::at(Stamp { lamport: 0, actor: Actor([0; 40]), seq: 0, index: 0 });
-        let life = Life {
-            alive: true,
-            tag: root.tag,
-            name: root.name,
-            birth: None,
-            place,
-            inserts: Vec::new(),
-            properties: BTreeMap::new(),
-        };
-        self.nodes.insert(root.key, life);
         for (at, row) in self.ops() {
             if self.masked.contains(&self.messages[at.0].dot()) {
                 continue;
@@ -264,6 +327,7 @@ impl<'a> Fold<'a> {
                 birth: Some(at),
                 place: given.unwrap_or(Place::at(stamp)),
                 inserts: Vec::new(),
+                bases: BTreeMap::new(),
                 properties: BTreeMap::new(),
             };
             self.nodes.insert(op.key.clone(), life);
@@ -332,9 +396,9 @@ impl<'a> Fold<'a> {
             let mut siblings = children.remove(key.as_str()).unwrap_or_default();
             siblings.sort();
             let mut properties = BTreeMap::new();
-            for (path, log) in &life.properties {
-                if let Some(value) = self.value(path, log, &mut verdicts) {
-                    properties.insert(path.clone(), value);
+            for path in life.paths() {
+                if let Some(held) = self.value(key, path, &mut verdicts) {
+                    properties.insert(path.to_owned(), held.value);
                 }
             }
             let node = Node {
@@ -353,112 +417,11 @@ impl<'a> Fold<'a> {
         let deleted = self.nodes.iter().filter(|(_, life)| !life.alive).map(|(key, _)| key.clone()).collect();
         Scene { root: self.root.key.clone(), nodes, deleted }
     }
-
-    /// Laws 3, 4, 8 and 9: the value of one property, `log` being what was done to it in order.
-    fn value(&self, path: &str, log: &[At], verdicts: &mut Vec<(At, NoEffect)>) -> Option<Value> {
-        let kind = |at: At| self.op(at).code.row().expect("only known ops are logged").kind;
-        let resets: Vec<At> =
-            log.iter().copied().filter(|&at| matches!(kind(at), Kind::Reset(_) | Kind::Insert)).collect();
-        let mut current = None;
-        // Of a list, who added each element.
-        let mut adders: Vec<Vec<u32>> = Vec::new();
-        // Of a text or a list, the reset whose value it still is; and its characters, once some step has named them.
-        let mut whole = resets.last().copied();
-        let mut script = None;
-        let index_in_log =
-            |at: At| u32::try_from(log.iter().position(|&x| x == at).unwrap_or(0)).unwrap_or(0);
-        if let Some(&winner) = resets.last() {
-            let op = self.op(winner);
-            let value = match kind(winner) {
-                Kind::Reset(reset) => reset(&op.value),
-                _ => op.value.as_map().and_then(|map| map.get(path)).expect("it set this path").clone(),
-            };
-            adders = added_by(&value, index_in_log(winner));
-            current = Some(value);
-        }
-        for &at in log {
-            if resets.contains(&at) || resets.iter().any(|&reset| self.seen(reset, at)) {
-                continue;
-            }
-            let op = self.op(at);
-            if let Some(elements) = script.as_ref().and_then(text::Script::elements) {
-                adders = elements.into_iter().map(|by| vec![index_in_log(by)]).collect();
-            }
-            if let Kind::Write(..) | Kind::Append(_) = kind(at) {
-                let result = self.write(at, path, &mut current, whole, &mut script);
-                verdicts.extend(result.err().map(|reason| (at, reason)));
-                continue;
-            }
-            let wrong = |expected| NoEffect::BadCurrent { expected };
-            let result = match kind(at) {
-                Kind::Step(step) | Kind::Sum(step, _) => step(current.as_ref(), &op.value, &op.options)
-                    .map(|value| (added_by(&value, index_in_log(at)), value)),
-                Kind::List(step) => match current.clone().unwrap_or(Value::List(Vec::new())) {
-                    Value::List(values) => {
-                        let zip = values.into_iter().zip(adders.clone());
-                        let mut list = zip.map(|(value, adders)| Element { value, adders }).collect();
-                        let seen = |adder: u32| self.seen(at, log[adder as usize]);
-                        step(&mut list, &op.value, &op.options, index_in_log(at), &seen);
-                        let (values, adders) =
-                            list.into_iter().map(|element| (element.value, element.adders)).unzip();
-                        Ok((adders, Value::List(values)))
-                    }
-                    _ => Err(wrong(Shape::List)),
-                },
-                Kind::Member(membership) => match current.clone().unwrap_or(Value::List(Vec::new())) {
-                    Value::List(values) => {
-                        let set = values.into_iter().zip(adders.clone()).collect();
-                        let seen = |adder: u32| self.seen(at, log[adder as usize]);
-                        Ok(change_set(set, &op.value, membership, index_in_log(at), seen))
-                    }
-                    _ => Err(wrong(Shape::List)),
-                },
-                Kind::Entries(write) => match current.clone().unwrap_or(Value::Map(BTreeMap::new())) {
-                    Value::Map(mut map) => {
-                        write(&op.value, &mut |key, value| match value {
-                            Some(value) => drop(map.insert(key.to_owned(), value.clone())),
-                            None => drop(map.remove(key)),
-                        });
-                        Ok((Vec::new(), Value::Map(map)))
-                    }
-                    _ => Err(wrong(Shape::Map)),
-                },
-                _ => unreachable!("resets were skipped, and nothing else is logged"),
-            };
-            match result {
-                Ok((who, value)) => (adders, current, whole, script) = (who, Some(value), None, None),
-                Err(reason) => verdicts.push((at, reason)),
-            }
-        }
-        current
-    }
 }
 
-/// Adds an element to a set, or takes away those of its adders that were seen. The list becomes one without equal elements,
-/// in the order of values.
-fn change_set(
-    list: Vec<(Value, Vec<u32>)>,
-    element: &Value,
-    membership: Membership,
-    by: u32,
-    seen: impl Fn(u32) -> bool,
-) -> (Vec<Vec<u32>>, Value) {
-    let mut set: BTreeMap<Value, Vec<u32>> = BTreeMap::new();
-    for (value, adders) in list {
-        set.entry(value).or_default().extend(adders);
+impl Life {
+    /// Every path that something was done to.
+    fn paths(&self) -> BTreeSet<&str> {
+        self.bases.keys().chain(self.properties.keys()).map(String::as_str).collect()
     }
-    match membership {
-        Membership::Add => set.entry(element.clone()).or_default().push(by),
-        Membership::Remove => {
-            set.entry(element.clone()).or_default().retain(|&adder| !seen(adder));
-            set.retain(|_, adders| !adders.is_empty());
-        }
-    }
-    let (values, adders) = set.into_iter().unzip();
-    (adders, Value::List(values))
-}
-
-/// One adder for each element, where `value` is a list.
-fn added_by(value: &Value, by: u32) -> Vec<Vec<u32>> {
-    vec![vec![by]; value.as_list().map_or(0, <[Value]>::len)]
 }

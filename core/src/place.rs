@@ -73,6 +73,11 @@ impl Place {
         Some(Self(components))
     }
 
+    /// The stamp of the op that minted it, which is not part of what [`Place::write`] writes.
+    pub fn stamp(&self) -> Stamp {
+        self.0.last().expect("a place has a component").stamp
+    }
+
     /// Whether `value` is written as a place.
     pub fn is_written(value: &Value) -> bool {
         let any = Stamp { lamport: 0, actor: crate::id::Actor([0; 40]), seq: 0, index: 0 };

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{At, Fold};
+use super::property::Held;
+use super::{At, Fold, GROUND};
 use crate::canonical::Writer;
+use crate::ground;
 use crate::id::Dot;
 use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
 use crate::op::{Kind, NoEffect, Options};
@@ -13,23 +15,22 @@ use crate::value::Value;
 
 /// The characters that were ever brought to a property, across lives and resets.
 pub(super) struct Script {
-    content: Content,
+    pub(super) content: Content,
     order: Vec<Char<At>>,
     /// What each op brought; a move brings a position.
-    brought: BTreeMap<At, Vec<Value>>,
-    shown: BTreeSet<Char<At>>,
+    pub(super) brought: BTreeMap<At, Vec<Value>>,
+    /// Where each op's went.
+    pub(super) spots: BTreeMap<At, ground::Spot>,
+    pub(super) shown: BTreeSet<Char<At>>,
     deleted: BTreeSet<Char<At>>,
     /// What was done to one element, in order.
-    moves: Vec<(Char<At>, At)>,
+    pub(super) moves: Vec<(Char<At>, At)>,
     sets: Vec<(Char<At>, At, Value)>,
 }
 
 impl Script {
     pub(super) fn value(&self) -> Value {
-        let values = self.visible().into_iter().map(|element| match self.set(element) {
-            Some((_, value)) => value.clone(),
-            None => self.brought[&element.0][element.1 as usize].clone(),
-        });
+        let values = self.visible().into_iter().map(|(element, _)| self.value_of(element));
         match self.content {
             Content::Text => {
                 values.map(|char| char.as_text().unwrap_or_default().to_owned()).collect::<String>().into()
@@ -41,15 +42,23 @@ impl Script {
     /// Of a list, the ops that gave its elements their values.
     pub(super) fn elements(&self) -> Option<Vec<At>> {
         let by = |element: Char<At>| self.set(element).map_or(element.0, |(by, _)| by);
-        (self.content == Content::List).then(|| self.visible().into_iter().map(by).collect())
+        (self.content == Content::List).then(|| self.visible().into_iter().map(|(of, _)| by(of)).collect())
+    }
+
+    /// What an element holds.
+    pub(super) fn value_of(&self, element: Char<At>) -> Value {
+        match self.set(element) {
+            Some((_, value)) => value.clone(),
+            None => self.brought[&element.0][element.1 as usize].clone(),
+        }
     }
 
     fn set(&self, element: Char<At>) -> Option<(At, &Value)> {
         self.sets.iter().rev().find(|(of, ..)| *of == element).map(|(_, by, value)| (*by, value))
     }
 
-    /// The elements that show, where they show.
-    fn visible(&self) -> Vec<Char<At>> {
+    /// The elements that show, with the positions where they do, in order.
+    pub(super) fn visible(&self) -> Vec<(Char<At>, Char<At>)> {
         let mut visible = Vec::new();
         for &position in &self.order {
             let moved = self.moves.iter().find(|(_, by)| *by == position.0);
@@ -57,7 +66,7 @@ impl Script {
             let last = self.moves.iter().rev().find(|(of, _)| *of == element);
             let stands_at = last.map_or(element, |(_, by)| (*by, 0));
             if stands_at == position && self.shown.contains(&element) && !self.deleted.contains(&element) {
-                visible.push(element);
+                visible.push((element, position));
             }
         }
         visible
@@ -76,50 +85,49 @@ fn encoded(options: &Options) -> Vec<u8> {
     writer.finish()
 }
 
-fn offset_of(offset: usize) -> u32 {
+pub(super) fn offset_of(offset: usize) -> u32 {
     u32::try_from(offset).expect("a message has less than 2^32 characters")
 }
 
-/// The characters of a value, or its elements; nothing where it is something else.
-fn parts(content: Content, value: &Value) -> Option<Vec<Value>> {
+/// What a value is made of; nothing where it is something else.
+pub(super) fn parts(content: Content, value: &Value) -> Option<Vec<Value>> {
     match content {
         Content::Text => Some(value.as_text()?.chars().map(|char| char.to_string().into()).collect()),
         Content::List => value.as_list().map(<[Value]>::to_vec),
     }
 }
 
+/// What a step writes into; appending is writing text.
+fn content_of(kind: Kind) -> Content {
+    if let Kind::Write(content, _) = kind { content } else { Content::Text }
+}
+
 impl Fold<'_> {
-    /// Applies one step that writes or appends. `whole` is the reset whose value `current` still is.
-    pub(super) fn write(
-        &self,
-        at: At,
-        path: &str,
-        current: &mut Option<Value>,
-        whole: Option<At>,
-        script: &mut Option<Script>,
-    ) -> Result<(), NoEffect> {
+    /// Applies one step that writes or appends.
+    pub(super) fn write(&self, at: At, path: &str, held: &mut Option<Held>) -> Result<(), NoEffect> {
         let op = self.op(at);
         let kind = op.code.row().expect("only known ops are logged").kind;
-        let content = if let Kind::Write(content, _) = kind { content } else { Content::Text };
-        let is_written = script.as_ref().is_some_and(|script| script.content == content);
-        let is_fresh = script.is_none()
-            && current.as_ref().is_none_or(|current| whole.is_some() && content.fits(current));
-        if !is_written && !is_fresh {
+        let content = content_of(kind);
+        let script = held.as_mut().and_then(|held| held.script.take_if(|script| script.content == content));
+        let is_fresh = script.is_none();
+        let fits = |held: &Held| held.script.is_none() && held.whole.is_some() && content.fits(&held.value);
+        if is_fresh && held.as_ref().is_some_and(|held| !fits(held)) {
             let Kind::Append(step) = kind else {
                 return Err(NoEffect::BadCurrent { expected: content.shape() });
             };
-            (*current, *script) = (Some(step(current.as_ref(), &op.value, &op.options)?), None);
+            let current = held.as_ref().map(|held| &held.value);
+            *held = Some(Held::made(step(current, &op.value, &op.options)?, at, 0));
             return Ok(());
         }
-        let mut written =
-            if is_fresh { self.script(&op.key, path, content) } else { script.take().expect("it is there") };
-        if let (true, Some(whole)) = (is_fresh, whole) {
+        let mut written = script.unwrap_or_else(|| self.script(&op.key, path, content));
+        if let Some(whole) = held.as_ref().and_then(|held| held.whole).filter(|_| is_fresh) {
             written.show(whole, 0);
         }
         let result = self.write_on(at, kind, &mut written);
         if result.is_ok() || !is_fresh {
-            *current = Some(written.value());
-            *script = Some(written);
+            let by = held.as_ref().map(|held| held.by).filter(|_| result.is_err()).unwrap_or(at);
+            let value = written.value();
+            *held = Some(Held { script: Some(written), ..Held::made(value, by, 0) });
         }
         result
     }
@@ -147,63 +155,80 @@ impl Fold<'_> {
             (_, _) => {}
         }
         if writing.deletes() {
+            let path = op.path.as_deref().expect("the row's check has seen it");
             let options = encoded(&op.options);
             for span in spans(Raw::of_checked(&options).get("spans"), self.messages[at.0].dot()) {
-                let gone = script.order.iter().filter(|&&(op, offset)| {
-                    let dot = self.messages[op.0].dot();
-                    let id = CharId { dot, index: op.1, offset };
-                    span.first <= id && id <= span.last && self.seen(at, op)
+                let gone = script.order.iter().filter(|&&(brought, offset)| {
+                    let id = self.char_id(&op.key, path, script.content, (brought, offset));
+                    span.first <= id && id <= span.last && self.seen(at, brought)
                 });
                 script.deleted.extend(gone);
             }
         }
-        if writing.inserts() {
-            script.show(at, 0);
-        }
+        script.show(at, 0);
         Ok(())
     }
 
     /// All characters that were ever brought to a property, in order; none of them shows yet.
-    fn script(&self, key: &str, path: &str, content: Content) -> Script {
-        let mut plain = Plain::new();
-        let mut brought = BTreeMap::new();
-        for (at, row) in self.ops() {
-            let op = self.op(at);
-            let Ok(row) = row else { continue };
-            if op.key != key || (row.kind.is_property() && op.path.as_deref() != Some(path)) {
-                continue;
-            }
-            let start = Some(Spot::After(None, Until::Given(None)));
-            let (parts, spot) = match row.kind {
-                Kind::Reset(reset) => (parts(content, &reset(&op.value)), start),
-                Kind::Insert => {
-                    let initial = op.value.as_map().and_then(|map| map.get(path));
-                    (initial.and_then(|value| parts(content, value)), start)
-                }
-                Kind::Append(_) if content == Content::Text => {
-                    let separator = op.options.get("separator").and_then(Value::as_text).unwrap_or_default();
-                    let text = separator.to_owned() + op.value.as_text().unwrap_or_default();
-                    (parts(content, &text.into()), Some(Spot::Last))
-                }
-                Kind::Write(of, Writing::Insert | Writing::Replace) if of == content => {
-                    (parts(content, &op.value), self.spot(at))
-                }
-                Kind::Write(of, Writing::Move) if of == content => (Some(vec![Value::Null]), self.spot(at)),
-                _ => continue,
-            };
-            let (Some(parts), Some(spot)) = (parts, spot) else { continue };
-            if plain.place(at, offset_of(parts.len()), spot) {
-                brought.insert(at, parts);
-            }
-        }
-        Script {
+    pub(super) fn script(&self, key: &str, path: &str, content: Content) -> Script {
+        let mut script = Script {
             content,
-            order: plain.order().collect(),
-            brought,
+            order: Vec::new(),
+            brought: BTreeMap::new(),
+            spots: BTreeMap::new(),
             shown: BTreeSet::new(),
             deleted: BTreeSet::new(),
             moves: Vec::new(),
             sets: Vec::new(),
+        };
+        let mut plain = Plain::new();
+        for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
+            let at = (GROUND, n);
+            let spot = self.ground_spot(key, path, content, &brought.spot);
+            let is_placed = plain.place(at, brought.len, spot);
+            debug_assert!(is_placed, "the ground holds what its texts stand beside");
+            script.spots.insert(at, brought.spot);
+            script.brought.insert(at, self.ground_parts(key, path, content, brought));
+        }
+        for (at, row) in self.ops() {
+            let brings = row.ok().and_then(|row| self.brings(at, row.kind, key, path, content));
+            let Some((parts, spot)) = brings else { continue };
+            if plain.place(at, offset_of(parts.len()), spot) {
+                script.spots.insert(at, self.named_spot(key, path, content, spot));
+                script.brought.insert(at, parts);
+            }
+        }
+        script.order = plain.order().collect();
+        script
+    }
+
+    /// What an op brings to a property, and where it goes.
+    fn brings(
+        &self,
+        at: At,
+        kind: Kind,
+        key: &str,
+        path: &str,
+        content: Content,
+    ) -> Option<(Vec<Value>, Spot<At>)> {
+        let op = self.op(at);
+        if op.key != key || (kind.is_property() && op.path.as_deref() != Some(path)) {
+            return None;
+        }
+        let start = Spot::After(None, Until::Given(None));
+        match kind {
+            Kind::Reset(reset) => Some((parts(content, &reset(&op.value))?, start)),
+            Kind::Insert => Some((parts(content, op.value.as_map()?.get(path)?)?, start)),
+            Kind::Append(_) if content == Content::Text => {
+                let separator = op.options.get("separator").and_then(Value::as_text).unwrap_or_default();
+                let text = separator.to_owned() + op.value.as_text().unwrap_or_default();
+                Some((parts(content, &text.into())?, Spot::Last))
+            }
+            Kind::Write(of, Writing::Insert | Writing::Replace) if of == content => {
+                Some((parts(content, &op.value)?, self.spot(at)?))
+            }
+            Kind::Write(of, Writing::Move) if of == content => Some((vec![Value::Null], self.spot(at)?)),
+            _ => None,
         }
     }
 
@@ -226,14 +251,21 @@ impl Fold<'_> {
 
     /// The element that a step names: no position of another, and one that it has seen.
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
-        let options = encoded(&self.op(at).options);
+        let op = self.op(at);
+        let options = encoded(&op.options);
         let item = CharId::read(Raw::of_checked(&options).get("item")?, self.messages[at.0].dot())?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
-        let kind = self.op(item.0).code.row().map(|row| row.kind);
+        let (_, code) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
+        let kind = code.row().map(|row| row.kind);
         (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)
     }
 
     fn char(&self, by: At, id: CharId) -> Option<Char<At>> {
+        if self.ground.version.covers(&id.dot) {
+            let op = self.op(by);
+            let content = content_of(op.code.row()?.kind);
+            return self.ground_char(&op.key, op.path.as_deref()?, content, &id);
+        }
         let at = (self.message_index(&id.dot)?, id.index);
         (self.messages[at.0].ops.len() > id.index as usize && self.seen(by, at)).then_some((at, id.offset))
     }

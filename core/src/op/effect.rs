@@ -79,6 +79,9 @@ pub enum NoEffect {
     /// An undo or redo of a message that is not held.
     #[error("there is no such message")]
     TargetMissing,
+    /// An undo or redo of a message that a horizon holds.
+    #[error("the message lies behind a horizon")]
+    TargetForgotten,
     /// An undo or redo made without knowledge of its target.
     #[error("the message was not known where this was made")]
     TargetUnseen,

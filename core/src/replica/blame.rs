@@ -8,7 +8,7 @@ use crate::id::{Dot, PeerKey};
 impl Engine {
     /// The ops a property of a live node owes its value to, each by its message and its index in that, the last in order first:
     /// the reset that won, and every step that counts and could be applied. Of undone, repeated and overwritten ops there
-    /// are none. Empty where there is no such value.
+    /// are none; of the ops of a ground there is the last. Empty where there is no such value.
     ///
     /// Nobody who comes after the first one has a part in the value: without him it would be the same.
     pub fn makers(&self, key: &str, path: &str) -> Vec<(Dot, u32)> {
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// An op and the message it came in as people read them; `me` is whose messages count as own. Nothing where it is not
-    /// held.
+    /// held, or not any more.
     pub fn blamed(&self, (dot, index): (Dot, u32), me: Option<&PeerKey>) -> Option<Blamed> {
         let op = self.op(self.history.op_at(&dot, index)?);
         let message = LogEntry { ops: vec![op.shown()], ..self.log_line(&dot, me)? };

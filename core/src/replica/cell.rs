@@ -4,19 +4,21 @@
 //! 4). Ops are kept by author: what a reset has seen of an author is a prefix of that author's steps, so finding the
 //! steps that count costs a binary search per author, however long the history.
 
+mod footing;
+
 use std::borrow::Cow;
 
-use super::current::{self, Current};
+use super::current::Current;
 use super::history::History;
 use super::index::{ActorIx, NodeIx, OpIx, PathIx};
 use super::life::{Era, Life};
 use super::script::Script;
-use super::snapshot::Tally;
 use super::verdicts::Verdicts;
 use super::writing::{Characters, Shows};
 use crate::op::text::{Content, Span, Writing};
 use crate::op::{Kind, NoEffect};
 use crate::value::Value;
+use footing::{Footing, Start};
 
 /// A property and everything that was ever done to it.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub(super) struct Cell {
     others: usize,
     /// The characters, once an op has named some; and the elements.
     scripts: [Option<Box<Script>>; 2],
+    /// What the ground has of it.
+    footing: Option<Box<Footing>>,
     /// The open steps that could not be applied.
     faults: Vec<OpIx>,
     /// What is cached here is stale until the next refold.
@@ -66,6 +70,7 @@ impl Cell {
             writes: [0; 2],
             others: 0,
             scripts: [None, None],
+            footing: None,
             faults: Vec::new(),
             is_stale: false,
             is_changed: false,
@@ -90,26 +95,9 @@ impl Cell {
         self.scripts[content as usize].as_deref()
     }
 
-    /// The ops that the value is made of: the greatest live reset, and the steps that count and could be applied.
-    pub(super) fn makers(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Vec<OpIx> {
-        let greatest = self.last_resets(life, history, verdicts).max_by(|&a, &b| history.compare(a, b));
-        let steps = self.open.iter().chain(&self.late).copied().filter(|step| !self.faults.contains(step));
-        let mut steps: Vec<OpIx> = steps.collect();
-        steps.sort_by(|&a, &b| history.compare(a, b));
-        greatest.into_iter().chain(steps).collect()
-    }
-
-    /// What of all this decides about later ops; nothing where no op counts.
-    pub(super) fn tally(&self, life: &Life, history: &History, verdicts: &Verdicts) -> Option<Tally> {
-        let steps = self.open.last().into_iter().chain(&self.late).copied();
-        let counting = self.last_resets(life, history, verdicts).chain(steps);
-        let last = history.stamp(counting.max_by(|&a, &b| history.compare(a, b))?);
-        Some(Tally { last, steps: self.open.len() + self.late.len(), faults: self.faults.len() })
-    }
-
     /// The ops of one actor on the property in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
-        named(&self.authors, span, history)
+        named(&self.authors, self.footing.as_deref(), span, history)
     }
 
     /// The characters or elements, those that do not show included.
@@ -132,9 +120,10 @@ impl Cell {
             _ if cell.is_written(content, history) => Shows::Sequence,
             _ => Shows::Other,
         };
+        let reset = cell.untouched(history);
         let mut script = cell.scripts[content as usize].take().expect("it was numbered");
-        if let (Shows::Sequence, Current::Given(reset)) = (shows, &cell.current) {
-            script.show(*reset);
+        if let (Shows::Sequence, Some(reset)) = (shows, reset) {
+            script.show(reset);
         }
         Characters { sequence: Cow::Owned(script.sequence), shows }
     }
@@ -256,7 +245,9 @@ impl Cell {
         if let Some(Kind::Write(content, writing)) = history.kind(step)
             && let Some(script) = &mut self.scripts[content as usize]
         {
-            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
+            script.write(step, writing, counts, history, &|span| {
+                named(&self.authors, self.footing.as_deref(), span, history)
+            });
         }
         self.is_changed = true;
         true
@@ -295,7 +286,7 @@ impl Cell {
         if is_reset(op, history) {
             self.gather(history);
             self.open.retain(|&step| !history.has_seen(op, step));
-            self.fold(Some(op), history, verdicts);
+            self.fold(Start::Reset(op), history, verdicts);
         } else {
             self.open.push(op);
             self.step(op, history, verdicts);
@@ -333,7 +324,7 @@ impl Cell {
         open.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| history.compare(a.1, b.1)));
         self.open.clear();
         self.open.extend(open.into_iter().map(|(_, step)| step));
-        self.fold(greatest, history, verdicts);
+        self.fold(Start::of(greatest, life, history), history, verdicts);
         (self.is_stale, self.is_changed) = (false, true);
     }
 
@@ -365,15 +356,16 @@ impl Cell {
         })
     }
 
-    /// Sets the value to the reset's and applies the open steps.
-    fn fold(&mut self, reset: Option<OpIx>, history: &History, verdicts: &mut Verdicts) {
+    /// Sets the value to what it starts from and applies the open steps.
+    fn fold(&mut self, start: Start, history: &History, verdicts: &mut Verdicts) {
         for fault in self.faults.drain(..) {
             verdicts.clear(fault);
         }
         self.scripts.iter_mut().flatten().for_each(|script| script.clear());
-        self.current = match reset {
-            None => Current::Absent,
-            Some(reset) => reset_value(reset, self.path, history),
+        self.current = match start {
+            Start::Nothing => Current::Absent,
+            Start::Ground => self.ground_value(history),
+            Start::Reset(reset) => reset_value(reset, self.path, history),
         };
         for i in 0..self.open.len() {
             self.step(self.open[i], history, verdicts);
@@ -404,14 +396,11 @@ impl Cell {
             && match &self.current {
                 Current::Absent => true,
                 Current::Script(of) => *of == content,
-                Current::Given(reset) => {
-                    current::given(*reset, self.path, history).is_some_and(|value| content.fits(&value))
-                }
-                Current::Whole(..)
-                | Current::Sum(_)
-                | Current::Elements(_)
-                | Current::Members(_)
-                | Current::Entries(_) => false,
+                Current::Given(_) | Current::Whole(..) => self
+                    .untouched(history)
+                    .and_then(|_| self.value(history))
+                    .is_some_and(|it| content.fits(&it)),
+                Current::Sum(_) | Current::Elements(_) | Current::Members(_) | Current::Entries(_) => false,
             }
     }
 
@@ -426,17 +415,20 @@ impl Cell {
         if !self.is_written(content, history) {
             return Err(NoEffect::BadCurrent { expected: content.shape() });
         }
+        let untouched = self.untouched(history);
         let script = self.scripts[content as usize].as_mut().expect("it is written");
         if let Some(writing) = writing {
             script.check(step, writing, history)?;
         }
-        if let Current::Given(reset) = self.current {
+        if let Some(reset) = untouched {
             script.show(reset);
         }
         self.current = Current::Script(content);
         match writing {
             Some(writing) => {
-                script.write(step, writing, true, history, &|span| named(&self.authors, span, history));
+                script.write(step, writing, true, history, &|span| {
+                    named(&self.authors, self.footing.as_deref(), span, history)
+                });
             }
             None => script.append(step, history),
         }
@@ -462,11 +454,11 @@ impl Author {
 }
 
 /// The ops of one actor in which a span's characters are.
-fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
+fn named(authors: &[Author], footing: Option<&Footing>, span: &Span, history: &History) -> Vec<OpIx> {
+    let mut ops = footing.map(|footing| footing.named(span, history)).unwrap_or_default();
     let actor = history.actor_number(&span.first.dot.actor);
-    let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return Vec::new() };
+    let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return ops };
     let (first, last) = ((span.first.dot.seq, span.first.index), (span.last.dot.seq, span.last.index));
-    let mut ops = Vec::new();
     for list in [&author.resets, &author.steps] {
         let from = list.partition_point(|&op| history.position(op) < first);
         ops.extend(list[from..].iter().take_while(|&&op| history.position(op) <= last));

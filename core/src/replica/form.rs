@@ -10,6 +10,7 @@ use super::node::NodeRecord;
 use super::snapshot::SnapshotError;
 use crate::api::{Change, Ineffective, Node};
 use crate::clock::VersionVector;
+use crate::ground::Ground;
 use crate::id::{Dot, PeerKey, StateHash};
 use crate::message::Message;
 use crate::scene::{Root, Scene};
@@ -147,6 +148,11 @@ impl Replica {
         goes_on: impl Fn() -> bool,
     ) -> Option<Self> {
         Engine::at(root, version, messages, goes_on).map(Self::from)
+    }
+
+    /// See [`Engine::on`].
+    pub fn on(ground: &Ground, root: Root) -> Self {
+        Engine::on(ground, root).into()
     }
 
     /// See [`Engine::root`].

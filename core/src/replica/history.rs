@@ -5,6 +5,8 @@
 //!
 //! Nothing here is an object of its own: messages and ops are rows of columns, values the bytes they came as.
 
+mod relics;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -17,6 +19,7 @@ use crate::id::{Actor, Dot};
 use crate::op::{Kind, OpCode};
 use crate::raw::Raw;
 use crate::view::MessageView;
+use relics::Relics;
 
 /// Everything held, as it came.
 #[derive(Default)]
@@ -45,6 +48,7 @@ pub(super) struct History {
     cells: Column<(NodeIx, PathIx)>,
     /// What ops are about that neither a cell nor a node says.
     subjects: Column<Subject>,
+    ground: Relics,
 }
 
 /// What is known of one actor.
@@ -53,6 +57,8 @@ struct ActorLog {
     held: Runs,
     /// The highest number held without a gap.
     gapless: u64,
+    /// The messages up to this number lie in the ground, which all later ones have seen.
+    forgotten: u64,
     /// The highest number that the clock of a message held names.
     named: u64,
     /// Of each other actor where this one's clock advanced: from its message of that number on it covers that much.
@@ -67,7 +73,7 @@ impl History {
         let ix = ActorIx::of(self.actors.len());
         self.numbers.insert(actor, ix);
         let (held, clock) = (Runs::default(), BTreeMap::new());
-        self.actors.push(ActorLog { actor, held, gapless: 0, named: 0, clock });
+        self.actors.push(ActorLog { actor, held, gapless: 0, forgotten: 0, named: 0, clock });
         ix
     }
 
@@ -76,7 +82,7 @@ impl History {
         let actor = self.actor_number(&message.actor).unwrap_or_else(|| self.actor(message.actor));
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
-        if !log.held.insert(message.seq, ix) {
+        if message.seq <= log.forgotten || !log.held.insert(message.seq, ix) {
             return None;
         }
         log.gapless = log.held.gapless_from(log.gapless);
@@ -293,7 +299,7 @@ impl History {
 
     /// An op's index in its message.
     pub(super) fn index(&self, op: OpIx) -> u32 {
-        op.0 - self.first_op(self.owner(op))
+        self.ground.index(op).unwrap_or_else(|| op.0 - self.first_op(self.owner(op)))
     }
 
     /// Whether a scene op counts for nothing.
@@ -341,16 +347,12 @@ impl History {
         self.actors.iter().filter(move |log| log.actor.to_string().starts_with(text)).map(|log| &log.held)
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.messages.len()
-    }
-
     /// All messages in the total order, the greatest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = MessageIx> + '_ {
         debug_assert!(self.late_new.is_empty(), "whoever took messages in settled");
         let is_late = |message: &MessageIx| self.marks.get(message.at()).late;
         let mut late = self.late.iter().rev().copied().peekable();
-        let all = (0..self.messages.len()).rev().map(MessageIx::of);
+        let all = (self.ground.messages()..self.messages.len()).rev().map(MessageIx::of);
         let mut punctual = all.filter(move |message| !is_late(message)).peekable();
         std::iter::from_fn(move || match (late.peek(), punctual.peek()) {
             (Some(&a), Some(&b)) if self.compare_messages(a, b).is_gt() => late.next(),
@@ -359,14 +361,14 @@ impl History {
         })
     }
 
-    /// The greatest lamport time held; 0 where nothing is.
+    /// The greatest lamport time held or forgotten; 0 where there is none.
     pub(super) fn lamport_max(&self) -> u64 {
-        self.greatest.map_or(0, |message| self.message(message).lamport)
+        self.greatest.map_or(self.ground.lamport(), |message| self.message(message).lamport)
     }
 
     /// Whether nothing is missing before what is held, and nothing that a clock held names.
     pub(super) fn is_closed(&self) -> bool {
-        self.actors.iter().all(|log| log.held.last().max(log.named) == log.gapless)
+        self.actors.iter().all(|log| log.held.last().max(log.named).max(log.forgotten) == log.gapless)
     }
 
     /// What the messages of an actor have seen of others.
@@ -405,7 +407,7 @@ impl History {
         let (x, y) = (self.owner(a), self.owner(b));
         if x == y {
             // The ops of a message came in order.
-            a.cmp(&b)
+            self.ground.index(a).map_or_else(|| a.cmp(&b), |index| index.cmp(&self.index(b)))
         } else if self.greatest == Some(y) {
             Ordering::Less
         } else if self.greatest == Some(x) {
@@ -441,10 +443,11 @@ impl History {
         if actor == other {
             return seq.saturating_sub(1);
         }
-        let Some(advances) = self.actors[actor.at()].clock.get(&other) else { return 0 };
+        let forgotten = if self.is_forgotten(actor, seq) { 0 } else { self.actors[other.at()].forgotten };
+        let Some(advances) = self.actors[actor.at()].clock.get(&other) else { return forgotten };
         match advances.partition_point(|&(from, _)| from <= seq) {
-            0 => 0,
-            count => advances[count - 1].1,
+            0 => forgotten,
+            count => advances[count - 1].1.max(forgotten),
         }
     }
 
@@ -463,11 +466,6 @@ impl History {
         let message = self.message_of(op);
         let log = &self.actors[message.actor.at()];
         log.named >= message.seq || log.held.last() > message.seq
-    }
-
-    /// The op of that message and index.
-    pub(super) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
-        self.ops_of(self.find(dot)?).nth(index as usize)
     }
 
     /// The first position (number, index) among `actor`'s ops that `by` has not seen.

@@ -15,6 +15,8 @@ use crate::op::{Kind, NoEffect};
 pub(super) struct Life {
     /// The root's first life begins before every op, and nothing ends it.
     is_root: bool,
+    /// It lived in the ground, and does not live any more there.
+    has_ended: bool,
     /// Every insert and removal of the key, in order, masked ones included.
     log: Vec<OpIx>,
     /// Births and deaths in turn, in order.
@@ -60,7 +62,24 @@ impl Life {
 
     /// Whether a life of this key has begun, ever.
     pub(super) fn has_begun(&self) -> bool {
-        self.is_root || !self.turns.is_empty()
+        self.is_root || self.has_ended || !self.turns.is_empty()
+    }
+
+    /// Begins with a life that lasts in the ground.
+    pub(super) fn stand(&mut self, birth: OpIx, history: &History) {
+        self.log.push(birth);
+        self.turns.push(birth);
+        self.note_insert(birth, history);
+    }
+
+    /// Begins with a life that has ended in the ground.
+    pub(super) fn stand_ended(&mut self) {
+        self.has_ended = true;
+    }
+
+    /// Whether the current life is one that the ground has.
+    pub(super) fn is_on_ground(&self, history: &History) -> bool {
+        self.is_root || self.birth().is_some_and(|birth| history.is_relic(birth))
     }
 
     /// The insert that began the current life; none for the root.

@@ -45,6 +45,9 @@ impl Registers {
 
 /// Whether an undo or a redo counts.
 fn effect(op: OpIx, (actor, seq): (ActorIx, u64), history: &History) -> Result<(), NoEffect> {
+    if history.is_forgotten(actor, seq) {
+        return Err(NoEffect::TargetForgotten);
+    }
     let target = history.find_by(actor, seq).ok_or(NoEffect::TargetMissing)?;
     let message = history.message_of(op);
     let has_seen = history.owner(op) != target && history.cover(message.actor, message.seq, actor) >= seq;
@@ -53,7 +56,11 @@ fn effect(op: OpIx, (actor, seq): (ActorIx, u64), history: &History) -> Result<(
 
 /// The messages that carry requests: of each key and request the least.
 #[derive(Default)]
-pub(super) struct Requests(BTreeMap<(PeerKey, Box<str>), MessageIx>);
+pub(super) struct Requests {
+    held: BTreeMap<(PeerKey, Box<str>), MessageIx>,
+    /// Those of the ground, each with its place among them.
+    forgotten: BTreeMap<(PeerKey, Box<str>), usize>,
+}
 
 impl Requests {
     /// Takes in a message with a request. Gives the one that is a repetition now, if there is one.
@@ -63,8 +70,11 @@ impl Requests {
         message: MessageIx,
         history: &History,
     ) -> Option<MessageIx> {
-        let key = history.dot(message).actor.key();
-        match self.0.entry((key, request.into())) {
+        let request = (history.dot(message).actor.key(), request.into());
+        if self.forgotten.contains_key(&request) {
+            return Some(message);
+        }
+        match self.held.entry(request) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(message);
                 None
@@ -82,11 +92,28 @@ impl Requests {
 
     /// All requests.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerKey, &str)> {
-        self.0.keys().map(|(key, request)| (key, &**request))
+        self.held.keys().map(|(key, request)| (key, &**request))
     }
 
     pub(super) fn find(&self, key: &PeerKey, request: &str) -> Option<MessageIx> {
-        self.0.get(&(*key, request.into())).copied()
+        self.held.get(&(*key, request.into())).copied()
+    }
+
+    /// Takes in the next request of the ground.
+    pub(super) fn forget(&mut self, key: PeerKey, request: &str) {
+        let place = self.forgotten.len();
+        self.forgotten.insert((key, request.into()), place);
+    }
+
+    /// Those that count, in the order of their messages.
+    pub(super) fn in_order(&self, history: &History) -> Vec<(PeerKey, String)> {
+        let mut forgotten: Vec<_> = self.forgotten.iter().map(|(request, place)| (place, request)).collect();
+        forgotten.sort();
+        let mut held: Vec<_> = self.held.iter().map(|(request, message)| (*message, request)).collect();
+        held.sort_by(|(a, _), (b, _)| history.compare_messages(*a, *b));
+        let requests = forgotten.into_iter().map(|(_, request)| request);
+        let requests = requests.chain(held.into_iter().map(|(_, request)| request));
+        requests.map(|(key, request)| (*key, request.to_string())).collect()
     }
 }
 

@@ -13,6 +13,7 @@ mod columns;
 mod current;
 mod entries;
 mod form;
+mod ground;
 mod held;
 mod history;
 mod index;

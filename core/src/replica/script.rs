@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
+use crate::ground::{self, Brought};
 use crate::id::Dot;
 use crate::op::array::Element;
 use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, spans};
@@ -37,6 +38,39 @@ enum Held {
     Values(Vec<Value>),
 }
 
+impl Held {
+    /// Holds what a value is made of, and says how much that is; nothing where it is something else.
+    fn push(&mut self, value: &Value) -> Option<usize> {
+        match (self, value) {
+            (Self::Letters(letters), Value::Text(text)) => Some(letters.extend(text)),
+            (Self::Values(values), Value::List(list)) => {
+                values.extend_from_slice(list);
+                Some(list.len())
+            }
+            (_, _) => None,
+        }
+    }
+
+    /// Holds nothing in the next places.
+    fn skip(&mut self, len: u32) {
+        match self {
+            Self::Letters(letters) => {
+                letters.extend(&"\0".repeat(len as usize));
+            }
+            Self::Values(values) => values.extend((0..len).map(|_| Value::Null)),
+        }
+    }
+}
+
+/// What is left of characters when the ops are forgotten.
+#[derive(Default)]
+pub(super) struct Remains {
+    /// What shows, by the number of the op that brought it: pieces with the offsets of their first, as they stand.
+    pub(super) pieces: BTreeMap<u32, Vec<(u32, Value)>>,
+    /// The element that stands where a move has put it, by the number of the move.
+    pub(super) moved: BTreeMap<u32, CharId>,
+}
+
 impl Script {
     pub(super) fn new(content: Content) -> Self {
         // The start has a number too.
@@ -58,11 +92,89 @@ impl Script {
         }
     }
 
-    fn content(&self) -> Content {
+    pub(super) fn content(&self) -> Content {
         match self.held {
             Held::Letters(_) => Content::Text,
             Held::Values(_) => Content::List,
         }
+    }
+
+    /// Puts characters of the ground into their place, whatever they hold.
+    pub(super) fn stand(&mut self, op: OpIx, brought: &Brought, whole: Option<&Value>, history: &History) {
+        let char = |id: &CharId| {
+            let op = history.op_at(&id.dot, id.index)?;
+            self.sequence.char(op.0, id.offset)
+        };
+        let known = |id: &CharId| char(id).expect("the ground holds what its characters stand beside");
+        let spot = match &brought.spot {
+            ground::Spot::Before(id) => Spot::Before(known(id)),
+            ground::Spot::After(left, until) => {
+                let until = match until {
+                    None => Until::Inherited,
+                    Some(until) => Until::Given(until.as_ref().map(known)),
+                };
+                Spot::After(left.as_ref().map_or(Char::START, known), until)
+            }
+            ground::Spot::Last => Spot::Last,
+        };
+        self.sequence.place(op.0, brought.len, spot, false, |a, b| history.compare(OpIx(a), OpIx(b)));
+        let whole = whole.map(|value| (0, value));
+        let mut next = 0;
+        for (from, run) in whole.into_iter().chain(brought.shown.iter().map(|(from, run)| (*from, run))) {
+            self.held.skip(from - next);
+            self.held.push(run);
+            next = from + self.content().len(run).unwrap_or(0);
+        }
+        self.held.skip(brought.len - next);
+    }
+
+    /// Lets some of what an op of the ground brought show.
+    pub(super) fn show_some(&mut self, op: OpIx, offsets: &Range<u32>) {
+        let start = self.sequence.chars(op.0).start;
+        self.sequence.show(start.plus(offsets.start)..start.plus(offsets.end), true);
+    }
+
+    /// Lets an element show where a move of the ground has put it.
+    pub(super) fn show_moved(&mut self, op: OpIx, element: &CharId, history: &History) {
+        let found = history.op_at(&element.dot, element.index);
+        if let Some(element) = found.and_then(|op| self.sequence.char(op.0, element.offset)) {
+            self.sequence.carry(op.0, element, true, |a, b| history.compare(OpIx(a), OpIx(b)));
+        }
+    }
+
+    /// What shows, by the op that brought it; and of each move that counts the element that stands there.
+    pub(super) fn remains(&self, history: &History) -> Remains {
+        let mut remains = Remains::default();
+        match &self.held {
+            Held::Letters(letters) => {
+                for chars in self.sequence.shown() {
+                    let mut at = chars.start;
+                    for (op, offsets) in self.sequence.origins(chars) {
+                        let end = at.plus(offsets.end - offsets.start);
+                        remains
+                            .pieces
+                            .entry(op)
+                            .or_default()
+                            .push((offsets.start, letters.slice(at..end).into()));
+                        at = end;
+                    }
+                }
+            }
+            Held::Values(values) => {
+                for position in self.sequence.shown().flat_map(|chars| chars.start.until(chars.end)) {
+                    let element = self.sequence.element(position);
+                    let (op, offset) = self.sequence.origin(element).expect("the start never shows");
+                    let (_, value) = self.element(element, values);
+                    remains.pieces.entry(op).or_default().push((offset, Value::List(vec![value.clone()])));
+                    if let Some((by, _)) = self.sequence.origin(position).filter(|_| position != element) {
+                        let brought = OpIx(op);
+                        let dot = history.dot(history.op(brought).message);
+                        remains.moved.insert(by, CharId { dot, index: history.index(brought), offset });
+                    }
+                }
+            }
+        }
+        remains
     }
 
     /// Puts what an op brings into its place, if it brings anything, and then whatever waited for that; the op's to show at
@@ -125,13 +237,8 @@ impl Script {
     }
 
     fn bring(&mut self, op: OpIx, value: &Value, spot: Spot, counts: bool, history: &History) {
-        match (&mut self.held, value) {
-            (Held::Letters(_), Value::Text(text)) => self.bring_text(op, text, spot, counts, history),
-            (Held::Values(values), Value::List(list)) => {
-                values.extend_from_slice(list);
-                self.place(op, list.len(), spot, counts, history);
-            }
-            (_, _) => {}
+        if let Some(len) = self.held.push(value) {
+            self.place(op, len, spot, counts, history);
         }
     }
 
@@ -307,13 +414,15 @@ impl Script {
     /// The values that show, in order, with the numbers of the ops that gave them.
     fn shown<'a>(&'a self, values: &'a [Value]) -> impl Iterator<Item = (u32, &'a Value)> {
         let positions = self.sequence.shown().flat_map(|chars| chars.start.until(chars.end));
-        positions.map(|position| {
-            let element = self.sequence.element(position);
-            match self.sets.get(&element).and_then(|sets| sets.last()) {
-                Some((by, value)) => (by.0, value),
-                None => (self.sequence.origin(element).map_or(0, |(op, _)| op), &values[element.at()]),
-            }
-        })
+        positions.map(|position| self.element(self.sequence.element(position), values))
+    }
+
+    /// What an element holds, with the number of the op that gave it.
+    fn element<'a>(&'a self, element: Char, values: &'a [Value]) -> (u32, &'a Value) {
+        match self.sets.get(&element).and_then(|sets| sets.last()) {
+            Some((by, value)) => (by.0, value),
+            None => (self.sequence.origin(element).map_or(0, |(op, _)| op), &values[element.at()]),
+        }
     }
 }
 

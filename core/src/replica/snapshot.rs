@@ -59,6 +59,9 @@ pub enum SnapshotError {
     /// The replica lacks messages before some that it holds.
     #[error("messages are held whose past is not")]
     Gaps,
+    /// The replica stands on a ground.
+    #[error("messages are forgotten that the history would begin with")]
+    Forgotten,
 }
 
 /// Consecutive messages of one actor.
@@ -174,10 +177,13 @@ pub(super) struct PropertyView<'a> {
 
 impl Engine {
     /// A snapshot of what is held, with the given history: every message, each actor's in order. [`super::Replica::open`]
-    /// reads it. Fails where messages are held whose past is not, or where the history is another's.
+    /// reads it. Fails where messages are held whose past is not or is forgotten, or where the history is another's.
     pub fn snapshot(&self, history: &[Stretch]) -> Result<Vec<u8>, SnapshotError> {
         if !self.history.is_closed() {
             return Err(SnapshotError::Gaps);
+        }
+        if self.history.is_on_ground() {
+            return Err(SnapshotError::Forgotten);
         }
         let version = self.version_vector();
         check_history(&version, history.iter().map(|part| (part.actor, part.first, &*part.block)))?;

@@ -103,6 +103,11 @@ impl Tree {
         self.log.iter().filter(moved).map(|entry| entry.op)
     }
 
+    /// Begins with a node that stands there in the ground.
+    pub(super) fn stand(&mut self, node: NodeIx, parent: Option<NodeIx>) {
+        self.parents.set(node, parent);
+    }
+
     /// A node that moves name lives at other times from `from` on.
     pub(super) fn doubt(&mut self, from: OpIx, history: &History) {
         self.unsure_from = history.lesser(self.unsure_from, Some(from));

@@ -283,6 +283,11 @@ impl Sequence {
         self.find(op).unwrap_or(Char::START..Char::START)
     }
 
+    /// How many characters the op brought.
+    pub(crate) fn len_of(&self, op: u32) -> u32 {
+        self.find(op).map_or(0, |chars| chars.end.0 - chars.start.0)
+    }
+
     /// The last character of an op that brought some.
     pub(crate) fn last_of(&self, op: u32) -> Option<Char> {
         self.find(op).map(|chars| Char(chars.end.0 - 1))

@@ -102,7 +102,12 @@ pub(crate) fn messages(steps: &[Step]) -> Vec<Message> {
 
 /// The messages of a recipe that are made of that.
 pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
-    let mut history = History::new();
+    messages_after(mix, steps, &[])
+}
+
+/// The messages of a recipe whose authors all have seen the earlier ones, and these.
+pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> Vec<Message> {
+    let mut history = History::after(earlier);
     for step in steps {
         let me = usize::from(step.actor) % ACTORS.len();
         if let Some(other) = step.hears {

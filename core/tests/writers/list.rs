@@ -275,6 +275,30 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+#[test]
+fn who_has_forgotten_moves_and_sets_what_others_do() {
+    let mut room = Room::new(3);
+    room.commit(0, &[init("abcd")]);
+    room.sync();
+    room.commit(1, &[carry(0, 2), set(1, "C")]);
+    room.commit(2, &[delete(3, 1), insert(0, "^")]);
+    room.sync();
+    let before = list(&room, 0);
+    room.forget(0);
+    room.forget(1);
+    assert_eq!(list(&room, 0), before);
+    let undone = room.commit(0, &[carry(1, 0), set(2, "x")]);
+    room.commit(1, &[set(2, "y"), carry(2, 1)]);
+    room.commit(2, &[insert(2, "<>"), delete(1, 1)]);
+    room.sync();
+    room.commit(2, &[meta("meta.undo", undone)]);
+    room.end();
+    room.forget(1);
+    room.forget(2);
+    room.commit(2, &[edit("array.push", Some("!".into()), &[])]);
+    assert!(end(&mut room).ends_with('!'));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -102,6 +102,12 @@ impl Room {
         }
     }
 
+    /// A site keeps nothing but the ground of what it holds.
+    fn forget(&mut self, site: usize) {
+        let replica = &mut self.sites[site].1;
+        *replica = Replica::on(&replica.ground().unwrap(), Root::default());
+    }
+
     fn value(&self, site: usize) -> Option<Value> {
         self.sites[site].1.value("n", "t")
     }

@@ -256,6 +256,26 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+#[test]
+fn who_has_forgotten_writes_and_hears_what_others_do() {
+    let mut room = Room::new(3);
+    room.commit(0, &[edit("text.init", Some("Dear all".into()), &[])]);
+    room.commit(1, &[edit("text.init", Some("Hello".into()), &[]), insert(5, ", friends")]);
+    room.sync();
+    room.commit(2, &[delete(0, 2), insert(0, "Ja")]);
+    room.sync();
+    room.forget(0);
+    room.forget(1);
+    for site in 0..3 {
+        room.commit(site, &[replace(2, 3, &format!("<{site}>"))]);
+        room.commit(site, &[insert(0, "^"), insert(1, "~")]);
+    }
+    assert_eq!(end(&mut room).matches("^~").count(), 3);
+    room.forget(2);
+    room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
+    assert!(end(&mut room).ends_with('!'));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
