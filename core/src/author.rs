@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::api::EditOp;
-use crate::canonical::Writer;
+use crate::canonical::{DecodeError, Writer};
 use crate::chain::Link;
 use crate::id::{Actor, Dot, RoomId};
-use crate::limits::{CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_DEPTH_MAX,
+};
 use crate::message::{Envelope, Head};
 use crate::op::edit::{self, Commit, EditError, Plain};
 use crate::replica::Replica;
+use crate::value::Value;
 use crate::view::MessageView;
 
 /// One actor, and what its next message follows from.
@@ -67,6 +70,9 @@ pub enum MakeError {
         /// What the message would take.
         bytes: usize,
     },
+    /// They exceed a limit of messages, so that nobody could read what they become.
+    #[error("no message can hold this: {0}")]
+    Unreadable(#[from] DecodeError),
 }
 
 impl<'a> About<'a> {
@@ -74,6 +80,23 @@ impl<'a> About<'a> {
         let Self { time_ms, request, note } = self;
         Envelope { seq, lamport, time_ms, request, note }
     }
+
+    fn is_long(self) -> bool {
+        let exceeds = |text: Option<&str>, limit| text.is_some_and(|text| text.len() > limit);
+        exceeds(self.request, REQUEST_BYTES_MAX) || exceeds(self.note, NOTE_BYTES_MAX)
+    }
+}
+
+/// Whether the op that an edit becomes, which may put a list around its value, might be nested too deep.
+fn is_deep(edit: &EditOp) -> bool {
+    fn exceeds(value: &Value, levels: usize) -> bool {
+        match value {
+            Value::List(list) => levels == 0 || list.iter().any(|value| exceeds(value, levels - 1)),
+            Value::Map(map) => levels == 0 || map.values().any(|value| exceeds(value, levels - 1)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => false,
+        }
+    }
+    edit.value.iter().chain(edit.options.values()).any(|value| exceeds(value, VALUE_DEPTH_MAX - 2))
 }
 
 impl Author {
@@ -139,6 +162,9 @@ impl Author {
             writer.array(0);
         }
         let (body, clock) = (writer.finish(), heads.copied().collect());
+        if about.is_long() || edits.iter().any(is_deep) {
+            MessageView::read(self.actor, &body)?;
+        }
         (self.seq, self.lamport, self.link) = (seq, lamport, self.link.next(&body));
         for _ in 0..CLOCK_ENTRIES_MAX.min(self.advanced.len()) {
             self.advanced.pop_first();

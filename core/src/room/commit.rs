@@ -355,6 +355,9 @@ fn refuse(error: MakeError) -> ApiError {
         MakeError::TooLarge { .. } => {
             ApiError::new(Code::TooLarge, error.to_string()).with_hint("split it into several commits")
         }
+        MakeError::Unreadable(_) => {
+            ApiError::new(Code::TooLarge, error.to_string()).with_hint("nest lists and maps less deeply")
+        }
     }
 }
 
