@@ -68,7 +68,7 @@ impl Op {
     }
 }
 
-/// Writes an op as [`Op::encode`] does. Says where the argument begins.
+/// Writes an op as [`Op::encode`] does. Says where the argument begins, and where the options.
 fn encode(
     code: OpCode,
     key: &str,
@@ -76,7 +76,7 @@ fn encode(
     value: &Value,
     options: &Options,
     writer: &mut Writer,
-) -> usize {
+) -> [usize; 2] {
     let len = items(path.is_some(), *value == Value::Null, !options.is_empty());
     writer.array(len).uint(code.0.into()).text(key);
     if len > 2 {
@@ -86,10 +86,11 @@ fn encode(
     if len > 3 {
         writer.value(value);
     }
+    let end = writer.len();
     if len > 4 {
         writer.value_map(options);
     }
-    start
+    [start, end]
 }
 
 /// An op, read in place.
@@ -109,7 +110,7 @@ pub struct OpView<'a> {
     pub(crate) known: Option<Known>,
 }
 
-/// What the author of an op that is a mere property step knows of it.
+/// What the author of an op that is an edit as it stood knows of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     /// Its row: the op fits it.

@@ -5,6 +5,7 @@ mod draft;
 mod error;
 mod naming;
 mod range;
+mod standing;
 mod text;
 mod typing;
 
@@ -83,19 +84,29 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
 pub(crate) struct Plain<'a> {
     edit: &'a EditOp,
     known: Known,
-    /// Where it ends with its argument, and where that begins; the same where there is none.
-    end: usize,
+    /// Where its argument begins, its options, and where it ends; each is there unless the next begins there too.
     value: usize,
+    options: usize,
+    end: usize,
 }
 
-impl Plain<'_> {
+impl<'a> Plain<'a> {
+    fn write(edit: &'a EditOp, known: Known, writer: &mut Writer) -> Self {
+        let EditOp { key, path, value, options, .. } = edit;
+        let given = value.as_ref().unwrap_or(&Value::Null);
+        let [value, options] = super::encode(known.row.code, key, path.as_deref(), given, options, writer);
+        Self { edit, known, value, options, end: writer.len() }
+    }
+
     /// The op, in what was written.
-    pub(crate) fn view<'a>(&'a self, written: &'a [u8]) -> OpView<'a> {
-        let value =
-            if self.value < self.end { Raw::of_checked(&written[self.value..self.end]) } else { Raw::NULL };
-        let EditOp { key, path, .. } = self.edit;
-        let code = self.known.row.code;
-        OpView { code, key, path: path.as_deref(), value, options: Raw::EMPTY_MAP, known: Some(self.known) }
+    pub(crate) fn view<'b>(&'b self, written: &'b [u8]) -> OpView<'b> {
+        let Self { edit: EditOp { key, path, .. }, known, value, options, end } = *self;
+        let part = |start, end, absent| {
+            if start < end { Raw::of_checked(&written[start..end]) } else { absent }
+        };
+        let (value, options) = (part(value, options, Raw::NULL), part(options, end, Raw::EMPTY_MAP));
+        let code = known.row.code;
+        OpView { code, key, path: path.as_deref(), value, options, known: Some(known) }
     }
 }
 
@@ -107,11 +118,17 @@ pub(crate) fn write<'a>(
     writer: &mut Writer,
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
-    if let [edit] = edits {
-        if typing::write(edit, replica, commit, writer) {
+    if let [edit] = edits
+        && let Some(row) = OpCode::named(&edit.otype).and_then(OpCode::row)
+    {
+        if typing::write(edit, row, replica, commit, writer) {
             return Ok(None);
         }
         writer.truncate(start);
+        if standing::is_plain(edit, row, replica) {
+            writer.array(1);
+            return Ok(Some(Plain::write(edit, Known { row, cell: None }, writer)));
+        }
     }
     if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
         writer.array(edits.len());
@@ -144,8 +161,7 @@ fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> 
         && (1..=PATH_BYTES_MAX).contains(&path.len())
         && row.argument.check(value).is_ok();
     let cell = replica.property_number(key, path).filter(|_| is_plain)?;
-    let value = super::encode(row.code, key, Some(path), value, options, writer);
-    Some(Plain { edit, known: Known { row, cell }, value, end: writer.len() })
+    Some(Plain::write(edit, Known { row, cell }, writer))
 }
 
 /// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.

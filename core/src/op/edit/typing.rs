@@ -9,20 +9,30 @@ use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::limits::{PATH_BYTES_MAX, SPANS_MAX};
-use crate::op::OpCode;
-use crate::op::row::Kind;
+use crate::op::row::{Kind, Row};
 use crate::op::text::{Content, encode_options};
 use crate::replica::{Replica, Shows};
 use crate::value::Value;
 
 /// Writes the list of the one op that the edit becomes. Says whether it is such an edit; if not, what was written is worth
 /// nothing.
-pub(super) fn write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> bool {
-    try_write(edit, replica, commit, writer).is_some()
+pub(super) fn write(
+    edit: &EditOp,
+    row: &'static Row,
+    replica: &Replica,
+    commit: Commit,
+    writer: &mut Writer,
+) -> bool {
+    try_write(edit, row, replica, commit, writer).is_some()
 }
 
-fn try_write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> Option<()> {
-    let row = OpCode::named(&edit.otype).and_then(OpCode::row)?;
+fn try_write(
+    edit: &EditOp,
+    row: &'static Row,
+    replica: &Replica,
+    commit: Commit,
+    writer: &mut Writer,
+) -> Option<()> {
     let Kind::Write(Content::Text, writing) = row.kind else { return None };
     let (key, path) = (edit.key.as_str(), edit.path.as_deref()?);
     let range = range(edit).filter(|range| range.length.is_none() || writing.deletes())?;
