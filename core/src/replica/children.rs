@@ -8,8 +8,10 @@ const CHUNK_NODES_MAX: usize = 512;
 /// Nodes in an order that who asks brings along.
 #[derive(Clone, Default)]
 pub(crate) struct Children {
+    /// Empty only if there are no others. Nearly all nodes have no more below them than this.
+    first: Vec<NodeIx>,
     /// None is empty.
-    chunks: Vec<Vec<NodeIx>>,
+    others: Vec<Vec<NodeIx>>,
 }
 
 /// Where a node stands in such a list, or would.
@@ -21,16 +23,27 @@ pub(crate) struct Spot {
 
 impl Children {
     pub(crate) fn len(&self) -> usize {
-        self.chunks.iter().map(Vec::len).sum()
+        self.chunks().map(Vec::len).sum()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = NodeIx> + '_ {
-        self.chunks.iter().flatten().copied()
+        self.chunks().flatten().copied()
+    }
+
+    fn chunks(&self) -> impl DoubleEndedIterator<Item = &Vec<NodeIx>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn chunk_mut(&mut self, at: usize) -> &mut Vec<NodeIx> {
+        match at.checked_sub(1) {
+            None => &mut self.first,
+            Some(other) => &mut self.others[other],
+        }
     }
 
     /// The node at that index.
     pub(crate) fn get(&self, mut index: usize) -> Option<NodeIx> {
-        for chunk in &self.chunks {
+        for chunk in self.chunks() {
             match chunk.get(index) {
                 Some(&node) => return Some(node),
                 None => index -= chunk.len(),
@@ -41,33 +54,35 @@ impl Children {
 
     /// The spot of the first node that does not come before the one sought, or the end.
     pub(crate) fn seek(&self, mut is_before: impl FnMut(NodeIx) -> bool) -> Spot {
-        let Some(last) = self.chunks.last() else { return Spot { chunk: 0, offset: 0 } };
+        let last = self.others.last().unwrap_or(&self.first);
         // Most nodes come last.
-        if is_before(last[last.len() - 1]) {
-            return Spot { chunk: self.chunks.len() - 1, offset: last.len() };
+        if last.last().is_none_or(|&last| is_before(last)) {
+            return Spot { chunk: self.others.len(), offset: last.len() };
         }
-        let chunk = self.chunks.partition_point(|chunk| is_before(chunk[chunk.len() - 1]));
-        Spot { chunk, offset: self.chunks[chunk].partition_point(|&node| is_before(node)) }
+        let mut is_passed = |chunk: &Vec<NodeIx>| chunk.last().is_some_and(|&last| is_before(last));
+        let (chunk, nodes) = match self.others.is_empty() || !is_passed(&self.first) {
+            true => (0, &self.first),
+            false => {
+                let other = self.others.partition_point(is_passed);
+                (other + 1, &self.others[other])
+            }
+        };
+        Spot { chunk, offset: nodes.partition_point(|&node| is_before(node)) }
     }
 
     /// How many nodes stand before a spot.
     pub(crate) fn index(&self, spot: Spot) -> usize {
-        self.chunks[..spot.chunk].iter().map(Vec::len).sum::<usize>() + spot.offset
+        self.chunks().take(spot.chunk).map(Vec::len).sum::<usize>() + spot.offset
     }
 
     pub(crate) fn insert(&mut self, spot: Spot, node: NodeIx) {
         let Spot { chunk: at, offset } = spot;
-        let is_last = at + 1 == self.chunks.len();
-        let Some(chunk) = self.chunks.get_mut(at) else {
-            // Exactly: most nodes that have a child have one or few.
-            self.chunks = Vec::with_capacity(1);
-            self.chunks.push(vec![node]);
-            return;
-        };
+        let is_last = at == self.others.len();
+        let chunk = self.chunk_mut(at);
         if chunk.len() < CHUNK_NODES_MAX {
             chunk.insert(offset, node);
         } else if is_last && offset == chunk.len() {
-            self.chunks.push(vec![node]);
+            self.others.push(vec![node]);
         } else {
             let half = CHUNK_NODES_MAX / 2;
             let mut second = chunk.split_off(half);
@@ -75,15 +90,19 @@ impl Children {
                 Some(offset) => second.insert(offset, node),
                 None => chunk.insert(offset, node),
             }
-            self.chunks.insert(at + 1, second);
+            self.others.insert(at, second);
         }
     }
 
     pub(crate) fn remove(&mut self, spot: Spot) -> NodeIx {
-        let chunk = &mut self.chunks[spot.chunk];
+        let chunk = self.chunk_mut(spot.chunk);
         let node = chunk.remove(spot.offset);
         if chunk.is_empty() {
-            self.chunks.remove(spot.chunk);
+            match spot.chunk.checked_sub(1) {
+                Some(other) => drop(self.others.remove(other)),
+                None if self.others.is_empty() => {}
+                None => self.first = self.others.remove(0),
+            }
         }
         node
     }

@@ -12,6 +12,7 @@ mod cold;
 mod columns;
 mod current;
 mod entries;
+mod few;
 mod form;
 mod ground;
 mod held;
@@ -55,7 +56,7 @@ use history::History;
 use index::{MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
-use node::NodeRecord;
+use node::{NodeRecord, Shown};
 use tree::Tree;
 use verdicts::Verdicts;
 
@@ -324,7 +325,7 @@ impl Engine {
     fn follow_life(&mut self, node: NodeIx, turned: Option<Turned>) {
         let Some(Turned { from, births }) = turned else { return };
         let record = &self.nodes[node.at()];
-        for op in births {
+        for &op in births.iter() {
             self.tree.touch(op);
         }
         if record.moves > 0 {
@@ -418,42 +419,57 @@ impl Engine {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
-        if self.stale_nodes.is_empty() {
+        if let [node] = self.stale_nodes[..] {
+            self.stale_nodes.clear();
+            let shown = self.to_show(node);
+            if self.nodes[node.at()].shown != shown {
+                self.leave(node);
+                self.show(node, shown);
+                self.come(node);
+            }
             return;
         }
         let mut stale = std::mem::take(&mut self.stale_nodes);
         stale.sort_unstable();
         stale.dedup();
-        let mut moved = Vec::new();
-        for node in stale {
-            let record = &self.nodes[node.at()];
-            let parent = self.tree.parents().of(node);
-            let is_effective = |op| self.verdicts.get(op).is_none();
-            let gives_place = |op| self.places.contains_key(&op);
-            let shown = record.stand(parent, &self.history, is_effective, gives_place);
-            if record.shown != shown {
-                moved.push((node, shown));
-            }
-        }
+        let moved = stale.into_iter().map(|node| (node, self.to_show(node)));
+        let moved: Vec<(NodeIx, Option<Shown>)> =
+            moved.filter(|(node, shown)| self.nodes[node.at()].shown != *shown).collect();
         // All leave before any comes: siblings are found by where they stand.
-        for &(node, _) in &moved {
-            if let Some(shown) = self.nodes[node.at()].shown {
-                let spot = self.spot_among_siblings(node, shown.parent);
-                let gone = self.nodes[shown.parent.at()].children.remove(spot);
-                debug_assert_eq!(gone, node);
-                self.nodes_live -= 1;
-            }
+        moved.iter().for_each(|&(node, _)| self.leave(node));
+        moved.iter().for_each(|&(node, shown)| self.show(node, shown));
+        moved.iter().for_each(|&(node, _)| self.come(node));
+    }
+
+    /// Where a node stands. The tree is settled.
+    fn to_show(&self, node: NodeIx) -> Option<Shown> {
+        let is_effective = |op| self.verdicts.get(op).is_none();
+        let gives_place = |op| self.places.contains_key(&op);
+        let parent = self.tree.parents().of(node);
+        self.nodes[node.at()].stand(parent, &self.history, is_effective, gives_place)
+    }
+
+    /// Takes a node from among its siblings.
+    fn leave(&mut self, node: NodeIx) {
+        if let Some(shown) = self.nodes[node.at()].shown {
+            let spot = self.spot_among_siblings(node, shown.parent);
+            let gone = self.nodes[shown.parent.at()].children.remove(spot);
+            debug_assert_eq!(gone, node);
+            self.nodes_live -= 1;
         }
-        for &(node, shown) in &moved {
-            let before = std::mem::replace(&mut self.nodes[node.at()].shown, shown);
-            self.changes.nodes.entry(node).or_insert(before);
-        }
-        for &(node, shown) in &moved {
-            if let Some(shown) = shown {
-                let spot = self.spot_among_siblings(node, shown.parent);
-                self.nodes[shown.parent.at()].children.insert(spot, node);
-                self.nodes_live += 1;
-            }
+    }
+
+    fn show(&mut self, node: NodeIx, shown: Option<Shown>) {
+        let before = std::mem::replace(&mut self.nodes[node.at()].shown, shown);
+        self.changes.nodes.entry(node).or_insert(before);
+    }
+
+    /// Puts a node among its siblings.
+    fn come(&mut self, node: NodeIx) {
+        if let Some(shown) = self.nodes[node.at()].shown {
+            let spot = self.spot_among_siblings(node, shown.parent);
+            self.nodes[shown.parent.at()].children.insert(spot, node);
+            self.nodes_live += 1;
         }
     }
 

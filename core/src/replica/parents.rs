@@ -5,24 +5,37 @@ use super::node::NodeRecord;
 
 /// Of each node the last parent, dead nodes included; none before the first insert, and for the root.
 #[derive(Default)]
-pub(super) struct Parents(Vec<Option<NodeIx>>);
+pub(super) struct Parents {
+    above: Vec<Option<NodeIx>>,
+    /// How many nodes each is the last parent of.
+    below: Vec<u32>,
+}
 
 impl Parents {
     pub(super) fn of(&self, node: NodeIx) -> Option<NodeIx> {
-        self.0.get(node.at()).copied().flatten()
+        self.above.get(node.at()).copied().flatten()
     }
 
     pub(super) fn set(&mut self, node: NodeIx, parent: Option<NodeIx>) {
-        if node.at() >= self.0.len() {
-            self.0.resize(node.at() + 1, None);
+        let greatest = parent.map_or(node, |parent| node.max(parent));
+        if greatest.at() >= self.above.len() {
+            self.above.resize(greatest.at() + 1, None);
+            self.below.resize(greatest.at() + 1, 0);
         }
-        self.0[node.at()] = parent;
+        if let Some(old) = std::mem::replace(&mut self.above[node.at()], parent) {
+            self.below[old.at()] -= 1;
+        }
+        if let Some(new) = parent {
+            self.below[new.at()] += 1;
+        }
     }
 
     /// Whether `node` is `ancestor` or below it, through dead nodes' last parents too. A key that was never inserted stands
     /// nowhere: the walk ends there, even where it is the ancestor itself.
     pub(super) fn is_under(&self, node: NodeIx, ancestor: NodeIx) -> bool {
-        self.ancestors(node).any(|at| at == ancestor)
+        let has_below = self.below.get(ancestor.at()).is_some_and(|&below| below > 0);
+        // Half of all nodes have nothing below them, and need no walk.
+        (has_below || node == ancestor) && self.ancestors(node).any(|at| at == ancestor)
     }
 
     /// Of each of so many nodes whether it is one of `ends` or above one, keys that were never inserted included.

@@ -129,6 +129,16 @@ impl Tree {
             return Vec::new();
         }
         let mut world = World { nodes, history, verdicts };
+        if self.unsure_from.is_none()
+            && let [op] = self.dirty[..]
+            && self.log.last().is_none_or(|last| history.is_before(last.op, op))
+        {
+            self.dirty.clear();
+            if belongs(op, &world) {
+                self.enter(op, &mut world);
+            }
+            return Vec::new();
+        }
         let comings = self.comings(&world);
         let unsure_at = self.unsure_from.take().map_or(self.log.len(), |from| self.seek(0, from, history));
         let matters = |coming: &&Coming| !is_exempt(coming.op, &world);
