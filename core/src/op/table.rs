@@ -72,8 +72,10 @@ impl OpCode {
 
     /// The code of the operation of that name.
     pub fn named(name: &str) -> Option<Self> {
-        let mut families = FAMILIES.iter();
-        families.find_map(|rows| rows.iter().find(|row| row.name == name)).map(|row| row.code)
+        let (family, _) = name.split_once('.')?;
+        let begins = |row: &Row| row.name.strip_prefix(family).is_some_and(|rest| rest.starts_with('.'));
+        let rows = FAMILIES.iter().find(|rows| rows.first().is_some_and(begins))?;
+        rows.iter().find(|row| row.name == name).map(|row| row.code)
     }
 }
 

@@ -248,7 +248,7 @@ fn one_edit_of_the_tree_gives_the_same_bytes_the_short_way_and_the_long_one() {
                 let edit = format!(r#"{{"otype":"{otype}","key":"{key}"{options}}}"#);
                 let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
                 let row = OpCode::named(otype).and_then(OpCode::row).unwrap();
-                let is_short = standing::is_plain(&edits[0], row, &author.replica);
+                let is_short = standing::named(&edits[0], row, &author.replica).is_some();
                 let Ok(ops) = author.compile(&[&edit]) else {
                     assert!(!is_short, "{edit}");
                     refused += 1;
