@@ -35,6 +35,7 @@ pub(crate) use edit::{Range, Standing, Texts};
 use std::collections::BTreeMap;
 
 use crate::canonical::{DecodeError, Reader, Writer};
+use crate::id::Dot;
 use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
 use crate::replica::{CellIx, NodeIx};
@@ -117,16 +118,21 @@ pub(crate) struct Known<'a> {
     pub(crate) row: &'static Row,
     /// The property in the author's replica, if it was touched before. In another the number may mean something else.
     pub(crate) cell: Option<CellIx>,
-    /// The nodes it names, if it says below which one stands, and nothing of siblings.
+    /// What it names, if it says below which node one stands and nothing of siblings, or undoes or redoes.
     pub(crate) named: Option<Named<'a>>,
 }
 
-/// A node and the one to be above it, as far as they have numbers in the author's replica. In another they may mean others.
+/// What an op names, as its author found it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Named<'a> {
-    pub(crate) node: Option<NodeIx>,
-    /// What the op calls it, too.
-    pub(crate) parent: Option<(&'a str, NodeIx)>,
+pub(crate) enum Named<'a> {
+    /// A node and the one to be above it, as far as they have numbers in the author's replica. In another these may mean others.
+    Nodes {
+        node: Option<NodeIx>,
+        /// What the op calls it, too.
+        parent: Option<(&'a str, NodeIx)>,
+    },
+    /// A message.
+    Message(Dot),
 }
 
 impl<'a> OpView<'a> {

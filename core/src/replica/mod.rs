@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 
 use crate::id::Dot;
 use crate::message::Message;
-use crate::op::{Kind, NoEffect, OpView};
+use crate::op::{Kind, Named, NoEffect, OpView};
 use crate::place::Place;
 use crate::raw::Raw;
 use crate::scene::Root;
@@ -170,14 +170,8 @@ impl Engine {
             return;
         }
         if let Some(named) = op.known.and_then(|known| known.named) {
-            let node = self.node_known(named.node, op.key);
-            let parent = named.parent.map(|(key, node)| self.node_known(Some(node), key));
-            self.history.push_op(
-                message,
-                op.code,
-                Subject::Standing { node, parent },
-                [op.value, op.options],
-            );
+            let subject = self.named(op.key, named);
+            self.history.push_op(message, op.code, subject, [op.value, op.options]);
             return;
         }
         let kind = op.resolve().ok().map(|row| row.kind);
@@ -212,6 +206,19 @@ impl Engine {
             self.keys.text(cell.node.at()) == key && Some(self.history.paths.text(cell.path.at())) == path
         };
         self.cells.get(cell.at()).is_some_and(is_it)
+    }
+
+    /// What an op is about whose author found out.
+    fn named(&mut self, key: &str, named: Named<'_>) -> Subject {
+        match named {
+            Named::Nodes { node, parent } => Subject::Standing {
+                node: self.node_known(node, key),
+                parent: parent.map(|(key, parent)| self.node_known(Some(parent), key)),
+            },
+            Named::Message(Dot { actor, seq }) => {
+                Subject::Message { node: self.node_number(key), actor: self.history.actor(actor), seq }
+            }
+        }
     }
 
     /// The number of a key that may be the one `known`.

@@ -4,8 +4,8 @@
 mod draft;
 mod error;
 mod naming;
+mod plain;
 mod range;
-mod standing;
 mod text;
 mod typing;
 
@@ -125,7 +125,7 @@ pub(crate) fn write<'a>(
             return Ok(None);
         }
         writer.truncate(start);
-        if let Some(named) = standing::named(edit, row, replica) {
+        if let Some(named) = plain::named(edit, row, replica) {
             writer.array(1);
             return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
         }
