@@ -132,9 +132,8 @@ impl Life {
             return None;
         }
         if is_last {
-            return self
-                .walk(op, history, verdicts)
-                .then(|| Turned { from: op, births: if is_removal { Few::None } else { Few::One(op) } });
+            let births = if is_removal { Few::None } else { Few::One(op) };
+            return self.walk(op, history, verdicts).then_some(Turned { from: op, births });
         }
         let removal_follows = self.last_removal.is_some_and(|last| !history.is_before(last, op));
         if !is_removal && !removal_follows && self.era(op, history) == Era::Current {

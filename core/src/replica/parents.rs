@@ -160,10 +160,10 @@ mod tests {
     /// Any forest, with rings and with keys that were never inserted, compared with the plain walk up.
     #[test]
     fn the_walk_from_both_ends_finds_what_the_walk_up_finds() {
-        let mut number = 5_u64;
-        let mut below = |limit: u64| {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from((number >> 33) % limit).unwrap()
+        let mut state = 5_u32;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % limit
         };
         for nodes in [2, 3, 5, 12] {
             let mut parents = Parents::default();
@@ -172,9 +172,8 @@ mod tests {
                 if node != parent {
                     parents.set(node, (step % 5 != 0).then_some(parent));
                 }
-                for node in 0..nodes as usize {
-                    for ancestor in (0..nodes as usize).map(NodeIx::of) {
-                        let node = NodeIx::of(node);
+                for node in (0..nodes).map(NodeIx::of) {
+                    for ancestor in (0..nodes).map(NodeIx::of) {
                         let expected = parents.ancestors(node).any(|at| at == ancestor);
                         assert_eq!(parents.is_under(node, ancestor), expected, "{node:?}, {ancestor:?}");
                     }
