@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::canonical::{Head, Reader};
+use crate::canonical::{FLOAT_16, FLOAT_32, FLOAT_64, Head, Reader};
 use crate::value::Value;
 
 /// Why reading a [`Raw`] again cannot fail.
@@ -85,7 +85,7 @@ impl<'a> Raw<'a> {
     /// Whether it is a list of exactly so many numbers.
     pub fn is_numbers(self, len: usize) -> bool {
         let mut items = Items(Reader::new(self.0));
-        items.head() == Head::Array(len) && (0..len).all(|_| number(items.head()).is_some())
+        items.head() == Head::Array(len) && (0..len).all(|_| items.skip_number())
     }
 
     /// The entries of a map, none of anything else, in canonical order: shorter keys first, then by bytes.
@@ -213,6 +213,19 @@ impl<'a> Items<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Passes the next item if it is a number, and says whether it is.
+    fn skip_number(&mut self) -> bool {
+        let len = match self.0.rest()[0] {
+            0x00..0x18 | 0x20..0x38 => 1,
+            0x18 | 0x38 => 2,
+            0x19 | 0x39 | FLOAT_16 => 3,
+            0x1a | 0x3a | FLOAT_32 => 5,
+            0x1b | 0x3b | FLOAT_64 => 9,
+            _ => return false,
+        };
+        self.0.take(len).is_ok()
     }
 
     fn decode(&mut self) -> Value {
