@@ -147,6 +147,11 @@ impl Replica {
         }
     }
 
+    /// See [`Engine::stand`].
+    pub fn stand(&mut self, ground: &Ground) -> Vec<Message> {
+        self.warm_mut().stand(ground)
+    }
+
     /// See [`Engine::at`].
     pub fn at(
         root: Root,

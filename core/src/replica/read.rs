@@ -218,7 +218,7 @@ impl Engine {
         })
     }
 
-    fn ops(&self, message: MessageIx) -> impl Iterator<Item = Op> + '_ {
+    pub(super) fn ops(&self, message: MessageIx) -> impl Iterator<Item = Op> + '_ {
         self.history.ops_of(message).map(|op| self.op(op))
     }
 
