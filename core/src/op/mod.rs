@@ -37,9 +37,10 @@ pub(crate) use table::row_named;
 use std::collections::BTreeMap;
 
 use crate::canonical::{DecodeError, Reader, Writer};
+use crate::id::Dot;
 use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
-use crate::replica::CellIx;
+use crate::replica::{CellIx, NodeIx};
 use crate::value::Value;
 
 /// One step on one node, as it travels.
@@ -109,16 +110,31 @@ pub struct OpView<'a> {
     /// A map of the row's named arguments.
     pub options: Raw<'a>,
     /// What its author found out about it.
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<Known<'a>>,
 }
 
 /// What the author of an op that is an edit as it stood knows of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     /// Its row: the op fits it.
     pub(crate) row: &'static Row,
     /// The property in the author's replica, if it was touched before. In another the number may mean something else.
     pub(crate) cell: Option<CellIx>,
+    /// What it names, if it says below which node one stands and nothing of siblings, or undoes or redoes.
+    pub(crate) named: Option<Named<'a>>,
+}
+
+/// What an op names, as its author found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named<'a> {
+    /// A node and the one to be above it, as far as they have numbers in the author's replica. In another these may mean others.
+    Nodes {
+        node: Option<NodeIx>,
+        /// What the op calls it, too.
+        parent: Option<(&'a str, NodeIx)>,
+    },
+    /// A message.
+    Message(Dot),
 }
 
 impl<'a> OpView<'a> {

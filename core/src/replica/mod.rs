@@ -49,14 +49,14 @@ use std::sync::Arc;
 use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
-use crate::op::{Kind, NoEffect, OpView};
+use crate::op::{Kind, Named, NoEffect, OpView};
 use crate::place::Place;
 use crate::raw::Raw;
 use crate::scene::Root;
 use crate::view::MessageView;
 use cell::{Cell, Entrant, Outcome};
 use changes::Changes;
-use held::Subject;
+use held::{HeldOp, Subject};
 use history::History;
 use index::{ActorIx, MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
@@ -179,6 +179,11 @@ impl Engine {
             self.history.push_op(message, op.code, Subject::Cell(cell), [op.value, op.options]);
             return;
         }
+        if let Some(named) = op.known.and_then(|known| known.named) {
+            let subject = self.named(op.key, named);
+            self.history.push_op(message, op.code, subject, [op.value, op.options]);
+            return;
+        }
         let kind = op.resolve().ok().map(|row| row.kind);
         let node = self.node_number(op.key);
         let path = op.path.map(|path| PathIx::of(self.history.paths.number(path)));
@@ -211,6 +216,25 @@ impl Engine {
             self.keys.text(cell.node.at()) == key && Some(self.history.paths.text(cell.path.at())) == path
         };
         self.cells.get(cell.at()).is_some_and(is_it)
+    }
+
+    /// What an op is about whose author found out.
+    fn named(&mut self, key: &str, named: Named<'_>) -> Subject {
+        match named {
+            Named::Nodes { node, parent } => Subject::Standing {
+                node: self.node_known(node, key),
+                parent: parent.map(|(key, parent)| self.node_known(Some(parent), key)),
+            },
+            Named::Message(Dot { actor, seq }) => {
+                Subject::Message { node: self.node_number(key), actor: self.history.actor(actor), seq }
+            }
+        }
+    }
+
+    /// The number of a key that may be the one `known`.
+    fn node_known(&mut self, known: Option<NodeIx>, key: &str) -> NodeIx {
+        let is_it = |node: &NodeIx| self.key_of(*node) == Some(key);
+        known.filter(is_it).unwrap_or_else(|| self.node_number(key))
     }
 
     fn node_number(&mut self, key: &str) -> NodeIx {
@@ -344,9 +368,8 @@ impl Engine {
     }
 
     fn enter_move(&mut self, op: OpIx) {
-        let held = self.history.op(op);
-        let node = held.node;
-        if let Some(parent) = held.parent {
+        let HeldOp { node, parent, .. } = self.history.op(op);
+        if let Some(parent) = parent {
             for named in [node, parent] {
                 self.nodes[named.at()].named += 1;
                 self.nodes[named.at()].moves += 1;
@@ -357,18 +380,20 @@ impl Engine {
             let at = self.history.place_in(placings, op);
             placings.insert(at, op);
         }
-        self.follow_move(op);
+        self.note_move(op, node, parent);
     }
 
     /// Lets the tree know that a move may have begun or ceased to count.
     fn follow_move(&mut self, op: OpIx) {
         let held = self.history.op(op);
-        let node = held.node;
-        if held.parent.is_some() {
+        self.note_move(op, held.node, held.parent);
+    }
+
+    fn note_move(&mut self, op: OpIx, node: NodeIx, parent: Option<NodeIx>) {
+        match parent {
             // The tree judges it when it settles: undone and redone in between, it stays as it was.
-            self.tree.touch(op);
-        } else {
-            self.judge_reorder(op);
+            Some(_) => self.tree.touch(op),
+            None => self.judge_reorder(op),
         }
         self.stale_nodes.push(node);
     }
@@ -442,14 +467,17 @@ impl Engine {
     fn to_show(&self, node: NodeIx) -> Option<Shown> {
         let is_effective = |op| self.verdicts.get(op).is_none();
         let gives_place = |op| self.places.contains_key(&op);
+        let rough = |birth, placed_by: Option<OpIx>| {
+            Place::rough(placed_by.and_then(|op| self.places.get(&op)), self.history.stamp(birth))
+        };
         let parent = self.tree.parents().of(node);
-        self.nodes[node.at()].stand(parent, &self.history, is_effective, gives_place)
+        self.nodes[node.at()].stand(parent, &self.history, is_effective, gives_place, rough)
     }
 
     /// Takes a node from among its siblings.
     fn leave(&mut self, node: NodeIx) {
         if let Some(shown) = self.nodes[node.at()].shown {
-            let spot = self.spot_among_siblings(node, shown.parent);
+            let spot = self.spot_among_siblings(node, shown);
             let gone = self.nodes[shown.parent.at()].children.remove(spot);
             debug_assert_eq!(gone, node);
             self.nodes_live -= 1;
@@ -457,22 +485,26 @@ impl Engine {
     }
 
     fn show(&mut self, node: NodeIx, shown: Option<Shown>) {
-        let before = std::mem::replace(&mut self.nodes[node.at()].shown, shown);
-        self.changes.nodes.entry(node).or_insert(before);
+        let record = &mut self.nodes[node.at()];
+        let before = std::mem::replace(&mut record.shown, shown);
+        if !std::mem::replace(&mut record.is_changed, true) {
+            self.changes.nodes.push((node, before));
+        }
     }
 
     /// Puts a node among its siblings.
     fn come(&mut self, node: NodeIx) {
         if let Some(shown) = self.nodes[node.at()].shown {
-            let spot = self.spot_among_siblings(node, shown.parent);
+            let spot = self.spot_among_siblings(node, shown);
             self.nodes[shown.parent.at()].children.insert(spot, node);
             self.nodes_live += 1;
         }
     }
 
-    /// Where a node stands, or belongs, among the children of `parent`.
-    fn spot_among_siblings(&self, node: NodeIx, parent: NodeIx) -> Spot {
-        self.nodes[parent.at()].children.seek(|sibling| self.stands_before(sibling, node))
+    /// Where a node that is shown there stands, or belongs, among its siblings.
+    fn spot_among_siblings(&self, node: NodeIx, shown: Shown) -> Spot {
+        let siblings = &self.nodes[shown.parent.at()].children;
+        siblings.seek(shown.rough, |sibling| self.stands_before(sibling, node))
     }
 
     fn stands_before(&self, a: NodeIx, b: NodeIx) -> bool {

@@ -4,8 +4,8 @@
 mod draft;
 mod error;
 mod naming;
+mod plain;
 mod range;
-mod standing;
 mod text;
 mod typing;
 
@@ -83,7 +83,7 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
     edit: &'a EditOp,
-    known: Known,
+    known: Known<'a>,
     /// Where its argument begins, its options, and where it ends; each is there unless the next begins there too.
     value: usize,
     options: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    fn write(edit: &'a EditOp, known: Known, writer: &mut Writer) -> Self {
+    fn write(edit: &'a EditOp, known: Known<'a>, writer: &mut Writer) -> Self {
         let EditOp { key, path, value, options, .. } = edit;
         let given = value.as_ref().unwrap_or(&Value::Null);
         let [value, options] = super::encode(known.row.code, key, path.as_deref(), given, options, writer);
@@ -125,9 +125,9 @@ pub(crate) fn write<'a>(
             return Ok(Some(typed));
         }
         writer.truncate(start);
-        if standing::is_plain(edit, row, replica) {
+        if let Some(named) = plain::named(edit, row, replica) {
             writer.array(1);
-            return Ok(Some(Plain::write(edit, Known { row, cell: None }, writer)));
+            return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
         }
     }
     if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
@@ -161,7 +161,7 @@ fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> 
         && (1..=PATH_BYTES_MAX).contains(&path.len())
         && row.argument.check(value).is_ok();
     let cell = replica.property_number(key, path).filter(|_| is_plain)?;
-    Some(Plain::write(edit, Known { row, cell }, writer))
+    Some(Plain::write(edit, Known { row, cell, named: None }, writer))
 }
 
 /// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.

@@ -221,7 +221,7 @@ fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
 }
 
 #[test]
-fn one_edit_of_the_tree_gives_the_same_bytes_the_short_way_and_the_long_one() {
+fn one_edit_of_the_tree_or_one_undo_gives_the_same_bytes_the_short_way_and_the_long_one() {
     let mut author = Author::new();
     author.commit(&[r#"{"otype":"node.insert","key":"dead"}"#]);
     author.commit(&[r#"{"otype":"node.remove","key":"dead"}"#]);
@@ -244,13 +244,23 @@ fn one_edit_of_the_tree_gives_the_same_bytes_the_short_way_and_the_long_one() {
         r#","colour":"red","parent":"b""#,
     ];
     let (mut short, mut refused) = (0, 0);
-    for otype in ["node.insert", "node.move"] {
+    let first = Dot { actor: Actor::from_name("me"), seq: 1 }.to_string();
+    let targets = [
+        format!(r#","target":"{first}""#),
+        format!(r#","target":"{}""#, first.to_uppercase()),
+        format!(r#","target":"{}""#, first.replace(':', ":0")),
+        format!(r#","target":"{}:1""#, &first[..4]),
+        format!(r#","target":"{first}7""#),
+        format!(r#","target":"{first}","value":1"#),
+    ];
+    let options: Vec<&str> = options.into_iter().chain(targets.iter().map(String::as_str)).collect();
+    for otype in ["node.insert", "node.move", "meta.undo", "meta.redo"] {
         for key in ["", "a", "b", "c", "d", "dead", "scene"] {
-            for options in options {
+            for options in &options {
                 let edit = format!(r#"{{"otype":"{otype}","key":"{key}"{options}}}"#);
                 let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
                 let row = row_named(otype).unwrap();
-                let is_short = standing::is_plain(&edits[0], row, &author.replica);
+                let is_short = plain::named(&edits[0], row, &author.replica).is_some();
                 let Ok(ops) = author.compile(&[&edit]) else {
                     assert!(!is_short, "{edit}");
                     refused += 1;

@@ -50,7 +50,7 @@ pub(super) fn write<'a>(
     let options = writer.text_or_null(text).len();
     let has_options = encode_options(anchors, &spans, own, writer);
     let end = writer.len();
-    let plain = Plain { edit, known: Known { row, cell }, value, options, end };
+    let plain = Plain { edit, known: Known { row, cell, named: None }, value, options, end };
     (has_options && spans.len() <= SPANS_MAX).then_some(plain)
 }
 
