@@ -15,6 +15,7 @@ pub mod node;
 mod number;
 mod object;
 mod quaternion;
+pub(crate) mod room;
 mod row;
 mod set;
 mod shape;
@@ -31,6 +32,7 @@ pub use shape::{Shape, ShapeError};
 pub use table::{TABLE_VERSION, nearest_name, table};
 
 pub(crate) use edit::{Range, Standing, Texts};
+pub(crate) use table::row_named;
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,9 @@ mod form;
 mod ground;
 mod held;
 mod history;
+mod horizon;
 mod index;
+mod late;
 mod life;
 mod mask;
 mod members;
@@ -41,8 +43,11 @@ pub use read::FindError;
 pub use snapshot::{SnapshotError, Stretch};
 pub(crate) use writing::{Characters, Shows};
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
 use crate::op::{Kind, Named, NoEffect, OpView};
@@ -50,11 +55,11 @@ use crate::place::Place;
 use crate::raw::Raw;
 use crate::scene::Root;
 use crate::view::MessageView;
-use cell::Cell;
+use cell::{Cell, Entrant, Outcome};
 use changes::Changes;
 use held::{HeldOp, Subject};
 use history::History;
-use index::{MessageIx, OpIx, PathIx, Texts};
+use index::{ActorIx, MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
@@ -64,6 +69,8 @@ use verdicts::Verdicts;
 /// A replica that has its history at hand: what a [`Replica`] is once somebody asks for more than its snapshot says.
 pub struct Engine {
     root: Root,
+    /// What it stands on.
+    ground: Arc<Ground>,
     history: History,
     verdicts: Verdicts,
     registers: Registers,
@@ -91,6 +98,7 @@ impl Engine {
         debug_assert_eq!(number, NodeRecord::ROOT.at());
         Self {
             root,
+            ground: Arc::default(),
             history: History::default(),
             verdicts: Verdicts::default(),
             registers: Registers::default(),
@@ -130,12 +138,13 @@ impl Engine {
         count
     }
 
-    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read.
-    pub fn apply_views<'a, 'b: 'a>(
+    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read. Each is looked at as it comes, so they
+    /// may be read one by one.
+    pub fn apply_views<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+        messages: impl IntoIterator<Item = impl Borrow<MessageView<'a>>>,
     ) -> usize {
-        let count = messages.into_iter().filter(|message| self.take_in(message)).count();
+        let count = messages.into_iter().filter(|message| self.take_in(message.borrow())).count();
         self.settle();
         count
     }
@@ -149,11 +158,12 @@ impl Engine {
         if repeated == Some(ix) {
             self.history.set_repeated(ix);
         }
-        let target = (self.history.message(ix).actor, message.seq);
+        let actor = self.history.message(ix).actor;
+        let target = (actor, message.seq);
         self.history.set_undone(ix, self.registers.is_undone(target, &self.history));
         self.registers.judge(target, &self.history, &mut self.verdicts);
         for op in self.history.ops_of(ix) {
-            self.enter(op);
+            self.enter(op, actor);
         }
         match repeated {
             Some(other) if other != ix => self.set_repeated(other),
@@ -184,18 +194,18 @@ impl Engine {
                 let parent = op.options.get("parent").and_then(Raw::as_text);
                 Subject::Standing { node, parent: parent.map(|key| self.node_number(key)) }
             }
-            (Some(Kind::Undo | Kind::Redo), _) => {
-                let target = op.options.get("target").and_then(Raw::as_text);
+            (Some(Kind::Undo | Kind::Redo | Kind::Origin), _) => {
+                let target = op.options.get("target").or_else(|| op.options.get("of")).and_then(Raw::as_text);
                 let target = target.and_then(|text| text.parse::<Dot>().ok());
                 let Dot { actor, seq } = target.expect("the row's check has read it");
                 Subject::Message { node, actor: self.history.actor(actor), seq }
             }
-            (Some(Kind::Remove), _) => Subject::Node(node),
+            (Some(Kind::Remove | Kind::Horizon), _) => Subject::Node(node),
             (_, path) => Subject::Void { code: op.code, node, path },
         };
         let is_standing = matches!(subject, Subject::Standing { .. });
         let ix = self.history.push_op(message, op.code, subject, [op.value, op.options]);
-        if let Some(place) = op.options.get("place").filter(|_| is_standing) {
+        if is_standing && let Some(place) = op.options.get("place") {
             let place = Place::read(&place.decode(), self.history.stamp(ix));
             self.places.extend(place.map(|place| (ix, place)));
         }
@@ -246,26 +256,25 @@ impl Engine {
         ix
     }
 
-    /// Puts a new op where it belongs, and lets it take effect if it counts.
-    fn enter(&mut self, op: OpIx) {
+    /// Puts a new op of an actor where it belongs, and lets it take effect if it counts.
+    fn enter(&mut self, op: OpIx, actor: ActorIx) {
         match self.history.kind(op) {
             None => self.judge_void(op),
             Some(
-                Kind::Reset(_)
+                kind @ (Kind::Reset(_)
                 | Kind::Step(_)
                 | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)
                 | Kind::Member(_)
-                | Kind::Entries(_),
-            ) => {
-                self.enter_property(op);
-            }
-            Some(Kind::Insert) => self.enter_insert(op),
+                | Kind::Entries(_)),
+            ) => self.enter_property(op, kind, actor),
+            Some(Kind::Insert) => self.enter_insert(op, actor),
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
+            Some(Kind::Horizon | Kind::Origin) => {}
         }
     }
 
@@ -278,44 +287,30 @@ impl Engine {
         self.verdicts.set(op, verdict);
     }
 
-    fn enter_property(&mut self, op: OpIx) {
-        let held = self.history.op(op);
-        let cell = held.cell.expect("a property op has a cell");
-        let life = &self.nodes[held.node.at()].life;
-        cell::judge(op, life, &self.history, &mut self.verdicts);
-        self.enter_cell(op, cell);
+    fn enter_property(&mut self, op: OpIx, kind: Kind, actor: ActorIx) {
+        let cell = self.history.cell(op);
+        let life = &self.nodes[self.cells[cell.at()].node.at()].life;
+        let era = if self.history.is_masked(op) { None } else { Some(life.era(op, &self.history)) };
+        if era == Some(Era::Dead) {
+            self.verdicts.set(op, Err(NoEffect::NodeMissing));
+        }
+        self.enter_cell(Entrant { op, kind, actor, counts: era == Some(Era::Current) }, cell);
     }
 
     /// Puts a reset or a step into its cell. What the node's life says about it is known.
-    fn enter_cell(&mut self, op: OpIx, ix: CellIx) {
+    fn enter_cell(&mut self, entrant: Entrant, ix: CellIx) {
         let cell = &mut self.cells[ix.at()];
-        let life = &self.nodes[cell.node.at()].life;
-        let is_last = cell.keep(op, &self.history);
-        let counts = self.verdicts.get(op).is_none()
-            && !cell.is_stale
-            && !self.history.is_masked(op)
-            && life.era(op, &self.history) == Era::Current
-            && (is_last
-                || cell::is_reset(op, &self.history)
-                || !cell.is_covered(op, life, &self.history, &self.verdicts));
-        if cell.enter_scripts(op, counts, &self.history) {
-            return self.mark_cell(ix);
-        }
-        if !counts {
-            return;
-        }
         let was_changed = cell.is_changed;
-        if is_last {
-            cell.append(op, &self.history, &mut self.verdicts);
-        } else if cell::is_reset(op, &self.history) || !cell.join(op, &self.history, &mut self.verdicts) {
-            return self.mark_cell(ix);
-        }
-        if !was_changed {
-            self.changes.cells.push(ix);
+        let life = &self.nodes[cell.node.at()].life;
+        match cell.enter(entrant, life, &self.history, &mut self.verdicts) {
+            Outcome::Same => {}
+            Outcome::Changed if was_changed => {}
+            Outcome::Changed => self.changes.cells.push(ix),
+            Outcome::Stale => self.mark_cell(ix),
         }
     }
 
-    fn enter_insert(&mut self, op: OpIx) {
+    fn enter_insert(&mut self, op: OpIx, actor: ActorIx) {
         let held = self.history.op(op);
         let (node, parent) = (held.node, held.parent);
         let record = &mut self.nodes[node.at()];
@@ -325,8 +320,11 @@ impl Engine {
             self.nodes[parent.at()].named += 1;
         }
         self.enter_life(op);
+        let counts = self.verdicts.get(op).is_none()
+            && !self.history.is_masked(op)
+            && self.nodes[node.at()].life.era(op, &self.history) == Era::Current;
         for cell in self.initial_cells(op) {
-            self.enter_cell(op, cell);
+            self.enter_cell(Entrant { op, kind: Kind::Insert, actor, counts }, cell);
         }
     }
 
@@ -430,7 +428,6 @@ impl Engine {
 
     /// Brings every cache up to date.
     fn settle(&mut self) {
-        self.history.settle();
         for ix in self.stale_cells.drain(..) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {

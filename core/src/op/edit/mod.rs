@@ -12,7 +12,7 @@ mod typing;
 pub use error::{EditError, EditFault};
 
 use super::row::{Kind, Row};
-use super::{Known, Op, OpCode, OpView, Options, nearest_name};
+use super::{Known, Op, OpView, Options, nearest_name, row_named};
 use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::clock::Stamp;
@@ -79,7 +79,7 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     Ok(ops)
 }
 
-/// An edit that is an op as it stands, and was written as one.
+/// An edit that became one op of the same row, key and path, and was written as it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
     edit: &'a EditOp,
@@ -110,7 +110,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// Writes the list of ops that [`compile`] makes of the edits. Gives the only one if it is an edit as it stands.
+/// Writes the list of ops that [`compile`] makes of the edits. Gives the only one if its author knows it without reading it.
 pub(crate) fn write<'a>(
     edits: &'a [EditOp],
     replica: &Replica,
@@ -119,10 +119,10 @@ pub(crate) fn write<'a>(
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
     if let [edit] = edits
-        && let Some(row) = OpCode::named(&edit.otype).and_then(OpCode::row)
+        && let Some(row) = row_named(&edit.otype)
     {
-        if typing::write(edit, row, replica, commit, writer) {
-            return Ok(None);
+        if let Some(typed) = typing::write(edit, row, replica, commit, writer) {
+            return Ok(Some(typed));
         }
         writer.truncate(start);
         if let Some(named) = plain::named(edit, row, replica) {
@@ -152,7 +152,7 @@ pub(crate) fn write<'a>(
 /// characters. Nothing where it is not one; nearly all are.
 fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> Option<Plain<'a>> {
     let EditOp { otype, key, path, value, options } = edit;
-    let row = OpCode::named(otype).and_then(OpCode::row)?;
+    let row = row_named(otype)?;
     let path = path.as_ref().filter(|_| options.is_empty())?;
     let value = value.as_ref().unwrap_or(&Value::Null);
     let is_plain = row.kind.is_property()
@@ -176,7 +176,7 @@ fn compile_one(
     let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
-    let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
+    let row = row_named(&edit.otype).ok_or_else(unknown)?;
     let mut op = Op {
         code: row.code,
         key: key(edit, row)?,
@@ -209,6 +209,7 @@ fn compile_one(
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
         Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
+        Kind::Horizon | Kind::Origin => return Err(EditFault::Reserved { row }),
     }
     ops.push(op);
     Ok(())

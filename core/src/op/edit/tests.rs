@@ -208,9 +208,11 @@ fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
         let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
         let commit = Commit { lamport: author.seq + 1, actor: Actor::from_name("me"), seq: author.seq + 1 };
         let mut writer = Writer::new();
-        let row = OpCode::named(&edits[0].otype).and_then(OpCode::row).unwrap();
-        if typing::write(&edits[0], row, &author.replica, commit, &mut writer) {
-            assert_eq!(writer.finish(), long.finish(), "round {round}: {edit}");
+        let row = row_named(&edits[0].otype).unwrap();
+        if let Some(plain) = typing::write(&edits[0], row, &author.replica, commit, &mut writer) {
+            let written = writer.finish();
+            assert_eq!(written, long.finish(), "round {round}: {edit}");
+            assert_eq!([plain.view(&written).to_op()][..], ops, "round {round}: {edit}");
             short += 1;
         }
         author.commit(&[&edit]);
@@ -257,7 +259,7 @@ fn one_edit_of_the_tree_or_one_undo_gives_the_same_bytes_the_short_way_and_the_l
             for options in &options {
                 let edit = format!(r#"{{"otype":"{otype}","key":"{key}"{options}}}"#);
                 let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
-                let row = OpCode::named(otype).and_then(OpCode::row).unwrap();
+                let row = row_named(otype).unwrap();
                 let is_short = plain::named(&edits[0], row, &author.replica).is_some();
                 let Ok(ops) = author.compile(&[&edit]) else {
                     assert!(!is_short, "{edit}");
