@@ -6,11 +6,15 @@
 mod admission;
 mod batch;
 mod commit;
+mod footing;
+mod handover;
+mod keeper;
 mod log;
 mod older;
 mod packed;
 mod peer;
 mod snapshot;
+mod standing;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,7 +27,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, RoomId};
 use crate::replica::Replica;
 use crate::scene::Root;
-use crate::store::{Record, StoreError};
+use crate::store::{Forgetting, Record, StoreError};
 use crate::sync::frame::Digest;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
 use crate::view::MessageView;
@@ -32,9 +36,13 @@ pub use admission::Refusal;
 use admission::{Verdict, judge};
 use batch::{Batch, Batches};
 use commit::Commits;
+pub use footing::FootingError;
+use handover::Fetch;
+use keeper::Keeper;
 use log::Log;
 use packed::Packed;
 use peer::Peer;
+use standing::Horizons;
 use waiting::{Early, Waiting};
 
 /// What a room is opened with.
@@ -161,6 +169,15 @@ pub enum Output {
         /// What.
         records: Vec<Record>,
     },
+    /// Put in the store what is left of messages in their place, in one step and before anything that follows.
+    Forget(Box<Forgetting>),
+    /// Remember a fact of the room, after everything before.
+    Fact {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: Vec<u8>,
+    },
     /// Read from the store, then report [`Input::Read`].
     Read {
         /// For which peer.
@@ -208,6 +225,12 @@ pub struct Room {
     /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
     reads_orphaned: BTreeSet<LinkId>,
     commits: Commits,
+    horizons: Horizons,
+    keeper: Keeper,
+    /// A ground that a peer hands over.
+    fetch: Option<Fetch>,
+    /// What loading the room brought up, to be done first.
+    pending: Vec<Output>,
     batches: Batches,
     read_only: Option<String>,
     /// Whether it stays so until the daemon is started again.
@@ -237,6 +260,10 @@ impl Room {
             packed: Packed::default(),
             reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
+            horizons: Horizons::default(),
+            keeper: Keeper::default(),
+            fetch: None,
+            pending: Vec::new(),
             batches: Batches::default(),
             read_only: None,
             store_failed: false,
@@ -255,6 +282,10 @@ impl Room {
             records.iter().map(|record| self.admit_stored(record)).collect::<Result<_, _>>()?;
         self.replica.apply_views(&messages);
         self.replica.drop_changes();
+        // A crash may have come between a horizon and what it permits.
+        let mut out = Vec::new();
+        self.follow_horizons(Now::default(), &mut out);
+        self.pending.append(&mut out);
         Ok(())
     }
 
@@ -272,6 +303,7 @@ impl Room {
         let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
         self.commits.note(&message, record.link);
+        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
         Ok(message)
     }
 
@@ -337,12 +369,13 @@ impl Room {
 
     /// Takes in what happened and appends to `out` what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        out.append(&mut self.pending);
         match input {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Flush => self.flush(now, out),
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
-            Input::PeerDown { link } => self.peer_down(link),
+            Input::PeerDown { link } => self.peer_down(link, now, out),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
@@ -357,11 +390,17 @@ impl Room {
     /// When [`Input::Wake`] is due, on the monotonic clock.
     pub fn wake_at(&self) -> Option<u64> {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
-        [settle, self.commits.deadline_us()].into_iter().flatten().min()
+        let fetch = self.fetch.as_ref().map(Fetch::deadline_us);
+        let reissue = self.horizons.due_us().filter(|_| self.read_only.is_none());
+        let deadlines = [settle, self.commits.deadline_us(), fetch, reissue, self.keeper_wakes_at()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         self.commits.expire(now, out);
+        self.reissue(now, out);
+        self.keep_house(now, out);
+        self.drop_stale_fetch(now);
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
             self.pump_all(out);
@@ -386,10 +425,20 @@ impl Room {
                         self.ask_again();
                     }
                 }
+                Ok(Verdict::Straddles) => self.ask_again(),
+                Ok(Verdict::Outside(dot)) => {
+                    self.log.put_outside(&dot);
+                    let Run { actor, first, .. } = early.run;
+                    for seq in first..=early.run.last() {
+                        queue.extend(self.waiting.release(&Dot { actor, seq }));
+                    }
+                }
                 Ok(Verdict::Fits(admitted)) => {
                     for dot in self.apply_run(&early, admitted, std::mem::take(&mut credit_left), out) {
                         queue.extend(self.waiting.release(&dot));
                     }
+                    self.follow_horizons(now, out);
+                    self.reissue(now, out);
                 }
                 Err(refusal) => out.push(Output::Refused { link: early.from, refusal }),
             }
@@ -420,6 +469,7 @@ impl Room {
                 self.replica.apply_view(&message);
             }
             self.commits.note(&message, link);
+            self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
             self.tell(&dot, out);
             let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });

@@ -170,6 +170,7 @@ impl Log {
             let clock = clock.ok_or_else(malformed)?;
             log.actors.insert(actor, ActorLog { base, entries: Vec::new(), clock });
         }
+        log.arrived = log.messages;
         log.older = Older::new(begin, history, arrivals, signed);
         Ok(log)
     }
