@@ -364,9 +364,9 @@ pub enum Event {
         /// What the scene shows now where the message changed it.
         changes: Vec<Change>,
     },
-    /// Events were dropped because the subscriber was slow: read the scene again.
+    /// Events were dropped because the subscriber was slow, or the scene changed by no message: read it again.
     Lagged {
-        /// How many.
+        /// How many; 0 where history was let go and edits that came too late for that are issued again.
         dropped: u64,
     },
 }

@@ -103,11 +103,13 @@ impl Room {
         };
         let Some((whole_bytes, packed_bytes)) = sizes.filter(fits) else {
             let error = FootingError::TooLarge { bytes: whole_bytes, packed: packed_bytes };
-            return self.refuse_ground(link, error, out);
+            return refuse_ground(link, error, out);
         };
         if !horizon.is_foldable() {
             let error = FootingError::Table { dot, table: horizon.table };
-            return self.refuse_ground(link, error, out);
+            // No peer can help: the same horizon is what all of them stand on.
+            self.horizons.alarm = Some(error.to_string());
+            return refuse_ground(link, error, out);
         }
         let frame = RoomFrame::GroundWanted { ground: horizon.ground, from: 0 };
         out.push(Output::Send { link, lane: Lane::Live, frame });
@@ -127,11 +129,6 @@ impl Room {
         }
         let message = MessageView::read(run.actor, run.bodies.first()?).ok()?;
         Some((message.dot(), Horizon::of(&message)?))
-    }
-
-    fn refuse_ground(&mut self, link: LinkId, error: FootingError, out: &mut Vec<Output>) {
-        self.horizons.alarm = Some(error.to_string());
-        out.push(Output::Refused { link, refusal: error.into() });
     }
 
     /// Sends the next pieces of the ground we stand on.
@@ -186,7 +183,7 @@ impl Room {
                 self.reissue(now, out);
                 self.check_synced(out);
             }
-            Err(error) => self.refuse_ground(link, error, out),
+            Err(error) => refuse_ground(link, error, out),
         }
     }
 
@@ -194,4 +191,8 @@ impl Room {
     pub(super) fn drop_stale_fetch(&mut self, now: Now) {
         self.fetch.take_if(|fetch| fetch.deadline_us <= now.monotonic_us);
     }
+}
+
+fn refuse_ground(link: LinkId, error: FootingError, out: &mut Vec<Output>) {
+    out.push(Output::Refused { link, refusal: error.into() });
 }

@@ -24,7 +24,6 @@ const LOOK_MS: u64 = 60 * 60 * 1000;
 const MESSAGES_MIN: u64 = 10_000;
 
 /// What a room's keeper knows of its members, and its policy.
-#[derive(Default)]
 pub(super) struct Keeper {
     policy: Option<Policy>,
     members: BTreeMap<PeerKey, Member>,
@@ -38,6 +37,13 @@ struct Member {
     seen_ms: u64,
     /// What was on its disk then.
     durable: VersionVector,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        // Not at once: it asks for the history, which a room that has just been opened leaves alone.
+        Self { policy: None, members: BTreeMap::new(), look_at_us: LOOK_MS * 1000 }
+    }
 }
 
 impl Keeper {

@@ -29,6 +29,10 @@ impl Room {
     /// # Errors
     /// Where the replica has no snapshot.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        if self.horizon().is_some() {
+            // What is left of forgotten messages is kept by itself.
+            return Err(SnapshotError::Forgotten);
+        }
         let replica = self.replica.snapshot_alone()?;
         let mut writer = Writer::new();
         writer.array(2);

@@ -1,261 +1,24 @@
 //! Rooms that forget (DESIGN §3, law 14): a keeper writes a horizon, everybody stands on it, late ones are handed the ground, and what was
 //! outside is issued again.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
-use std::sync::Arc;
+mod world;
 
-use rtc_core::api::{ApiError, Code, Compact, Compacted, Edit, EditOp, Undo, Wait};
-use rtc_core::chain::{Ed25519, Keys};
-use rtc_core::founding::Founding;
-use rtc_core::id::{Dot, StateHash};
-use rtc_core::room::{Input, Opening, Output, Refusal, Room};
-use rtc_core::sim::{Random, SimDisk};
-use rtc_core::store::{GROUND, MEMBERS, OUTSIDE, POLICY, Store};
-use rtc_core::sync::{LinkId, Now, RoomFrame};
+use std::collections::BTreeMap;
+
+use rtc_core::api::{Code, Compact, Undo, Wait};
+use rtc_core::chain::{Keys, Link};
+use rtc_core::horizon::{Cut, Horizon};
+use rtc_core::id::{Actor, StateHash};
+use rtc_core::message::Message;
+use rtc_core::op::TABLE_VERSION;
+use rtc_core::room::{FootingError, Input, Refusal};
+use rtc_core::sim::Random;
+use rtc_core::sync::{LinkId, RoomFrame, Run, backlog};
 use rtc_core::value::Value;
 
+use world::{World, keys};
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Daemons of one room, with the connections between them; the first is the keeper's.
-struct World {
-    peers: Vec<Peer>,
-    /// What is under way, from whom to whom.
-    frames: VecDeque<(usize, usize, RoomFrame)>,
-    refused: Vec<Refusal>,
-    ms: u64,
-    epochs: u64,
-    /// Whether what a horizon permits reaches the disks.
-    forgets: bool,
-}
-
-struct Peer {
-    keys: Arc<Ed25519>,
-    room: Room,
-    disk: SimDisk,
-    told: Option<(u64, u64)>,
-    links: Vec<usize>,
-    started_ms: u64,
-}
-
-fn keys(index: usize) -> Arc<Ed25519> {
-    Arc::new(Ed25519::from_seed(&[u8::try_from(index).unwrap() + 1; 32]))
-}
-
-fn founding() -> Founding {
-    Founding { owner: keys(0).public(), nonce: [0; 16], name: "test".into(), time_ms: 0 }
-}
-
-impl World {
-    fn new(count: usize) -> Self {
-        let mut world = Self {
-            peers: Vec::new(),
-            frames: VecDeque::new(),
-            refused: Vec::new(),
-            ms: 1_000,
-            epochs: 0,
-            forgets: true,
-        };
-        for _ in 0..count {
-            world.add();
-        }
-        world
-    }
-
-    fn add(&mut self) -> usize {
-        let index = self.peers.len();
-        self.epochs += 1;
-        let room = Room::open(opening(index, self.epochs, None));
-        let disk = SimDisk::default();
-        self.peers.push(Peer {
-            keys: keys(index),
-            room,
-            disk,
-            told: None,
-            links: Vec::new(),
-            started_ms: self.ms,
-        });
-        index
-    }
-
-    /// The time as a daemon has it.
-    fn now(&self, peer: usize) -> Now {
-        let started_ms = self.peers[peer].started_ms;
-        Now { monotonic_us: (self.ms - started_ms) * 1000, wall_ms: self.ms }
-    }
-
-    fn give(&mut self, peer: usize, input: Input) -> Vec<Result<Dot, ApiError>> {
-        let mut out = Vec::new();
-        let now = self.now(peer);
-        self.peers[peer].room.handle(input, now, &mut out);
-        self.peers[peer].room.handle(Input::Flush, now, &mut out);
-        self.carry_out(peer, out)
-    }
-
-    fn carry_out(&mut self, peer: usize, out: Vec<Output>) -> Vec<Result<Dot, ApiError>> {
-        let mut replies = Vec::new();
-        for output in out {
-            let held = &mut self.peers[peer];
-            match output {
-                Output::Number { epoch, seq } => held.told = Some((epoch, seq)),
-                Output::Store { batch, records } => {
-                    held.disk.append(&records).unwrap();
-                    replies.extend(self.give(peer, Input::Committed { batch }));
-                }
-                Output::Forget(forgetting) if self.forgets => held.disk.forget(&forgetting).unwrap(),
-                Output::Forget(_) => {}
-                Output::Fact { name, value } => held.disk.set_fact(name, &value).unwrap(),
-                Output::Read { link, ranges } => {
-                    let records = ranges
-                        .iter()
-                        .flat_map(|(actor, from, to)| held.disk.read(actor, *from, *to).unwrap());
-                    let records = records.collect();
-                    replies.extend(self.give(peer, Input::Read { link, records }));
-                }
-                Output::Send { link, frame, .. } => {
-                    let to = usize::try_from(link.0).unwrap();
-                    self.frames.push_back((peer, to, frame));
-                }
-                Output::Reply { result, .. } => replies.push(result.map(|edited| edited.id)),
-                Output::Refused { refusal, .. } => self.refused.push(refusal),
-                Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
-            }
-        }
-        replies
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        for (at, to) in [(a, b), (b, a)] {
-            self.peers[at].links.push(to);
-            let peer = self.peers[to].keys.public();
-            self.give(at, Input::PeerUp { link: LinkId(to as u64), peer });
-        }
-    }
-
-    fn part(&mut self, a: usize, b: usize) {
-        for (at, to) in [(a, b), (b, a)] {
-            self.peers[at].links.retain(|other| *other != to);
-            self.give(at, Input::PeerDown { link: LinkId(to as u64) });
-        }
-        self.frames.retain(|(from, to, _)| ![(a, b), (b, a)].contains(&(*from, *to)));
-    }
-
-    /// Lets everybody talk until they hold the same, heartbeat by heartbeat.
-    fn settle(&mut self) {
-        for _ in 0..40 {
-            self.deliver();
-            self.beat();
-        }
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        while let Some((from, to, frame)) = self.frames.pop_front() {
-            if self.peers[to].links.contains(&from) {
-                self.give(to, Input::Frame { link: LinkId(from as u64), frame });
-            }
-        }
-    }
-
-    /// Half a second passes, and everybody tells its digest.
-    fn beat(&mut self) {
-        self.ms += 500;
-        for at in 0..self.peers.len() {
-            self.give(at, Input::Wake);
-            for to in self.peers[at].links.clone() {
-                let digest = self.peers[at].room.digest();
-                self.give(to, Input::Digest { link: LinkId(at as u64), digest });
-            }
-        }
-    }
-
-    fn edit(&mut self, peer: usize, otype: &str, key: &str, value: Option<(&str, Value)>) -> Dot {
-        let (path, value) = value.map(|(path, value)| (path.to_owned(), value)).unzip();
-        let op = EditOp { otype: otype.into(), key: key.into(), path, value, ..EditOp::default() };
-        let edit = Edit { ops: vec![op], wait: Wait::Local, ..Edit::default() };
-        self.give(peer, Input::Edit { token: 1, edit }).remove(0).unwrap()
-    }
-
-    fn add_one(&mut self, peer: usize) -> Dot {
-        self.edit(peer, "number.add", "n", Some(("x", Value::number(1.0).unwrap())))
-    }
-
-    fn compact(&mut self, peer: usize, ask: &Compact) -> Result<Compacted, ApiError> {
-        let mut out = Vec::new();
-        let now = self.now(peer);
-        let done = self.peers[peer].room.compact(ask, now, &mut out);
-        self.carry_out(peer, out);
-        done
-    }
-
-    /// Compacts everything that everybody has.
-    fn compact_all(&mut self) -> Compacted {
-        self.compact(0, &Compact { undo_window_ms: Some(0), ..Compact::default() }).unwrap()
-    }
-
-    /// Ends the process, and starts another from the disk.
-    fn restart(&mut self, peer: usize) {
-        for to in self.peers[peer].links.clone() {
-            self.part(peer, to);
-        }
-        self.epochs += 1;
-        let told = self.peers[peer].told;
-        let mut room = Room::open(opening(peer, self.epochs, told));
-        let disk = &mut self.peers[peer].disk;
-        if let Some(ground) = disk.fact(GROUND).unwrap() {
-            room.restore(&ground, &disk.fact(OUTSIDE).unwrap().unwrap()).unwrap();
-        }
-        for name in [MEMBERS, POLICY] {
-            disk.fact(name).unwrap().iter().for_each(|value| room.recall(name, value));
-        }
-        let mut records = Vec::new();
-        disk.scan(&mut |record| {
-            records.push(record);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        room.load(&records).unwrap();
-        self.peers[peer].room = room;
-        self.peers[peer].started_ms = self.ms;
-        self.give(peer, Input::Wake);
-    }
-
-    fn hash(&mut self, peer: usize) -> StateHash {
-        self.peers[peer].room.replica().state_hash()
-    }
-
-    fn value(&mut self, peer: usize) -> Option<Value> {
-        self.peers[peer].room.replica().value("n", "x")
-    }
-
-    fn journal(&mut self, peer: usize) -> usize {
-        let mut count = 0;
-        let visit = &mut |_| {
-            count += 1;
-            ControlFlow::Continue(())
-        };
-        self.peers[peer].disk.scan(visit).unwrap();
-        count
-    }
-
-    /// That everybody holds the same, stands on the same, and nothing is wrong.
-    #[track_caller]
-    fn check_equal(&mut self) {
-        let horizon = self.peers[0].room.horizon();
-        let expected = (self.hash(0), self.peers[0].room.digest());
-        for peer in 0..self.peers.len() {
-            assert_eq!(self.peers[peer].room.alarm(), None, "peer {peer}");
-            assert_eq!(self.peers[peer].room.horizon(), horizon, "peer {peer}");
-            assert_eq!((self.hash(peer), self.peers[peer].room.digest()), expected, "peer {peer}");
-        }
-        assert!(self.refused.is_empty(), "{:?}", self.refused);
-    }
-}
-
-fn opening(index: usize, epoch_fresh: u64, epoch_proof: Option<(u64, u64)>) -> Opening {
-    let (room, founding) = (founding().room(), Some(founding()));
-    Opening { room, founding, keys: keys(index), epoch_fresh, epoch_proof }
-}
 
 fn number(number: f64) -> Option<Value> {
     Value::number(number)
@@ -500,13 +263,85 @@ fn a_ground_that_is_not_the_horizons_is_refused_and_another_peer_is_asked() {
         world.beat();
     }
     assert!(world.refused.iter().all(|refusal| matches!(refusal, Refusal::Ground(_))), "{:?}", world.refused);
-    assert!(!world.refused.is_empty() && world.peers[late].room.alarm().is_some());
+    assert!(!world.refused.is_empty());
     assert_eq!(world.peers[late].room.horizon(), None);
     world.refused.clear();
     world.part(late, 1);
     world.join(late, 2);
     world.settle();
     world.check_equal();
+}
+
+/// A horizon that nobody wrote, as somebody offers it.
+fn offer(signer: usize, horizon: &Horizon, bytes: u64) -> Input {
+    let keys = keys(signer);
+    let actor = Actor::new(keys.public(), 77);
+    let message = Message {
+        actor,
+        seq: 5,
+        lamport: 9,
+        clock: Vec::new(),
+        time_ms: None,
+        request: None,
+        note: None,
+        ops: vec![horizon.op().unwrap()],
+    };
+    let (before, body) = (Link([3; 32]), message.encode());
+    let signature = keys.sign(&before.next(&body));
+    let run = Run { actor, first: 5, bodies: vec![body], signature };
+    let content = backlog::pack(&[run]).remove(0).0.into();
+    let frame = RoomFrame::Horizon { before, content, whole_bytes: bytes, packed_bytes: bytes };
+    Input::Frame { link: LinkId(0), frame }
+}
+
+fn horizon_of(world: &World, table: u32) -> Horizon {
+    let cut = |(actor, seq, link)| (actor, Cut { seq: seq + 1, lamport: 9, link });
+    let frontier = world.peers[0].room.heads().into_iter().map(cut).collect();
+    Horizon { before: None, frontier, ground: StateHash([1; 32]), table }
+}
+
+#[test]
+fn what_is_no_horizon_of_the_keepers_is_refused_by_name() {
+    let mut world = three();
+    let horizon = horizon_of(&world, TABLE_VERSION);
+    world.give(1, offer(2, &horizon, 100));
+    assert_eq!(world.refused, [Refusal::Horizon], "a member is not the keeper");
+    world.give(1, offer(0, &horizon, u64::MAX));
+    assert!(
+        matches!(world.refused[1], Refusal::Ground(FootingError::TooLarge { .. })),
+        "{:?}",
+        world.refused
+    );
+    assert_eq!(world.peers[1].room.alarm(), None);
+    world.give(1, offer(0, &horizon_of(&world, TABLE_VERSION + 1), 100));
+    assert!(matches!(world.refused[2], Refusal::Ground(FootingError::Table { .. })), "{:?}", world.refused);
+    assert!(world.peers[1].room.alarm().is_some_and(|why| why.contains("newer rtc")));
+    assert!(world.frames.is_empty(), "nothing was asked for");
+}
+
+#[test]
+fn who_offers_a_ground_and_sends_nothing_is_not_waited_for() {
+    let mut world = three();
+    world.compact_all();
+    world.settle();
+    let late = world.add();
+    world.join(late, 1);
+    // It asks the first that offers, who falls silent.
+    while let Some((from, to, frame)) = world.frames.pop_front() {
+        if !matches!(frame, RoomFrame::GroundPiece { .. }) {
+            world.give(to, Input::Frame { link: LinkId(from as u64), frame });
+        }
+    }
+    world.join(late, 2);
+    world.peers[late].links.retain(|other| *other != 1);
+    for _ in 0..15 {
+        world.deliver();
+        assert_eq!(world.peers[late].room.horizon(), None);
+        world.beat();
+    }
+    world.settle();
+    assert!(world.peers[late].room.horizon().is_some());
+    assert_eq!(world.hash(late), world.hash(0));
 }
 
 #[test]
