@@ -75,6 +75,8 @@ pub enum Command {
     Join(command::join::Args),
     /// List the rooms this daemon holds
     Rooms(command::rooms::Args),
+    /// Let the room's old messages go, and keep what they left; on the machine of its owner
+    Compact(command::compact::Args),
     /// Print the scene as the JSON of vuer.rtc's SceneGraph
     Export(command::export::Args),
     /// Add the nodes of a SceneGraph's JSON to the scene

@@ -23,6 +23,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Unwatch { .. }
         | Ask::Invite { .. }
         | Ask::Join { .. }
+        | Ask::Compact(_)
         | Ask::AddPeer { .. }
         | Ask::Stop {} => return ask,
     };

@@ -3,8 +3,10 @@
 //! A connection carries frames: a big-endian `u32` length, then that many bytes of CBOR. The first frame each way is a
 //! [`Hello`]; then the client sends [`Request`]s and the daemon [`Answer`]s, in any order, matched by `id`.
 
+mod compaction;
 mod status;
 
+pub use compaction::{Compact, Compacted, Policy};
 pub use status::{Peer, RoomInfo, Status};
 
 use std::collections::BTreeMap;
@@ -136,6 +138,8 @@ pub enum Ask {
         /// How long to wait for the first sync. The room stays joined when it takes longer.
         timeout_ms: u64,
     },
+    /// Lets a room's history go, on the daemon of its owner. Answered by [`Reply::Compacted`].
+    Compact(Compact),
     /// Remembers and dials an address. Answered by [`Reply::Done`].
     AddPeer {
         /// A multiaddr, with or without `/p2p/…`.
@@ -278,6 +282,8 @@ pub enum Reply {
     },
     /// To [`Ask::Join`].
     Joined(RoomInfo),
+    /// To [`Ask::Compact`].
+    Compacted(Compacted),
     /// It is done, and there is nothing to say.
     Done {},
 }
@@ -358,9 +364,9 @@ pub enum Event {
         /// What the scene shows now where the message changed it.
         changes: Vec<Change>,
     },
-    /// Events were dropped because the subscriber was slow: read the scene again.
+    /// Events were dropped because the subscriber was slow, or the scene changed by no message: read it again.
     Lagged {
-        /// How many.
+        /// How many; 0 where history was let go and edits that came too late for that are issued again.
         dropped: u64,
     },
 }

@@ -31,6 +31,14 @@ pub const FRONTIER_BYTES_MAX: usize = 60 * 1024;
 /// Ops that brought characters to a ground: few bytes stand for many where somebody typed, and each takes memory.
 pub const GROUND_TEXT_OPS_MAX: usize = 1 << 22;
 
+/// Bytes of a ground with what belongs to it: what a peer can make us hold when we come late.
+pub const GROUND_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The same, deflated.
+pub const GROUND_PACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of one piece of a ground: with its frame it is a piece of [`PIECE_BYTES_MAX`].
+pub const GROUND_PIECE_BYTES_MAX: usize = 15 * 1024;
+
 /// Messages one signature may vouch for: one live frame.
 pub const RUN_MESSAGES_MAX: usize = 64;
 /// Bytes of the messages of one run: a live frame of the longest messages.

@@ -1,9 +1,11 @@
 //! What a room needs of a disk. The daemon's is SQLite; the simulator's loses, tears and fills up.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::chain::{Link, Signature};
-use crate::id::Actor;
+use crate::horizon::Frontier;
+use crate::id::{Actor, Dot};
 use crate::replica::Stretch;
 
 /// One message as it rests in the journal.
@@ -19,6 +21,36 @@ pub struct Record {
     pub body: Vec<u8>,
     /// The author's signature over `link`, where one was made.
     pub signature: Option<Signature>,
+}
+
+/// The fact that holds what is left of forgotten messages.
+pub const GROUND: &str = "ground";
+/// The fact that holds messages that a horizon left outside, until they are issued again.
+pub const OUTSIDE: &str = "outside";
+
+/// The fact that holds what the room's keeper knows of members.
+pub const MEMBERS: &str = "members";
+/// The fact that holds when the room's keeper lets its history go.
+pub const POLICY: &str = "policy";
+
+/// What is to be kept in place of forgotten messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forgetting {
+    /// The fact [`GROUND`].
+    pub ground: Vec<u8>,
+    /// The fact [`OUTSIDE`].
+    pub outside: Vec<u8>,
+    /// What is forgotten: of each actor everything up to that message.
+    pub frontier: Frontier,
+    /// What is dropped: of these actors everything from that number on.
+    pub outside_from: BTreeMap<Actor, u64>,
+}
+
+impl Forgetting {
+    /// Whether a message stays.
+    pub fn keeps(&self, dot: &Dot) -> bool {
+        !self.frontier.covers(dot) && self.outside_from.get(&dot.actor).is_none_or(|&first| dot.seq < first)
+    }
 }
 
 /// Why the disk did not do as asked.
@@ -71,6 +103,10 @@ pub trait Store: Send {
     fn kept(&mut self) -> Result<Option<Kept>, StoreError> {
         Ok(None)
     }
+
+    /// Puts what is left of messages in their place, all in one step that a crash undoes or leaves done. The room's facts say what is left;
+    /// from then on each actor's chain begins where the frontier cuts it. What was kept of the room is dropped.
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError>;
 
     /// Visits every record that arrived after what is kept; see [`Store::scan`].
     fn scan_after_kept(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::room::{self, Room};
 use crate::sync::link::Heard;
@@ -130,6 +131,23 @@ impl Switchboard {
         self.rooms.get_mut(id).map(|member| &mut member.room)
     }
 
+    /// Lets a room's history go: see [`Room::compact`].
+    pub fn compact(
+        &mut self,
+        id: &RoomId,
+        ask: &Compact,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<Compacted, ApiError> {
+        let Some(member) = self.rooms.get_mut(id) else {
+            return Err(ApiError::new(Code::NotFound, "there is no such room"));
+        };
+        let mut outputs = Vec::new();
+        let done = member.room.compact(ask, now, &mut outputs);
+        self.carry_out(*id, outputs, out);
+        done
+    }
+
     /// What proves membership in a room.
     pub fn secret(&self, id: &RoomId) -> Option<Secret> {
         self.rooms.get(id).map(|member| member.secret)
@@ -235,6 +253,11 @@ impl Switchboard {
         let Some(member) = self.rooms.get_mut(&id) else { return };
         let mut outputs = Vec::new();
         member.room.handle(input, now, &mut outputs);
+        self.carry_out(id, outputs, out);
+    }
+
+    /// Puts what a room sends into frames of its connections.
+    fn carry_out(&mut self, id: RoomId, outputs: Vec<room::Output>, out: &mut Vec<Output>) {
         for output in outputs {
             match output {
                 room::Output::Send { link, lane, frame } => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rtc_core::api::{ApiError, Code};
 use rtc_core::clock::VersionVector;
+use rtc_core::ground::Ground;
 use rtc_core::id::{Actor, RoomId};
 use rtc_core::message::Message;
 use rtc_core::replica::Replica;
@@ -32,6 +33,8 @@ pub struct Question {
     pub room: RoomId,
     /// Which messages; everything they have seen is among them.
     pub version: VersionVector,
+    /// What is left of forgotten messages, which the version holds.
+    pub ground: Box<Ground>,
     /// Takes the version, or why there is none.
     pub then: Then,
 }
@@ -96,10 +99,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Question>) {
-        while let Some(Question { room, version, then }) = self.next(queue) {
+        while let Some(Question { room, version, ground, then }) = self.next(queue) {
             let replica = match self.kept.take() {
                 Some((of, at, replica)) if (of, &at) == (room, &version) => Ok(replica),
-                Some(_) | None => self.fold(room, &version),
+                Some(_) | None => self.fold(room, &version, &ground),
             };
             match replica {
                 Ok(replica) => {
@@ -123,10 +126,10 @@ impl Worker {
         queue.recv().ok()
     }
 
-    fn fold(&self, room: RoomId, version: &VersionVector) -> Result<Replica, ApiError> {
+    fn fold(&self, room: RoomId, version: &VersionVector, ground: &Ground) -> Result<Replica, ApiError> {
         let mut messages = Vec::new();
         for (actor, last) in version.iter() {
-            let mut next = 1;
+            let mut next = ground.version.get(&actor) + 1;
             while next <= last {
                 let piece = (actor, next, last.min(next + READ_AT_ONCE - 1));
                 messages.extend(self.read(room, piece)?);
@@ -134,7 +137,7 @@ impl Worker {
             }
         }
         let goes_on = || !self.stopping.load(Ordering::Relaxed);
-        Replica::at(Root::default(), version, messages, goes_on).ok_or_else(stopping)
+        Replica::at_on(ground, Root::default(), version, messages, goes_on).ok_or_else(stopping)
     }
 
     /// Messages of an actor, all that are asked for.

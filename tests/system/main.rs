@@ -1,6 +1,7 @@
 //! Tests over real processes: daemons in temporary homes, driven as a user would drive them.
 
 mod cli;
+mod compaction;
 mod convergence;
 mod crash;
 mod damage;

@@ -4,7 +4,7 @@ use crate::home::Home;
 
 /// What the log says about openings from what was put away.
 fn openings(home: &Home) -> Vec<String> {
-    let log = std::fs::read_to_string(home.path().join("log/rtcd.log")).expect("a log");
+    let log = home.log();
     let opened = log.lines().filter(|line| line.contains("as it was put away"));
     opened.map(str::to_owned).collect()
 }
@@ -34,7 +34,7 @@ fn a_room_opens_as_it_was_put_away_and_takes_in_what_came_after() {
     // Redo and undo ask for messages that were put away.
     home.ok(&["redo"]);
     assert_eq!(home.ok(&["get", "cube", "x"]), "5");
-    assert_eq!(home.json(&["status"])["rooms"][0]["messages"].as_u64(), Some(8));
+    assert_eq!(home.messages(), 8);
     for _ in 0..4 {
         home.ok(&["undo"]);
     }

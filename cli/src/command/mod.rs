@@ -1,6 +1,7 @@
 //! The subcommands, one file each: its arguments, what it asks the daemon, and what it prints.
 
 pub mod blame;
+pub mod compact;
 pub mod completions;
 pub mod demo;
 pub mod edit;
@@ -42,6 +43,7 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Invite(args) => invite::run(args, session).await,
         Command::Join(args) => join::run(args, session).await,
         Command::Rooms(args) => rooms::run(args, session).await,
+        Command::Compact(args) => compact::run(args, session).await,
         Command::Export(args) => export::run(args, session).await,
         Command::Import(args) => import::run(args, session).await,
         Command::Ops(args) => ops::run(args, session),

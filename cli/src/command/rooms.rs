@@ -52,5 +52,8 @@ pub fn line(room: &RoomInfo) -> String {
     if let Some(reason) = &room.read_only {
         line += &format!("  {RED}read-only: {}{RESET}", draw::plain(reason));
     }
+    if let Some(alarm) = &room.alarm {
+        line += &format!("  {RED}{}{RESET}", draw::plain(alarm));
+    }
     line
 }

@@ -63,6 +63,9 @@ fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {
                 session.out.line(format!("    {}", draw::change(change)))?;
             }
         }
+        Event::Lagged { dropped: 0 } => {
+            session.say("history was let go, and edits that came too late for it are issued again: read the scene anew");
+        }
         Event::Lagged { dropped } => {
             session.say(format!("{dropped} events were missed: read the scene again, e.g. with `rtc tree`"));
         }

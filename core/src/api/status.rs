@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{PeerKey, RoomId, StateHash};
+use crate::id::{Dot, PeerKey, RoomId, StateHash};
 
 /// How the daemon is.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ pub struct RoomInfo {
     pub peers_connected: u32,
     /// Why the room accepts no edits, if it does not.
     pub read_only: Option<String>,
+    /// The horizon before which everything is forgotten, if there is one.
+    #[serde(default)]
+    pub horizon: Option<Dot>,
+    /// Why a horizon that came is not followed, if so: nothing is forgotten then.
+    #[serde(default)]
+    pub alarm: Option<String>,
 }
 
 /// One peer.

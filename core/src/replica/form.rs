@@ -166,6 +166,17 @@ impl Replica {
         Engine::at(root, version, messages, goes_on).map(Self::from)
     }
 
+    /// See [`Engine::at_on`].
+    pub fn at_on(
+        ground: &Ground,
+        root: Root,
+        version: &VersionVector,
+        messages: Vec<Message>,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<Self> {
+        Engine::at_on(ground, root, version, messages, goes_on).map(Self::from)
+    }
+
     /// See [`Engine::on`].
     pub fn on(ground: &Ground, root: Root) -> Self {
         Engine::on(ground, root).into()

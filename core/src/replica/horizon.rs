@@ -151,8 +151,10 @@ impl History {
         let first = |actor: ActorIx| horizon.get(&self.actor_of(actor)) + 1;
         let behind: Vec<(ActorIx, u64)> =
             self.lasts().filter(|&(actor, last)| first(actor) <= last).collect();
+        // Of actors that the horizon holds and of whom nothing is, nobody has seen anything.
+        let is_all = numbers.len() == horizon.len();
         let lacks = |&(actor, _): &(ActorIx, u64)| {
-            numbers.iter().any(|&(other, seq)| self.cover(actor, first(actor), other) < seq)
+            !is_all || numbers.iter().any(|&(other, seq)| self.cover(actor, first(actor), other) < seq)
         };
         let mut outside: BTreeMap<ActorIx, u64> =
             behind.iter().filter(|held| lacks(held)).map(|&(actor, _)| (actor, first(actor))).collect();

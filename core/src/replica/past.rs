@@ -5,6 +5,7 @@
 
 use super::Engine;
 use crate::clock::VersionVector;
+use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
 use crate::scene::Root;
@@ -21,13 +22,24 @@ impl Engine {
     pub fn at(
         root: Root,
         version: &VersionVector,
+        messages: Vec<Message>,
+        goes_on: impl Fn() -> bool,
+    ) -> Option<Self> {
+        Self::at_on(&Ground::default(), root, version, messages, goes_on)
+    }
+
+    /// The same of a room that stands on a ground, which the version holds.
+    pub fn at_on(
+        ground: &Ground,
+        root: Root,
+        version: &VersionVector,
         mut messages: Vec<Message>,
         goes_on: impl Fn() -> bool,
     ) -> Option<Self> {
         messages.retain(|message| version.covers(&message.dot()));
         // In order nothing is late, and every actor's clocks advance as they did.
         messages.sort_by_key(|message| (message.lamport, message.actor, message.seq));
-        let mut replica = Self::new(root);
+        let mut replica = Self::on(ground, root);
         for some in messages.chunks(FOLDED_AT_ONCE) {
             if !goes_on() {
                 return None;

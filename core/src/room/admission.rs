@@ -4,7 +4,9 @@
 
 use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
-use crate::id::Dot;
+use crate::horizon::Cut;
+use crate::id::{Actor, Dot};
+use crate::room::footing::FootingError;
 use crate::room::log::Log;
 use crate::sync::Run;
 use crate::view::MessageView;
@@ -24,6 +26,10 @@ pub(super) enum Verdict<'a> {
     Known,
     /// It waits for this message. `verified` runs have a good chain and signature.
     Waits { missing: Dot, verified: bool },
+    /// Its beginning is forgotten, and without that nobody can say what it is: it has to be sent again from there on.
+    Straddles,
+    /// From this message on it is outside of the horizon (law 14): it is no part of the room, and its author issues it again.
+    Outside(Dot),
     /// What of it is new, to be applied in order.
     Fits(Vec<Admitted<'a>>),
 }
@@ -75,6 +81,12 @@ pub enum Refusal {
         /// Which.
         dot: Dot,
     },
+    /// A ground that cannot be stood on.
+    #[error(transparent)]
+    Ground(#[from] FootingError),
+    /// A horizon that is not the keeper's, or none.
+    #[error("what is offered as a horizon is none of the room's keeper")]
+    Horizon,
     /// What was packed is not what can be packed.
     #[error("a backlog cannot be unpacked: {error}")]
     Backlog {
@@ -96,6 +108,16 @@ pub(super) fn judge<'a>(
     log: &Log,
     keys: &dyn Keys,
 ) -> Result<Verdict<'a>, Refusal> {
+    let floor = log.floor(&run.actor);
+    if run.last() <= floor {
+        return Ok(Verdict::Known);
+    }
+    if run.first <= floor {
+        return Ok(Verdict::Straddles);
+    }
+    if log.is_outside(&run.actor, run.first) {
+        return Ok(Verdict::Outside(Dot { actor: run.actor, seq: run.first }));
+    }
     let Some(mut link) = log.link(&run.actor, run.first - 1) else {
         return Ok(Verdict::Waits { missing: Dot { actor: run.actor, seq: run.first - 1 }, verified: false });
     };
@@ -126,6 +148,9 @@ pub(super) fn judge<'a>(
         if seq > run.first && !message.clock.is_empty() {
             return Err(Refusal::AdvanceInside { dot });
         }
+        if log.is_outside(&run.actor, seq) || lacks_forgotten(&message, log) {
+            return Ok(Verdict::Outside(dot));
+        }
         if let Some(missing) = first_missing(&message, log)? {
             return Ok(Verdict::Waits { missing, verified: true });
         }
@@ -134,6 +159,19 @@ pub(super) fn judge<'a>(
         admitted.push(Admitted { message, body, link });
     }
     Ok(Verdict::Fits(admitted))
+}
+
+/// Whether a message lacks part of what is forgotten, or names what is outside of the horizon.
+fn lacks_forgotten(message: &MessageView<'_>, log: &Log) -> bool {
+    let named =
+        |actor: &Actor| message.clock.iter().find(|head| head.actor == *actor).map_or(0, |head| head.seq);
+    // Whoever comes after one that has seen it all has, too.
+    let is_first = log.head(&message.actor) == log.floor(&message.actor);
+    let lacks = |(actor, cut): (&Actor, &Cut)| {
+        *actor != message.actor && log.seen(&message.actor, actor).max(named(actor)) < cut.seq
+    };
+    is_first && message.seq == log.head(&message.actor) + 1 && log.frontier.iter().any(lacks)
+        || message.clock.iter().any(|head| log.is_outside(&head.actor, head.seq))
 }
 
 /// The first message that the clock of `message` names and that is not held.

@@ -6,7 +6,8 @@ use crate::chain::Link;
 use crate::id::{Actor, Dot};
 use crate::limits::{NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::message::Head;
-use crate::replica::FindError;
+use crate::message::Message;
+use crate::replica::{FindError, Replica};
 use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
 use crate::sync::{Now, Run};
@@ -199,17 +200,8 @@ impl Room {
             return Ok(());
         }
         self.refuse_if_read_only()?;
-        self.author();
         let about = About { time_ms: Some(now.wall_ms), request: request.as_deref(), note: note.as_deref() };
-        let id = loop {
-            let author = self.commits.author.as_mut().expect("it was just asked for");
-            let made = author.next(&ops, about, &self.replica).map_err(refuse)?;
-            let (dot, is_ahead) = (made.dot, made.is_ahead);
-            self.put_out(made, now, out);
-            if !is_ahead {
-                break dot;
-            }
-        };
+        let id = self.make(now, out, |author, replica| author.next(&ops, about, replica)).map_err(refuse)?;
         let edited = Edited { id, repeated: false, ineffective: self.replica.ineffective(&id) };
         if let Some(outgoing) = self.commits.outbox.last_mut() {
             outgoing.answer = Some(Pending { token, edited, wait, deadline_us });
@@ -218,6 +210,35 @@ impl Room {
             self.flush(now, out);
         }
         Ok(())
+    }
+
+    /// Issues a message again that a horizon left outside.
+    pub(super) fn make_again(
+        &mut self,
+        message: &Message,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), MakeError> {
+        self.make(now, out, |author, _| author.reissue(message)).map(drop)
+    }
+
+    /// Makes messages until the one that was asked for is there: others that go ahead tell heads.
+    pub(super) fn make<'a>(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Output>,
+        next: impl Fn(&mut Author, &Replica) -> Result<Made<'a>, MakeError>,
+    ) -> Result<Dot, MakeError> {
+        self.author();
+        loop {
+            let author = self.commits.author.as_mut().expect("it was just asked for");
+            let made = next(author, &self.replica)?;
+            let (dot, is_ahead) = (made.dot, made.is_ahead);
+            self.put_out(made, now, out);
+            if !is_ahead {
+                return Ok(dot);
+            }
+        }
     }
 
     /// Applies our next message and puts it where the next signature vouches for it.
@@ -230,6 +251,7 @@ impl Room {
         self.log.append(&message, made.link, made.body.len(), false);
         self.replica.apply_view(&message);
         self.commits.note(&message, made.link);
+        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
         let mut events = Vec::new();
         self.tell(&made.dot, &mut events);
         let Made { dot, body, link, .. } = made;
@@ -294,6 +316,14 @@ impl Room {
         self.commits.waits = waits;
     }
 
+    /// Lets our next message follow from what is held now: in a new epoch where messages of this one are dropped, whose numbers
+    /// are used up.
+    pub(super) fn renew_author(&mut self) {
+        let Some(author) = self.commits.author.take() else { return };
+        self.epoch_proof = Some((author.actor().epoch(), author.seq()));
+        self.epoch_fresh = next_epoch(self.epoch_fresh);
+    }
+
     /// Who numbers our messages: the epoch told of before if provably nothing of it was lost, else a new one.
     fn author(&mut self) {
         if self.commits.author.is_some() {
@@ -320,6 +350,12 @@ impl Room {
     }
 }
 
+/// Another random epoch.
+fn next_epoch(epoch: u64) -> u64 {
+    let bits = blake3::derive_key("rtc 2026 next epoch 1", &epoch.to_be_bytes());
+    u64::from_be_bytes(bits[..8].try_into().expect("eight of 32 bytes"))
+}
+
 /// A message that is not found, in the words of the API.
 pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
     match error {
@@ -333,7 +369,7 @@ pub(super) fn not_found(name: &str, error: &FindError) -> ApiError {
 }
 
 /// Edits that become no message, in the words of the API.
-fn refuse(error: MakeError) -> ApiError {
+pub(super) fn refuse(error: MakeError) -> ApiError {
     match error {
         MakeError::Edit(error) => error.into(),
         MakeError::TooLarge { .. } => {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::chain::Link;
 use crate::clock::VersionVector;
+use crate::horizon::{Cut, Frontier};
 use crate::id::{Actor, Dot, PeerKey, RoomId};
+use crate::room::footing::Footing;
 use crate::room::older::Older;
 use crate::sync::frame::Digest;
 use crate::sync::run::{Step, backlog_run};
@@ -17,7 +19,13 @@ pub(super) struct Log {
     pub(super) actors: BTreeMap<Actor, ActorLog>,
     /// The messages before those that `actors` has entries of.
     pub(super) older: Older,
+    /// What lies in the horizon that the room stands on.
+    pub(super) frontier: Frontier,
+    /// Of actors with messages outside of it, as far as they are known, the number of the first.
+    pub(super) outside: BTreeMap<Actor, u64>,
     pub(super) messages: u64,
+    /// How many messages were ever applied.
+    pub(super) arrived: u64,
     pub(super) digest: Option<Digest>,
 }
 
@@ -38,6 +46,7 @@ pub(super) struct Base {
 }
 
 /// One message, as far as chains and plans go.
+#[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) link: Link,
     pub(super) lamport: u64,
@@ -68,7 +77,16 @@ impl ActorLog {
 
 impl Log {
     pub(super) fn new(room: RoomId) -> Self {
-        Self { room, actors: BTreeMap::new(), older: Older::default(), messages: 0, digest: None }
+        Self {
+            room,
+            actors: BTreeMap::new(),
+            older: Older::default(),
+            frontier: Frontier::default(),
+            outside: BTreeMap::new(),
+            messages: 0,
+            arrived: 0,
+            digest: None,
+        }
     }
 
     /// Messages held.
@@ -92,10 +110,28 @@ impl Log {
         epochs.map(|(&actor, log)| Dot { actor, seq: log.head() })
     }
 
+    /// The newest message of each actor.
+    pub(super) fn newest_of_actors(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.actors.iter().map(|(&actor, log)| Dot { actor, seq: log.head() })
+    }
+
+    /// How many messages of a version are held, and what their bodies take.
+    pub(super) fn weigh(&self, version: &VersionVector) -> (u64, u64) {
+        let (mut messages, mut bytes) = (0, 0);
+        for (actor, last) in version.iter() {
+            let count = usize::try_from(last - self.floor(&actor)).unwrap_or(usize::MAX);
+            for entry in self.entries(&actor).take(count) {
+                messages += 1;
+                bytes += u64::from(entry.body_bytes);
+            }
+        }
+        (messages, bytes)
+    }
+
     /// The link that the message after number `seq` hangs on.
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
         if seq == 0 {
-            return Some(Link::origin(&self.room, actor));
+            return (self.floor(actor) == 0).then(|| Link::origin(&self.room, actor));
         }
         match self.base(actor, seq) {
             Some(base) => Some(base.link),
@@ -150,7 +186,7 @@ impl Log {
         log.entries.push(Entry {
             link,
             lamport: message.lamport,
-            arrival: self.messages,
+            arrival: self.arrived,
             body_bytes: u32::try_from(body_bytes).expect("a message is smaller than 64 KiB"),
             signed,
             advances: !message.clock.is_empty(),
@@ -159,6 +195,61 @@ impl Log {
             log.clock.raise(head.actor, head.seq);
         }
         self.messages += 1;
+        self.arrived += 1;
+        self.digest = None;
+    }
+
+    /// The number up to which an actor's messages are forgotten.
+    pub(super) fn floor(&self, actor: &Actor) -> u64 {
+        self.frontier.get(actor).map_or(0, |cut| cut.seq)
+    }
+
+    /// Whether a message is known to be outside of the horizon.
+    pub(super) fn is_outside(&self, actor: &Actor, seq: u64) -> bool {
+        self.outside.get(actor).is_some_and(|&first| first <= seq)
+    }
+
+    /// Notes that a message, and with it all later ones of its actor, are outside of the horizon.
+    pub(super) fn put_outside(&mut self, dot: &Dot) {
+        let first = self.outside.entry(dot.actor).or_insert(dot.seq);
+        *first = dot.seq.min(*first);
+    }
+
+    /// Forgets what lies in a horizon and drops what is not in `kept`. `version_of` tells the past of a message that stays.
+    pub(super) fn stand(
+        &mut self,
+        frontier: &Frontier,
+        footing: &Footing,
+        kept: &VersionVector,
+        outside: &BTreeMap<Actor, u64>,
+        version_of: impl Fn(&Dot) -> Option<VersionVector>,
+    ) {
+        let forgotten = frontier.version();
+        let mut actors = BTreeMap::new();
+        for (actor, last) in kept.iter() {
+            let base = match frontier.get(&actor) {
+                Some(&Cut { seq, lamport, link }) => Base { seq, link, lamport },
+                None => Base { seq: 0, link: Link::origin(&self.room, &actor), lamport: 0 },
+            };
+            let count = usize::try_from(last.saturating_sub(base.seq)).unwrap_or(usize::MAX);
+            let entries = self.entries_from(&actor, base.seq + 1).into_iter().flatten();
+            let entries: Vec<Entry> = entries.take(count).copied().collect();
+            let clock = match entries.is_empty() {
+                true => footing.clock(&actor),
+                false => {
+                    let mut clock = version_of(&Dot { actor, seq: last }).unwrap_or_default();
+                    clock.join(&forgotten);
+                    clock.lower(&actor, 0);
+                    clock
+                }
+            };
+            actors.insert(actor, ActorLog { base, entries, clock });
+        }
+        self.messages = actors.values().map(|log| log.entries.len() as u64).sum();
+        self.actors = actors;
+        self.older = Older::default();
+        self.frontier = frontier.clone();
+        self.outside = outside.clone();
         self.digest = None;
     }
 
@@ -201,7 +292,7 @@ impl Log {
         Plan { log: self, behind: behind.collect() }
     }
 
-    fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
+    pub(super) fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
         let count = usize::try_from(last - first + 1).ok()?;
         let steps = self.entries_from(&actor, first)?.take(count).map(|entry| Step {
             body_bytes: entry.body_bytes as usize,

@@ -6,192 +6,46 @@
 mod admission;
 mod batch;
 mod commit;
+mod door;
+mod footing;
+mod handover;
+mod keeper;
 mod log;
 mod older;
 mod packed;
 mod peer;
 mod snapshot;
+mod standing;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::api::{self, ApiError, Code, Edited};
+use crate::api::{self, ApiError, Code};
 use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot, PeerKey, RoomId};
+use crate::id::{Dot, PeerKey, RoomId};
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};
 use crate::sync::frame::Digest;
-use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
+use crate::sync::{LinkId, Now, Run};
 use crate::view::MessageView;
 
 pub use admission::Refusal;
 use admission::{Verdict, judge};
 use batch::{Batch, Batches};
 use commit::Commits;
+pub use door::{Input, Opening, Output};
+pub use footing::FootingError;
+use handover::Fetch;
+use keeper::Keeper;
 use log::Log;
 use packed::Packed;
 use peer::Peer;
+use standing::Horizons;
 use waiting::{Early, Waiting};
-
-/// What a room is opened with.
-#[derive(Clone)]
-pub struct Opening {
-    /// Its id.
-    pub room: RoomId,
-    /// Its founding message, if it has come yet.
-    pub founding: Option<Founding>,
-    /// Signs for this machine.
-    pub keys: Arc<dyn Keys>,
-    /// Random: the epoch to begin, if none may be gone on with.
-    pub epoch_fresh: u64,
-    /// Proof that nothing told was lost: the epoch and the number last told in it (DESIGN §4).
-    pub epoch_proof: Option<(u64, u64)>,
-}
-
-/// What happens to a room.
-#[derive(Debug)]
-pub enum Input {
-    /// A client commits edits. Answered by [`Output::Reply`] with the same token.
-    Edit {
-        /// The caller's.
-        token: u64,
-        /// What to commit.
-        edit: api::Edit,
-    },
-    /// A client undoes or redoes a message. Answered like an edit.
-    Undo {
-        /// The caller's.
-        token: u64,
-        /// Which message.
-        undo: api::Undo,
-        /// Whether to redo instead.
-        redo: bool,
-    },
-    /// What was committed is to be signed and told: sent when no further edit is at hand.
-    Flush,
-    /// A peer that is a member is connected.
-    PeerUp {
-        /// Over which connection.
-        link: LinkId,
-        /// Who it is: one over two connections is still one.
-        peer: PeerKey,
-    },
-    /// A peer is gone.
-    PeerDown {
-        /// Its connection.
-        link: LinkId,
-    },
-    /// A peer said something.
-    Frame {
-        /// Its connection.
-        link: LinkId,
-        /// What it said.
-        frame: RoomFrame,
-    },
-    /// A peer told its digest.
-    Digest {
-        /// Its connection.
-        link: LinkId,
-        /// What it holds.
-        digest: Digest,
-    },
-    /// A live run could not be queued for a peer: it becomes backlog.
-    Unsent {
-        /// Its connection.
-        link: LinkId,
-        /// The run's first message.
-        first: Dot,
-    },
-    /// A live run came over a connection that had lost another, and so cannot be read: it has to be sent again.
-    Missed {
-        /// The connection.
-        link: LinkId,
-    },
-    /// Everything up to this batch is durable.
-    Committed {
-        /// The number of the batch.
-        batch: u64,
-    },
-    /// This batch and all after it are not durable. After [`StoreError::Full`] they are tried again by whoever owns the
-    /// disk, and `Committed` may follow; after anything else never.
-    StoreFailed {
-        /// The number of the batch.
-        batch: u64,
-        /// Why.
-        error: StoreError,
-    },
-    /// What [`Output::Read`] asked for.
-    Read {
-        /// For which peer.
-        link: LinkId,
-        /// The records, in the order asked; fewer where some are missing.
-        records: Vec<Record>,
-    },
-    /// Time has passed.
-    Wake,
-}
-
-/// What a room wants done.
-#[derive(Debug)]
-pub enum Output {
-    /// Record in the volatile place that this number of the epoch is told; before anything that follows.
-    Number {
-        /// The epoch.
-        epoch: u64,
-        /// The number.
-        seq: u64,
-    },
-    /// Send to a peer.
-    Send {
-        /// Its connection.
-        link: LinkId,
-        /// How urgent.
-        lane: Lane,
-        /// What.
-        frame: RoomFrame,
-    },
-    /// Make durable, then report [`Input::Committed`] or [`Input::StoreFailed`].
-    Store {
-        /// Its number, counting up.
-        batch: u64,
-        /// What.
-        records: Vec<Record>,
-    },
-    /// Read from the store, then report [`Input::Read`].
-    Read {
-        /// For which peer.
-        link: LinkId,
-        /// Of each actor from which number to which, both included.
-        ranges: Vec<(Actor, u64, u64)>,
-    },
-    /// Tell subscribers; only while there are some.
-    Event(Box<api::Event>),
-    /// Answer a client.
-    Reply {
-        /// The caller's.
-        token: u64,
-        /// The answer.
-        result: Result<Edited, ApiError>,
-    },
-    /// The founding message has come: remember it.
-    Founded(Founding),
-    /// For the first time since it connected, nothing this peer had is missing here.
-    Synced {
-        /// Its connection.
-        link: LinkId,
-    },
-    /// A peer sent what can never be part of the room.
-    Refused {
-        /// Its connection.
-        link: LinkId,
-        /// Why.
-        refusal: Refusal,
-    },
-}
 
 /// One room.
 pub struct Room {
@@ -208,6 +62,12 @@ pub struct Room {
     /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
     reads_orphaned: BTreeSet<LinkId>,
     commits: Commits,
+    horizons: Horizons,
+    keeper: Keeper,
+    /// A ground that a peer hands over.
+    fetch: Option<Fetch>,
+    /// What loading the room brought up, to be done first.
+    pending: Vec<Output>,
     batches: Batches,
     read_only: Option<String>,
     /// Whether it stays so until the daemon is started again.
@@ -237,6 +97,10 @@ impl Room {
             packed: Packed::default(),
             reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
+            horizons: Horizons::default(),
+            keeper: Keeper::default(),
+            fetch: None,
+            pending: Vec::new(),
             batches: Batches::default(),
             read_only: None,
             store_failed: false,
@@ -255,6 +119,10 @@ impl Room {
             records.iter().map(|record| self.admit_stored(record)).collect::<Result<_, _>>()?;
         self.replica.apply_views(&messages);
         self.replica.drop_changes();
+        // A crash may have come between a horizon and what it permits.
+        let mut out = Vec::new();
+        self.follow_horizons(Now::default(), &mut out);
+        self.pending.append(&mut out);
         Ok(())
     }
 
@@ -272,6 +140,7 @@ impl Room {
         let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
         self.commits.note(&message, record.link);
+        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
         Ok(message)
     }
 
@@ -337,12 +206,13 @@ impl Room {
 
     /// Takes in what happened and appends to `out` what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
+        out.append(&mut self.pending);
         match input {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Flush => self.flush(now, out),
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
-            Input::PeerDown { link } => self.peer_down(link),
+            Input::PeerDown { link } => self.peer_down(link, now, out),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
             Input::Digest { link, digest } => self.hear_digest(link, digest, out),
             Input::Unsent { link, first } => self.unsent(link, first),
@@ -357,11 +227,17 @@ impl Room {
     /// When [`Input::Wake`] is due, on the monotonic clock.
     pub fn wake_at(&self) -> Option<u64> {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
-        [settle, self.commits.deadline_us()].into_iter().flatten().min()
+        let fetch = self.fetch.as_ref().map(Fetch::deadline_us);
+        let reissue = self.horizons.due_us().filter(|_| self.read_only.is_none());
+        let deadlines = [settle, self.commits.deadline_us(), fetch, reissue, self.keeper_wakes_at()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         self.commits.expire(now, out);
+        self.reissue(now, out);
+        self.keep_house(now, out);
+        self.drop_stale_fetch(now);
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
             self.pump_all(out);
@@ -386,10 +262,20 @@ impl Room {
                         self.ask_again();
                     }
                 }
+                Ok(Verdict::Straddles) => self.ask_again(),
+                Ok(Verdict::Outside(dot)) => {
+                    self.log.put_outside(&dot);
+                    let Run { actor, first, .. } = early.run;
+                    for seq in first..=early.run.last() {
+                        queue.extend(self.waiting.release(&Dot { actor, seq }));
+                    }
+                }
                 Ok(Verdict::Fits(admitted)) => {
                     for dot in self.apply_run(&early, admitted, std::mem::take(&mut credit_left), out) {
                         queue.extend(self.waiting.release(&dot));
                     }
+                    self.follow_horizons(now, out);
+                    self.reissue(now, out);
                 }
                 Err(refusal) => out.push(Output::Refused { link: early.from, refusal }),
             }
@@ -420,6 +306,7 @@ impl Room {
                 self.replica.apply_view(&message);
             }
             self.commits.note(&message, link);
+            self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
             self.tell(&dot, out);
             let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });

@@ -27,7 +27,7 @@ const IDLE_TELLS_MAX: u32 = 8;
 
 /// One connected member.
 pub(super) struct Peer {
-    key: PeerKey,
+    pub(super) key: PeerKey,
     /// What it is known to hold, or was sent over this connection.
     sent: VersionVector,
     /// What it is to hold: moves on when it tells what it holds, and with our own messages.
@@ -37,6 +37,12 @@ pub(super) struct Peer {
     /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
+    /// What both held when they were last in sync.
+    acked: Option<Digest>,
+    /// Whether it lacks messages that are forgotten here: then it is offered what is left of them.
+    pub(super) lacks_ground: bool,
+    /// Whether what is being read for it proves the horizon.
+    pub(super) is_offered: bool,
     synced: bool,
     /// Whether a run had to be dropped: then it must send again also what it has sent.
     ask_again: bool,
@@ -44,7 +50,7 @@ pub(super) struct Peer {
     credit: i64,
     credit_due: u64,
     /// What is being read for it.
-    reading: Option<Vec<Range>>,
+    pub(super) reading: Option<Vec<Range>>,
     runs_sent: u64,
     runs_taken: u64,
     /// How many runs it had taken in when it last told what it holds, and how often before that.
@@ -60,6 +66,9 @@ impl Peer {
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
+            acked: None,
+            lacks_ground: false,
+            is_offered: false,
             synced: false,
             ask_again: false,
             credit: CREDIT_BYTES as i64,
@@ -103,7 +112,8 @@ impl Room {
         self.ack(link, self.log.vector(), out);
     }
 
-    pub(super) fn peer_down(&mut self, link: LinkId) {
+    pub(super) fn peer_down(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        self.remember_members(now, out);
         let gone = self.peers.remove(&link);
         if self.peers.is_empty() {
             self.packed = Packed::default();
@@ -112,6 +122,7 @@ impl Room {
             self.reads_orphaned.insert(link);
         }
         self.waiting.forget(link);
+        self.fetch.take_if(|fetch| fetch.is_from(link));
     }
 
     pub(super) fn frame(&mut self, link: LinkId, frame: RoomFrame, now: Now, out: &mut Vec<Output>) {
@@ -139,7 +150,14 @@ impl Room {
                 }
                 self.check_peer_waits(out);
             }
-            RoomFrame::Founding { bytes } => self.hear_founding(&bytes, out),
+            RoomFrame::Founding { bytes } => self.hear_founding(&bytes, now, out),
+            RoomFrame::Horizon { before, content, whole_bytes, packed_bytes } => {
+                self.hear_horizon(link, before, &content, [whole_bytes, packed_bytes], now, out);
+            }
+            RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, out),
+            RoomFrame::GroundPiece { ground, from, bytes } => {
+                self.hear_piece(link, ground, from, &bytes, now, out);
+            }
         }
     }
 
@@ -188,8 +206,11 @@ impl Room {
         if let Some((actor, head)) = own {
             peer.goal.raise(actor, head);
         }
+        let standing = self.horizons.standing.as_ref();
+        peer.lacks_ground = standing.is_some_and(|standing| !standing.horizon.frontier.is_seen_by(&held));
         peer.first.get_or_insert(held);
         self.check_synced(out);
+        self.offer(link, out);
         self.pump(link, out);
     }
 
@@ -205,7 +226,15 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         peer.in_sync = equal;
         match vector {
-            Some(vector) => peer.sent = vector,
+            Some(vector) => {
+                // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
+                let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
+                let is_told = peer.acked.replace(digest) == Some(digest);
+                peer.sent = vector.clone();
+                if is_owner && !is_told {
+                    self.ack(link, vector, out);
+                }
+            }
             // Nothing could be taken in, and would be sent in vain at every heartbeat.
             None if self.read_only.is_some() => {}
             None => {
@@ -215,17 +244,18 @@ impl Room {
         }
     }
 
-    fn hear_founding(&mut self, bytes: &[u8], out: &mut Vec<Output>) {
+    fn hear_founding(&mut self, bytes: &[u8], now: Now, out: &mut Vec<Output>) {
         if self.founding.is_some() || Founding::room_of(bytes) != self.id {
             return;
         }
         if let Ok(founding) = Founding::decode(bytes) {
             self.founding = Some(founding.clone());
             out.push(Output::Founded(founding));
+            self.follow_horizons(now, out);
         }
     }
 
-    fn send_vector(&mut self, link: LinkId, exact: bool, out: &mut Vec<Output>) {
+    pub(super) fn send_vector(&mut self, link: LinkId, exact: bool, out: &mut Vec<Output>) {
         let held = self.log.vector();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if exact {
@@ -242,7 +272,7 @@ impl Room {
         for (&link, peer) in &mut self.peers {
             peer.goal.raise(run.actor, run.last());
             peer.in_sync = false;
-            if peer.first.is_none() || peer.sent.get(&run.actor) + 1 != run.first {
+            if peer.lacks_ground || peer.first.is_none() || peer.sent.get(&run.actor) + 1 != run.first {
                 behind.push(link);
             } else {
                 peer.sent.raise(run.actor, run.last());
@@ -302,7 +332,7 @@ impl Room {
     fn plan(&self, link: LinkId) -> Option<Vec<Range>> {
         let peer = self.peers.get(&link)?;
         let reads = peer.reading.is_some() || self.reads_orphaned.contains(&link);
-        if peer.first.is_none() || reads || peer.credit <= 0 {
+        if peer.lacks_ground || peer.first.is_none() || reads || peer.credit <= 0 {
             return None;
         }
         let mut ranges = Vec::new();
@@ -324,6 +354,10 @@ impl Room {
         }
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let Some(mut ranges) = peer.reading.take() else { return };
+        if std::mem::take(&mut peer.is_offered) {
+            self.send_horizon(link, &records, out);
+            return self.pump(link, out);
+        }
         // A store may drop a signature that a later one makes needless.
         for record in records.iter().filter(|record| record.signature.is_none()) {
             self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);

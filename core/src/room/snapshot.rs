@@ -29,6 +29,10 @@ impl Room {
     /// # Errors
     /// Where the replica has no snapshot.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
+        if self.horizon().is_some() {
+            // What is left of forgotten messages is kept by itself.
+            return Err(SnapshotError::Forgotten);
+        }
         let replica = self.replica.snapshot_alone()?;
         let mut writer = Writer::new();
         writer.array(2);
@@ -170,6 +174,7 @@ impl Log {
             let clock = clock.ok_or_else(malformed)?;
             log.actors.insert(actor, ActorLog { base, entries: Vec::new(), clock });
         }
+        log.arrived = log.messages;
         log.older = Older::new(begin, history, arrivals, signed);
         Ok(log)
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::id::Actor;
-use crate::store::{Record, Store, StoreError};
+use crate::id::{Actor, Dot};
+use crate::store::{Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
 
 /// The journal and the facts of one room, as they survive a crash.
 #[derive(Clone, Default)]
@@ -44,6 +44,17 @@ impl Store for SimDisk {
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
         let _ = self.journal.iter().cloned().try_for_each(visit);
         Ok(())
+    }
+
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
+        if self.is_full {
+            return Err(StoreError::Full);
+        }
+        self.journal.retain(|record| forgetting.keeps(&Dot { actor: record.actor, seq: record.seq }));
+        let place = |(at, record): (usize, &Record)| ((record.actor, record.seq), at);
+        self.index = self.journal.iter().enumerate().map(place).collect();
+        self.set_fact(GROUND, &forgetting.ground)?;
+        self.set_fact(OUTSIDE, &forgetting.outside)
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use crate::id::{Dot, PeerKey, RoomId, StateHash};
 use crate::message::Message;
 use crate::room::{self, Opening, Room};
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{Record, Store, StoreError};
+use crate::store::{GROUND, OUTSIDE, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -108,6 +108,10 @@ impl SimPeer {
             epoch_fresh: self.epochs.bits(),
             epoch_proof: self.number,
         });
+        let kept = [GROUND, OUTSIDE].map(|name| self.disk.fact(name).ok().flatten());
+        if let [Some(ground), Some(outside)] = kept {
+            room.restore(&ground, &outside).map_err(|error| error.to_string())?;
+        }
         let mut records = Vec::new();
         let scanned = self.disk.scan(&mut |record| {
             records.push(record);
@@ -180,6 +184,14 @@ impl SimPeer {
         match output {
             room::Output::Number { epoch, seq } => {
                 self.number = Some((epoch, seq));
+                Ok(None)
+            }
+            room::Output::Forget(forgetting) => {
+                self.disk.forget(&forgetting).map_err(|error| error.to_string())?;
+                Ok(None)
+            }
+            room::Output::Fact { name, value } => {
+                self.disk.set_fact(name, &value).map_err(|error| error.to_string())?;
                 Ok(None)
             }
             room::Output::Read { link, ranges } => {

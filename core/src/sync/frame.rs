@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use crate::canonical::{DecodeError, Reader, Writer};
+use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
-use crate::id::Actor;
-use crate::limits::{FRAME_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX};
+use crate::id::{Actor, StateHash};
+use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX};
 use crate::sync::Run;
 
 /// Actors a vector may list in one frame.
@@ -105,6 +106,34 @@ pub enum RoomFrame {
         /// Its canonical bytes; their hash is the room's id.
         bytes: Vec<u8>,
     },
+    /// The horizon that the sender stands on: the receiver lacks messages that are forgotten, and may ask for what is left of them.
+    Horizon {
+        /// The link that its message hangs on.
+        before: ChainLink,
+        /// The run that begins with it, as [`backlog::pack`](crate::sync::backlog::pack) made it: the signature at its end proves that it
+        /// is the keeper's.
+        content: Arc<[u8]>,
+        /// How long the ground is.
+        whole_bytes: u64,
+        /// The same, deflated.
+        packed_bytes: u64,
+    },
+    /// Asks for a piece of a ground.
+    GroundWanted {
+        /// Its hash, as its horizon names it.
+        ground: StateHash,
+        /// From which of its deflated bytes on.
+        from: u64,
+    },
+    /// A piece of a ground.
+    GroundPiece {
+        /// Its hash, as its horizon names it.
+        ground: StateHash,
+        /// Where the piece begins.
+        from: u64,
+        /// The piece.
+        bytes: Vec<u8>,
+    },
 }
 
 const HELLO: u64 = 0;
@@ -119,6 +148,9 @@ const ACK: u64 = 19;
 const FOUNDING: u64 = 20;
 const BACKLOG: u64 = 21;
 const LIVE: u64 = 22;
+const HORIZON: u64 = 23;
+const GROUND_WANTED: u64 = 24;
+const GROUND_PIECE: u64 = 25;
 
 impl LinkFrame {
     /// The frame's bytes.
@@ -160,7 +192,7 @@ impl LinkFrame {
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ VECTOR..=BACKLOG => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=GROUND_PIECE) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -195,6 +227,16 @@ impl RoomFrame {
             Self::Founding { bytes } => {
                 writer.array(3).uint(FOUNDING).uint(channel).bytes(bytes);
             }
+            Self::Horizon { before, content, whole_bytes, packed_bytes } => {
+                writer.array(6).uint(HORIZON).uint(channel).bytes(&before.0).bytes(content);
+                writer.uint(*whole_bytes).uint(*packed_bytes);
+            }
+            Self::GroundWanted { ground, from } => {
+                writer.array(4).uint(GROUND_WANTED).uint(channel).bytes(&ground.0).uint(*from);
+            }
+            Self::GroundPiece { ground, from, bytes } => {
+                writer.array(5).uint(GROUND_PIECE).uint(channel).bytes(&ground.0).uint(*from).bytes(bytes);
+            }
         }
         writer
     }
@@ -210,6 +252,20 @@ impl RoomFrame {
             BACKLOG => Self::Backlog { content: reader.bytes(FRAME_BYTES_MAX, "a backlog")?.into() },
             CREDIT => Self::Credit { bytes: reader.uint()? },
             ACK => Self::Ack { durable: decode_vector(reader)? },
+            HORIZON => Self::Horizon {
+                before: ChainLink(reader.bytes_of()?),
+                content: reader.bytes(FRAME_BYTES_MAX, "a horizon")?.into(),
+                whole_bytes: reader.uint()?,
+                packed_bytes: reader.uint()?,
+            },
+            GROUND_WANTED => {
+                Self::GroundWanted { ground: StateHash(reader.bytes_of()?), from: reader.uint()? }
+            }
+            GROUND_PIECE => Self::GroundPiece {
+                ground: StateHash(reader.bytes_of()?),
+                from: reader.uint()?,
+                bytes: reader.bytes(GROUND_PIECE_BYTES_MAX, "a piece of a ground")?,
+            },
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
         })
     }
@@ -276,6 +332,14 @@ mod tests {
             RoomFrame::Credit { bytes: 1000 },
             RoomFrame::Ack { durable: held },
             RoomFrame::Founding { bytes: vec![1, 2, 3] },
+            RoomFrame::Horizon {
+                before: ChainLink([5; 32]),
+                content: [1, 2].into(),
+                whole_bytes: 7,
+                packed_bytes: 300,
+            },
+            RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },
+            RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

@@ -1,6 +1,7 @@
 //! When rooms are put away, so that opening one reads what it showed and not everything that was ever said in it.
 
 use rtc_core::id::RoomId;
+use rtc_core::replica::SnapshotError;
 use rtc_core::store::StoreError;
 
 use crate::hub::Hub;
@@ -27,6 +28,11 @@ impl Keeping {
     pub(super) fn add(&mut self, messages: usize, bytes: usize) {
         self.messages += messages as u64;
         self.bytes += bytes as u64;
+    }
+
+    /// What was put away is dropped; what is held now may be put away again.
+    pub(super) fn forget(&mut self) {
+        self.messages = self.messages.max(1);
     }
 
     /// Whether a room of that many messages is to be put away.
@@ -72,6 +78,8 @@ impl Hub {
                 keeping.under_way = true;
                 self.store.send(Job::Keep { room, snapshot, heads: held.heads() });
             }
+            // Its ground is kept instead.
+            Err(SnapshotError::Forgotten) => {}
             Err(error) => tracing::warn!(%room, "the room is not put away: {error}"),
         }
     }

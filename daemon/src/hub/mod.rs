@@ -309,6 +309,15 @@ impl Hub {
                 self.unstored.insert((room, batch), bytes);
                 self.store.send(Job::Append { room, batch, records });
             }
+            room::Output::Forget(forgetting) => {
+                tracing::info!(%room, "history is let go, as the room's keeper has it");
+                // What was put away stands on it.
+                self.kept.entry(room).or_default().forget();
+                self.store.send(Job::Forget { room, forgetting });
+            }
+            room::Output::Fact { name, value } => {
+                self.store.send(Job::SetFact { room, token: 0, name: name.to_owned(), value });
+            }
             room::Output::Read { link, ranges } => self.store.send(Job::Read { room, token: link.0, ranges }),
             room::Output::Event(event) => {
                 for watch in self.watches.iter().filter(|watch| watch.room == room) {
@@ -352,6 +361,12 @@ impl Hub {
                 let link = LinkId(token);
                 self.input(Input::Room { room, input: room::Input::Read { link, records } });
             }
+            Done::Forgotten { room, result: Err(error) } => {
+                tracing::error!(%room, "what is left of its history is not on the disk: {error}");
+                let input = room::Input::StoreFailed { batch: u64::MAX, error };
+                self.input(Input::Room { room, input });
+            }
+            Done::Forgotten { .. } => {}
             Done::FactSet { room, result: Err(error), .. } => {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }

@@ -40,6 +40,7 @@ impl Hub {
 
     fn read_past(&mut self, call: &Call, room: RoomId, at: At, reading: Reading) -> Result<(), ApiError> {
         let version = self.version(&room, at)?;
+        let ground = Box::new(self.room(&room)?.ground());
         // What is part of the version may not even be on its way to the disk yet.
         self.flush();
         if self.past.is_none() {
@@ -55,13 +56,25 @@ impl Hub {
         let past = self.past.as_ref();
         past.map_or_else(
             || Err(ApiError::new(Code::Internal, "the system has no thread for earlier versions")),
-            |past| past.ask(Question { room, version, then }),
+            |past| past.ask(Question { room, version, ground, then }),
         )
     }
 
     /// The messages that a version consists of.
     fn version(&mut self, room: &RoomId, at: At) -> Result<VersionVector, ApiError> {
         let room = self.room(room)?;
+        let forgotten = room.forgotten();
+        let mut version = Self::version_held(room, at)?;
+        if version.is_empty() && !forgotten.is_empty() {
+            return Err(ApiError::new(Code::NotFound, "what the room was like then is forgotten")
+                .with_hint("`rtc log` lists what is not"));
+        }
+        version.join(&forgotten);
+        Ok(version)
+    }
+
+    /// The messages that are held of a version.
+    fn version_held(room: &mut Room, at: At) -> Result<VersionVector, ApiError> {
         match at {
             At::Message(name) => {
                 let dot = room.find(&name)?;

@@ -58,6 +58,7 @@ impl Hub {
             Ask::Invite { room, addresses } => {
                 self.room_named(room.as_deref()).and_then(|room| self.invite(room, addresses))
             }
+            Ask::Compact(ask) => self.compact(&ask),
             Ask::Join { ticket, timeout_ms } => return self.join(call, &ticket, timeout_ms),
             Ask::AddPeer { address } => self.dial(&address, Source::Added).map(|()| Reply::Done {}),
             Ask::Stop {} => {

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use anyhow::Context;
-use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
+use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
 use rtc_core::founding::Founding;
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::{Kept, Record, Store, StoreError};
+use rtc_core::store::{GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use rtc_core::ticket::{Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
@@ -96,15 +96,24 @@ impl Hub {
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
         };
-        let (room, since) = match open_kept(&opening, &mut store) {
+        let facts = [GROUND, OUTSIDE, MEMBERS, POLICY].map(|name| store.fact(name).transpose());
+        let [ground, outside, members, policy] = facts.map(Option::transpose);
+        let kept = open_kept(&opening, &mut store);
+        let (mut room, since) = match kept {
             Some(opened) => opened,
             None => {
                 let mut room = Room::open(opening);
+                if let Some(ground) = ground? {
+                    room.restore(&ground, &outside?.unwrap_or_default())?;
+                }
                 load(&mut room, |visit| store.scan(visit))?;
                 let messages = room.messages();
                 (room, messages)
             }
         };
+        for (name, value) in [(MEMBERS, members?), (POLICY, policy?)] {
+            value.iter().for_each(|value| room.recall(name, value));
+        }
         self.kept.entry(id).or_default().messages = since;
         self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
@@ -173,6 +182,16 @@ impl Hub {
         infos
     }
 
+    /// Lets a room's history go, or says what that would do.
+    pub(super) fn compact(&mut self, ask: &Compact) -> Result<Reply, ApiError> {
+        let id = self.room_named(ask.room.as_deref())?;
+        self.flush();
+        let mut outputs = Vec::new();
+        let done = self.board.compact(&id, ask, self.clock.now(), &mut outputs);
+        self.outputs(outputs);
+        done.map(Reply::Compacted)
+    }
+
     fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
         let default = self.default_room() == Some(id);
         let room = self.board.room(&id)?;
@@ -187,6 +206,8 @@ impl Hub {
             nodes: room.replica().nodes_live() as u64,
             state_hash: room.replica().state_hash(),
             ineffective_ops: room.replica().ineffective_ops() as u64,
+            horizon: room.horizon(),
+            alarm: room.alarm().map(str::to_owned),
         })
     }
 
@@ -334,5 +355,7 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
         ineffective_ops: 0,
         peers_connected: 0,
         read_only: Some(why.to_owned()),
+        horizon: None,
+        alarm: None,
     }
 }

@@ -99,6 +99,11 @@ impl Block {
         self.first..=self.first + self.links.len() as u64 - 1
     }
 
+    /// How many messages it has.
+    pub(super) fn len(&self) -> usize {
+        self.links.len()
+    }
+
     pub(super) fn actor(&self) -> Actor {
         self.actor
     }

@@ -19,7 +19,7 @@ use super::SqliteStore;
 use super::reading::{Refusal, link_before, open_block};
 
 /// The fact that holds it.
-const SNAPSHOT: &str = "snapshot";
+pub(super) const SNAPSHOT: &str = "snapshot";
 /// The layout this code writes; the first byte of the fact.
 const VERSION: u8 = 1;
 /// Where what the checksum covers begins.
@@ -84,7 +84,8 @@ impl SqliteStore {
         let mut statement = self.connection.prepare_cached(
             "SELECT actor, seq, link, max(arrival) FROM journal JOIN actor ON ix = actor_ix GROUP BY actor_ix",
         )?;
-        let mut held: BTreeMap<Actor, (i64, [u8; 32])> = BTreeMap::new();
+        let cut = |(actor, seq, link): (Actor, u64, Link)| (actor, (seq.cast_signed(), link.0));
+        let mut held: BTreeMap<Actor, (i64, [u8; 32])> = self.begin.cuts().map(cut).collect();
         let mut arrival = 0;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -101,7 +102,7 @@ impl SqliteStore {
         }
         let mut mark = Mark { arrival, heads: BTreeMap::new() };
         for &(actor, seq, link) in heads {
-            let packed = self.actor_row(&actor)?.map_or(0, |row| row.packed);
+            let packed = self.actor_row(&actor)?.map_or(seq, |row| row.packed);
             mark.heads.insert(actor, Head { seq, link, packed });
         }
         Ok(Some(mark))
@@ -132,11 +133,14 @@ impl SqliteStore {
     /// Whether the messages are held at which a mark stands.
     fn holds(&mut self, mark: &Mark) -> Result<bool, Refusal> {
         for (actor, head) in &mark.heads {
+            if self.begin.of(actor) == (head.seq, head.link) {
+                continue;
+            }
             let Some(row) = self.actor_row(actor)? else { return Ok(false) };
             let next = i64::try_from(head.seq).unwrap_or(i64::MAX - 1) + 1;
-            let link = match link_before(&self.connection, &self.room, actor, row.ix, next)? {
+            let link = match link_before(&self.connection, &self.begin, actor, row.ix, next)? {
                 None if head.seq <= row.packed => {
-                    let block = open_block(&self.connection, &self.room, *actor, row.ix, head.seq)?;
+                    let block = open_block(&self.connection, &self.begin, *actor, row.ix, head.seq)?;
                     block.records(head.seq, head.seq).next().map(|record| record.link)
                 }
                 link => link,

@@ -1,12 +1,13 @@
 //! Packing: what no longer changes goes from rows into blocks, in steps that a commit can wait for.
 
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::id::Actor;
 use rtc_core::limits::BLOCK_BYTES_MAX;
 use rtc_core::store::Record;
 use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::block;
+use super::forget::Begin;
 use super::reading::{Chain, Refusal, link_before, out_of_range, record};
 use super::sqlite::ActorRow;
 
@@ -37,7 +38,7 @@ impl SqliteStore {
             return Ok(false);
         }
         let last = last.min(first + PACK_MESSAGES_MAX - 1);
-        let rows = oldest_rows(&self.connection, &self.room, actor, ix, first, last)?;
+        let rows = oldest_rows(&self.connection, &self.begin, actor, ix, first, last)?;
         let Some(block) = block::Row::pack(&rows) else { return Ok(false) };
         self.write(|transaction| {
             let block::Row { arrival, first, last, link, messages, places, seal } = &block;
@@ -75,13 +76,13 @@ impl SqliteStore {
 /// The rows of an actor that one block takes, verified, each with its arrival.
 fn oldest_rows(
     connection: &Connection,
-    room: &RoomId,
+    begin: &Begin,
     actor: Actor,
     ix: i64,
     first: i64,
     last: i64,
 ) -> Result<Vec<(i64, Record)>, Refusal> {
-    let link = link_before(connection, room, &actor, ix, first)?;
+    let link = link_before(connection, begin, &actor, ix, first)?;
     let mut chain = Chain { seq: u64::try_from(first - 1).expect("numbers begin with 1"), link };
     let mut statement = connection.prepare_cached(
         "SELECT ?4, seq, link, body, signature, arrival FROM journal WHERE actor_ix = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq",

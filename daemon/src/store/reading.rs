@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use rtc_core::chain::{Link, Signature};
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::id::Actor;
 use rtc_core::store::{Record, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::block::{self, Block};
+use super::forget::Begin;
 use super::kept::{Head, Mark};
 
 /// Why something inside a statement or transaction was given up.
@@ -36,8 +37,9 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    fn of(room: &RoomId, actor: &Actor) -> Self {
-        Self { seq: 0, link: Some(Link::origin(room, actor)) }
+    fn of(begin: &Begin, actor: &Actor) -> Self {
+        let (seq, link) = begin.of(actor);
+        Self { seq, link: Some(link) }
     }
 
     /// Takes the next message, if it is the next and its bytes give its link.
@@ -68,7 +70,7 @@ impl Chain {
 /// Visits the messages after a mark, in blocks and in rows, as they arrived.
 pub(super) fn scan(
     connection: &Connection,
-    room: &RoomId,
+    begin: &Begin,
     mark: &Mark,
     visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
 ) -> Result<(), Refusal> {
@@ -98,18 +100,18 @@ pub(super) fn scan(
                 if let Some(arrival) = block.arrival(index + 1) {
                     open.insert(arrival, (block, index + 1));
                 }
-                chain_of(&mut chains, room, &record).follow(&record)?;
+                chain_of(&mut chains, begin, &record).follow(&record)?;
                 record
             }
             (_, Some(arrival)) if before_blocks(arrival) => {
                 let (_, record) = next_row.take().expect("it arrived");
                 next_row = rows.next()?.map(arrived).transpose()?;
-                chain_of(&mut chains, room, &record).admit(&record)?;
+                chain_of(&mut chains, begin, &record).admit(&record)?;
                 record
             }
             _ => {
                 let Some((_, actor, ix, last)) = next_block.take() else { return Ok(()) };
-                let block = open_block(connection, room, actor, ix, last)?;
+                let block = open_block(connection, begin, actor, ix, last)?;
                 // Of a block that was made since, the first messages may lie before the mark.
                 let before = mark.seq(&actor).saturating_sub(block.seqs().start() - 1);
                 let index = usize::try_from(before).unwrap_or(usize::MAX);
@@ -126,8 +128,8 @@ pub(super) fn scan(
     }
 }
 
-fn chain_of<'a>(chains: &'a mut BTreeMap<Actor, Chain>, room: &RoomId, record: &Record) -> &'a mut Chain {
-    chains.entry(record.actor).or_insert_with(|| Chain::of(room, &record.actor))
+fn chain_of<'a>(chains: &'a mut BTreeMap<Actor, Chain>, begin: &Begin, record: &Record) -> &'a mut Chain {
+    chains.entry(record.actor).or_insert_with(|| Chain::of(begin, &record.actor))
 }
 
 /// The next block that has messages after the mark.
@@ -164,13 +166,14 @@ pub(super) fn packed(connection: &Connection, ix: i64) -> Result<u64, Refusal> {
 /// The link that message `seq` hangs on; none where the message before it is missing.
 pub(super) fn link_before(
     connection: &Connection,
-    room: &RoomId,
+    begin: &Begin,
     actor: &Actor,
     ix: i64,
     seq: i64,
 ) -> Result<Option<Link>, Refusal> {
-    if seq == 1 {
-        return Ok(Some(Link::origin(room, actor)));
+    let (forgotten, link) = begin.of(actor);
+    if seq.unsigned_abs() == forgotten + 1 {
+        return Ok(Some(link));
     }
     let link: Option<Vec<u8>> = connection
         .prepare_cached(
@@ -185,7 +188,7 @@ pub(super) fn link_before(
 /// The block that has message `seq` of `actor`.
 pub(super) fn open_block(
     connection: &Connection,
-    room: &RoomId,
+    begin: &Begin,
     actor: Actor,
     ix: i64,
     seq: u64,
@@ -199,7 +202,7 @@ pub(super) fn open_block(
         .optional()?;
     let missing = || StoreError::Damaged(format!("message {actor}:{seq} is missing"));
     let row = row.ok_or_else(missing)??;
-    let block = row.open(actor, link_before(connection, room, &actor, ix, row.first)?)?;
+    let block = row.open(actor, link_before(connection, begin, &actor, ix, row.first)?)?;
     if !block.seqs().contains(&seq) {
         return Err(missing().into());
     }

@@ -10,14 +10,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-/// The format of the tables; kept in the file as `user_version`.
-pub const VERSION: i64 = 1;
+/// The newest format; kept in the file as `user_version`. Its tables are those of [`WHOLE`], but the journal begins where the fact
+/// `frontier` cuts it.
+pub const VERSION: i64 = 2;
+/// The format of a room of which nothing is forgotten.
+pub const WHOLE: i64 = 1;
 /// Marks a SQLite file as a room's ("RTC1"); kept in the file as `application_id`.
 pub const APPLICATION_ID: i64 = 0x5254_4331;
 /// Another program may look into a room for this long before the daemon gives up on it.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// The tables of [`VERSION`].
+/// The tables of [`WHOLE`].
 pub const TABLES: &str = "
 CREATE TABLE actor (
     ix    INTEGER PRIMARY KEY,
@@ -187,7 +190,7 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     }
     // In one transaction: a file is a room's, or it is empty.
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {WHOLE}; COMMIT;"
     ))
 }
 
@@ -228,7 +231,7 @@ mod tests {
         let lines: Vec<String> =
             statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         format!(
-            "PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {VERSION};\n{}\n",
+            "PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {WHOLE};\n{}\n",
             lines.join("\n")
         )
     }
@@ -249,7 +252,7 @@ mod tests {
             drop(open(path).unwrap());
             let connection = open(path).unwrap();
             assert_eq!(read(&connection, "application_id").unwrap(), Some(Value::Integer(APPLICATION_ID)));
-            assert_eq!(read(&connection, "user_version").unwrap(), Some(Value::Integer(VERSION)));
+            assert_eq!(read(&connection, "user_version").unwrap(), Some(Value::Integer(WHOLE)));
             assert_eq!(dump(&connection), GOLDEN);
         });
     }
@@ -257,10 +260,10 @@ mod tests {
     #[test]
     fn a_newer_file_is_refused_with_a_sentence_and_stays() {
         with_file(|path| {
-            open(path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+            open(path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
             let before = std::fs::read(path).unwrap();
             let refused = open(path).unwrap_err();
-            assert!(matches!(refused, OpenError::Newer { found: 2, .. }), "{refused}");
+            assert!(matches!(refused, OpenError::Newer { found: 3, .. }), "{refused}");
             assert_eq!(std::fs::read(path).unwrap(), before);
         });
     }

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Kept, Record, Store, StoreError};
+use rtc_core::store::{Forgetting, Kept, Record, Store, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::block::Block;
+use super::forget::Begin;
 use super::kept::Mark;
 use super::reading::{Chain, Refusal, link_before, open_block, out_of_range, packed, record, scan};
 use super::schema::{self, OpenError};
@@ -28,10 +29,12 @@ const WAL_PAGES_MAX: i32 = 1_000;
 pub struct SqliteStore {
     pub(super) connection: Connection,
     pub(super) room: RoomId,
+    /// Where its messages begin.
+    pub(super) begin: Begin,
     /// The actors written or read so far.
     pub(super) actors: BTreeMap<Actor, ActorRow>,
     /// Actors that may have enough rows to pack.
-    unpacked: BTreeSet<Actor>,
+    pub(super) unpacked: BTreeSet<Actor>,
     /// The block read last: runs are shorter.
     pub(super) opened: Option<Block>,
     /// Where what was put away stands, once it has been read.
@@ -61,10 +64,11 @@ impl SqliteStore {
                 seen.store(pages, Ordering::Relaxed);
                 Ok(())
             }))
-            .and_then(|()| all_actors(&connection))
-            .map(|unpacked| Self {
+            .and_then(|()| Ok((all_actors(&connection)?, Begin::read(&connection, room)?)))
+            .map(|(unpacked, begin)| Self {
                 connection,
                 room,
+                begin,
                 actors: BTreeMap::new(),
                 unpacked,
                 opened: None,
@@ -181,7 +185,8 @@ impl SqliteStore {
             .query_row([&actor.0[..]], |row| row.get(0))
             .optional()?;
         let Some(ix) = found else { return Ok(None) };
-        let row = ActorRow { ix, packed: packed(&self.connection, ix)? };
+        let packed = packed(&self.connection, ix)?.max(self.begin.of(actor).0);
+        let row = ActorRow { ix, packed };
         self.actors.insert(*actor, row);
         Ok(Some(row))
     }
@@ -194,10 +199,11 @@ impl SqliteStore {
     ) -> Result<Vec<Record>, Refusal> {
         let mut records = Vec::new();
         let Some(ActorRow { ix, packed }) = self.actor_row(actor)? else { return Ok(records) };
+        from = from.max(self.begin.of(actor).0 + 1);
         while from <= to.min(packed) {
             let block = match self.opened.take() {
                 Some(block) if block.actor() == *actor && block.seqs().contains(&from) => block,
-                Some(_) | None => open_block(&self.connection, &self.room, *actor, ix, from)?,
+                Some(_) | None => open_block(&self.connection, &self.begin, *actor, ix, from)?,
             };
             records.extend(block.records(from, to));
             from = block.seqs().end() + 1;
@@ -208,7 +214,7 @@ impl SqliteStore {
             return Ok(records);
         };
         if first <= last {
-            let link = link_before(&self.connection, &self.room, actor, ix, first)?;
+            let link = link_before(&self.connection, &self.begin, actor, ix, first)?;
             let mut chain = Chain { seq: from - 1, link };
             let mut statement = self.connection.prepare_cached(
                 "SELECT ?4, seq, link, body, signature FROM journal WHERE actor_ix = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq",
@@ -226,9 +232,10 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let (mut actors, room) = (std::mem::take(&mut self.actors), self.room);
+        let mut actors = std::mem::take(&mut self.actors);
+        let begin = self.begin.clone();
         let outcome = self.write(|transaction| {
-            records.iter().try_for_each(|record| append_one(transaction, &room, &mut actors, record))
+            records.iter().try_for_each(|record| append_one(transaction, &begin, &mut actors, record))
         });
         // Row numbers given in a transaction that rolled back are nobody's.
         if outcome.is_ok() {
@@ -244,7 +251,7 @@ impl Store for SqliteStore {
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let outcome = scan(&self.connection, &self.room, &Mark::default(), visit);
+        let outcome = scan(&self.connection, &self.begin, &Mark::default(), visit);
         outcome.map_err(|refusal| self.judge_refusal(refusal))
     }
 
@@ -263,7 +270,7 @@ impl Store for SqliteStore {
         visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let outcome =
-            scan(&self.connection, &self.room, self.mark.as_ref().unwrap_or(&Mark::default()), visit);
+            scan(&self.connection, &self.begin, self.mark.as_ref().unwrap_or(&Mark::default()), visit);
         outcome.map_err(|refusal| self.judge_refusal(refusal))
     }
 
@@ -282,6 +289,10 @@ impl Store for SqliteStore {
             }
         };
         outcome.map_err(|refusal| self.judge_refusal(refusal))
+    }
+
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
+        self.write_forgotten(forgetting)
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -312,7 +323,7 @@ fn all_actors(connection: &Connection) -> rusqlite::Result<BTreeSet<Actor>> {
 
 fn append_one(
     transaction: &Transaction<'_>,
-    room: &RoomId,
+    begin: &Begin,
     actors: &mut BTreeMap<Actor, ActorRow>,
     record: &Record,
 ) -> Result<(), Refusal> {
@@ -324,7 +335,7 @@ fn append_one(
                     "INSERT INTO actor (actor) VALUES (?1) ON CONFLICT DO UPDATE SET actor = excluded.actor RETURNING ix",
                 )?
                 .query_row([&record.actor.0[..]], |row| row.get(0))?;
-            let row = ActorRow { ix, packed: packed(transaction, ix)? };
+            let row = ActorRow { ix, packed: packed(transaction, ix)?.max(begin.of(&record.actor).0) };
             actors.insert(record.actor, row);
             row
         }
@@ -333,8 +344,12 @@ fn append_one(
         let what = format!("message {}:{} is there with another content", record.actor, record.seq);
         Err(StoreError::Damaged(what).into())
     };
+    if record.seq <= begin.of(&record.actor).0 {
+        // What is left of it is there.
+        return Ok(());
+    }
     if record.seq <= packed {
-        let block = open_block(transaction, room, record.actor, ix, record.seq)?;
+        let block = open_block(transaction, begin, record.actor, ix, record.seq)?;
         let there = block.records(record.seq, record.seq).next();
         return match there.is_some_and(|there| there.link == record.link) {
             true => Ok(()),

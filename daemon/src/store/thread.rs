@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Record, Store, StoreError};
+use rtc_core::store::{Forgetting, Record, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::schema::OpenError;
@@ -87,6 +87,14 @@ pub enum Job {
         /// Its actors, each with its newest message's number and link.
         heads: Vec<(Actor, u64, Link)>,
     },
+    /// Puts what is left of messages in their place, after what was appended. Answered by [`Done::Forgotten`]. Where it fails the room is
+    /// written no more: what is appended later does not follow from what is there.
+    Forget {
+        /// The room.
+        room: RoomId,
+        /// What is left of what.
+        forgetting: Box<Forgetting>,
+    },
     /// Ends a room, after what was appended. Answered by [`Done::Closed`].
     Close {
         /// The room.
@@ -147,6 +155,13 @@ pub enum Done {
         room: RoomId,
         /// Whether it is kept: see [`Store::keep`].
         result: Result<bool, StoreError>,
+    },
+    /// To [`Job::Forget`].
+    Forgotten {
+        /// The room.
+        room: RoomId,
+        /// Whether it is on the disk.
+        result: Result<(), StoreError>,
     },
     /// To [`Job::Close`].
     Closed {
@@ -309,6 +324,10 @@ impl Worker {
                 let result = self.with_room(room, |held| held.store.keep(&snapshot, &heads));
                 self.tell(Done::Kept { room, result });
             }
+            Job::Forget { room, forgetting } => {
+                let result = self.with_room(room, |held| held.forget(&forgetting));
+                self.tell(Done::Forgotten { room, result });
+            }
             Job::Close { room } => {
                 self.commit(room);
                 self.rooms.remove(&room);
@@ -396,6 +415,20 @@ impl Room {
         self.pending = Vec::new();
     }
 
+    fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
+        let outcome = match &self.failed {
+            Some(why) => Err(StoreError::Failed(why.clone())),
+            None if self.full_until.is_some() => Err(StoreError::Full),
+            None => self.store.forget(forgetting),
+        };
+        outcome.map_err(|error| {
+            let why = format!("what is left of its history is not on the disk: {error}");
+            self.failed.get_or_insert_with(|| why.clone());
+            self.forget_pending();
+            StoreError::Failed(why)
+        })
+    }
+
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         if self.full_until.is_some() {
             return Err(StoreError::Full);
@@ -418,6 +451,7 @@ impl Job {
             Self::Append { records, .. } => records.iter().map(|record| record.body.len()).sum(),
             Self::SetFact { value, .. } => value.len(),
             Self::Keep { snapshot, .. } => snapshot.len(),
+            Self::Forget { forgetting, .. } => forgetting.ground.len() + forgetting.outside.len(),
             Self::Adopt { .. }
             | Self::Open { .. }
             | Self::Read { .. }
@@ -489,6 +523,10 @@ mod tests {
             let commits = state.appends.len();
             state.packed.as_ref().map(|packed| packed.send(commits));
             if state.packs.is_empty() { Ok(false) } else { state.packs.remove(0) }
+        }
+
+        fn forget(&mut self, _: &Forgetting) -> Result<(), StoreError> {
+            Ok(())
         }
 
         fn set_fact(&mut self, _: &str, _: &[u8]) -> Result<(), StoreError> {

@@ -1,0 +1,198 @@
+//! A ground on its way from one peer to another that lacks what is forgotten: offered with proof, asked for piece by piece, checked
+//! against its horizon, and stood on as a whole.
+
+use crate::chain::Link;
+use crate::horizon::Horizon;
+use crate::id::{Dot, StateHash};
+use crate::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::room::footing::{FootingError, Packed};
+use crate::room::{Output, Refusal, Room};
+use crate::store::Record;
+use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
+use crate::view::MessageView;
+
+/// Pieces sent at once: what a connection takes as backlog, too.
+const PIECES_AT_ONCE: usize = CREDIT_BYTES / GROUND_PIECE_BYTES_MAX;
+/// How long a peer may send nothing of what it offered until another one may.
+const FETCH_SILENCE_MS: u64 = 10_000;
+
+/// A ground that is being handed over to us.
+pub(super) struct Fetch {
+    link: LinkId,
+    dot: Dot,
+    horizon: Horizon,
+    whole_bytes: usize,
+    packed_bytes: usize,
+    bytes: Vec<u8>,
+    deadline_us: u64,
+}
+
+impl Fetch {
+    pub(super) fn is_from(&self, link: LinkId) -> bool {
+        self.link == link
+    }
+
+    /// When it has taken too long.
+    pub(super) fn deadline_us(&self) -> u64 {
+        self.deadline_us
+    }
+}
+
+impl Room {
+    /// Offers the horizon to a peer that lacks forgotten messages, once its proof is read.
+    pub(super) fn offer(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        let Some(dot) = self.horizon() else { return };
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let reads = peer.reading.is_some() || self.reads_orphaned.contains(&link);
+        if !peer.lacks_ground || reads {
+            return;
+        }
+        // Who stands on it has not yet got its message if it came late itself.
+        let Some(run) = self.log.run_from(dot.actor, dot.seq, self.log.head(&dot.actor)) else { return };
+        let ranges = vec![(run.actor, run.first, run.last)];
+        peer.is_offered = true;
+        peer.reading = Some(ranges.clone());
+        out.push(Output::Read { link, ranges });
+    }
+
+    /// Sends the horizon with its proof, which has been read.
+    pub(super) fn send_horizon(&mut self, link: LinkId, records: &[Record], out: &mut Vec<Output>) {
+        let Some(standing) = &self.horizons.standing else { return };
+        let Some(signature) = records.last().and_then(|record| record.signature) else { return };
+        let Dot { actor, seq: first } = standing.dot;
+        if records[0].actor != actor || records[0].seq != first {
+            return;
+        }
+        let Some(before) = self.log.link(&actor, first - 1) else { return };
+        let bodies = records.iter().map(|record| record.body.clone()).collect();
+        let packed = backlog::pack(&[Run { actor, first, bodies, signature }]);
+        let [(content, 1)] = &packed[..] else { return };
+        let frame = RoomFrame::Horizon {
+            before,
+            content: content.as_slice().into(),
+            whole_bytes: standing.packed.whole_bytes as u64,
+            packed_bytes: standing.packed.deflated.len() as u64,
+        };
+        out.push(Output::Send { link, lane: Lane::Bulk, frame });
+    }
+
+    /// A peer offers what is left of messages that we lack.
+    pub(super) fn hear_horizon(
+        &mut self,
+        link: LinkId,
+        before: Link,
+        content: &[u8],
+        [whole_bytes, packed_bytes]: [u64; 2],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((dot, horizon)) = self.verify_horizon(before, content) else {
+            return out.push(Output::Refused { link, refusal: Refusal::Horizon });
+        };
+        let standing = self.horizons.standing.as_ref().map(|standing| standing.horizon.frontier.version());
+        let is_less = standing.is_some_and(|standing| {
+            let held = horizon.frontier.version();
+            standing.iter().any(|(actor, seq)| held.get(&actor) < seq)
+        });
+        if horizon.frontier.is_seen_by(&self.log.vector()) || is_less || self.fetch.is_some() {
+            return;
+        }
+        let sizes = usize::try_from(whole_bytes).ok().zip(usize::try_from(packed_bytes).ok());
+        let fits = |&(whole, packed): &(usize, usize)| {
+            whole <= GROUND_BYTES_MAX && packed <= GROUND_PACKED_BYTES_MAX
+        };
+        let Some((whole_bytes, packed_bytes)) = sizes.filter(fits) else {
+            let error = FootingError::TooLarge { bytes: whole_bytes, packed: packed_bytes };
+            return refuse_ground(link, error, out);
+        };
+        if !horizon.is_foldable() {
+            let error = FootingError::Table { dot, table: horizon.table };
+            // No peer can help: the same horizon is what all of them stand on.
+            self.horizons.alarm = Some(error.to_string());
+            return refuse_ground(link, error, out);
+        }
+        let frame = RoomFrame::GroundWanted { ground: horizon.ground, from: 0 };
+        out.push(Output::Send { link, lane: Lane::Live, frame });
+        let deadline_us = now.after_ms(FETCH_SILENCE_MS);
+        let bytes = Vec::new();
+        self.fetch = Some(Fetch { link, dot, horizon, whole_bytes, packed_bytes, bytes, deadline_us });
+    }
+
+    /// The horizon that a run begins with, if its keeper has signed it.
+    fn verify_horizon(&self, before: Link, content: &[u8]) -> Option<(Dot, Horizon)> {
+        let owner = self.founding.as_ref()?.owner;
+        let runs = backlog::unpack(content).ok()?;
+        let [run] = &runs[..] else { return None };
+        let link = run.bodies.iter().fold(before, |link, body| link.next(body));
+        if run.actor.key() != owner || !self.keys.verify(&owner, &link, &run.signature) {
+            return None;
+        }
+        let message = MessageView::read(run.actor, run.bodies.first()?).ok()?;
+        Some((message.dot(), Horizon::of(&message)?))
+    }
+
+    /// Sends the next pieces of the ground we stand on.
+    pub(super) fn hand_over(&mut self, link: LinkId, ground: StateHash, from: u64, out: &mut Vec<Output>) {
+        let standing = self.horizons.standing.as_ref().filter(|standing| standing.horizon.ground == ground);
+        let Some(standing) = standing else { return };
+        let rest = usize::try_from(from).ok().and_then(|from| standing.packed.deflated.get(from..));
+        let pieces = rest.unwrap_or_default().chunks(GROUND_PIECE_BYTES_MAX).take(PIECES_AT_ONCE);
+        let mut from = from;
+        for piece in pieces {
+            let frame = RoomFrame::GroundPiece { ground, from, bytes: piece.to_vec() };
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
+            from += piece.len() as u64;
+        }
+    }
+
+    pub(super) fn hear_piece(
+        &mut self,
+        link: LinkId,
+        ground: StateHash,
+        from: u64,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(fetch) = &mut self.fetch else { return };
+        let is_next =
+            fetch.link == link && fetch.horizon.ground == ground && from == fetch.bytes.len() as u64;
+        if !is_next || bytes.is_empty() || bytes.len() > fetch.packed_bytes - fetch.bytes.len() {
+            return;
+        }
+        fetch.bytes.extend_from_slice(bytes);
+        fetch.deadline_us = now.after_ms(FETCH_SILENCE_MS);
+        if fetch.bytes.len() < fetch.packed_bytes {
+            if fetch.bytes.len().is_multiple_of(PIECES_AT_ONCE * GROUND_PIECE_BYTES_MAX) {
+                let frame = RoomFrame::GroundWanted { ground, from: fetch.bytes.len() as u64 };
+                out.push(Output::Send { link, lane: Lane::Live, frame });
+            }
+            return;
+        }
+        let Fetch { dot, horizon, whole_bytes, bytes, .. } = self.fetch.take().expect("it is being fetched");
+        if self.read_only.is_some() {
+            // It could not be kept. It is offered again.
+            return;
+        }
+        match (Packed { whole_bytes, deflated: bytes.into() }).open(dot, &horizon) {
+            Ok(footing) => {
+                self.stand(dot, horizon, footing, now, out);
+                for link in self.peers.keys().copied().collect::<Vec<_>>() {
+                    self.send_vector(link, true, out);
+                }
+                self.reissue(now, out);
+                self.check_synced(out);
+            }
+            Err(error) => refuse_ground(link, error, out),
+        }
+    }
+
+    /// Gives up what a peer does not hand over though it offered it: another may.
+    pub(super) fn drop_stale_fetch(&mut self, now: Now) {
+        self.fetch.take_if(|fetch| fetch.deadline_us <= now.monotonic_us);
+    }
+}
+
+fn refuse_ground(link: LinkId, error: FootingError, out: &mut Vec<Output>) {
+    out.push(Output::Refused { link, refusal: error.into() });
+}
