@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
 
     /// The argument of an item of that kind, if one comes next whose first byte says it all.
     #[inline]
-    fn short(&mut self, major: u8) -> Option<usize> {
+    pub(crate) fn short(&mut self, major: u8) -> Option<usize> {
         let argument = self.bytes.get(self.at)?.checked_sub(major).filter(|&argument| argument < 24)?;
         self.at += 1;
         Some(usize::from(argument))

@@ -171,6 +171,10 @@ impl<'a> Iterator for Parts<'a> {
 
     fn next(&mut self) -> Option<Part<'a>> {
         self.left = self.left.checked_sub(1)?;
+        // Most are small numbers: how many messages ago, which op, which character.
+        if let Some(small) = self.items.0.short(0) {
+            return Some(Part::Whole(small as u64));
+        }
         let start = Raw(self.items.0.rest());
         Some(match self.items.head() {
             Head::Positive(number) => Part::Whole(number),
@@ -206,6 +210,9 @@ impl<'a> Items<'a> {
         let mut left = 1;
         while left > 0 {
             left -= 1;
+            if self.0.short(0).is_some() {
+                continue;
+            }
             match self.head() {
                 Head::Text(len) => drop(self.0.take(len).expect(CHECKED)),
                 Head::Array(len) => left += len,

@@ -31,6 +31,7 @@ pub use shape::{Shape, ShapeError};
 pub use table::{TABLE_VERSION, nearest_name, table};
 
 pub(crate) use edit::{Range, Standing, Texts};
+pub(crate) use table::row_named;
 
 use std::collections::BTreeMap;
 

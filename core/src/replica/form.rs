@@ -113,6 +113,9 @@ impl Replica {
         &mut self,
         messages: impl IntoIterator<Item = impl Borrow<MessageView<'a>>>,
     ) -> usize {
+        if self.cold_mut().is_none() {
+            return self.warm_mut().apply_views(messages);
+        }
         let mut messages = messages.into_iter().peekable();
         let mut new = 0;
         while let Some(cold) = self.cold_mut()
