@@ -45,6 +45,8 @@ const NEAR: usize = 4;
 pub(super) struct Texts {
     numbers: BTreeMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
+    /// The number that was asked for last: it mostly is again, where somebody types or moves one thing after the other.
+    last: usize,
     /// Where texts are likely to be found: at the place that their bytes give or soon after, their number and 1.
     ///
     /// Peers choose the texts, so they can choose some that fall to one place. What finds no room there is found in the
@@ -56,6 +58,7 @@ impl Texts {
     /// The number of a text, a new one where it has none.
     pub(super) fn number(&mut self, text: &str) -> usize {
         if let Some(number) = self.find(text) {
+            self.last = number;
             return number;
         }
         let number = self.texts.len();
@@ -76,6 +79,9 @@ impl Texts {
 
     /// The number of a text that has one.
     pub(super) fn find(&self, text: &str) -> Option<usize> {
+        if self.texts.get(self.last).is_some_and(|last| **last == *text) {
+            return Some(self.last);
+        }
         let place = place(text, self.likely.len());
         for &likely in self.likely.iter().skip(place).take(NEAR) {
             let number = likely.checked_sub(1)? as usize;
