@@ -9,9 +9,9 @@ use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::limits::{PATH_BYTES_MAX, SPANS_MAX};
-use crate::op::{Known, row_named};
 use crate::op::row::Kind;
 use crate::op::text::{Content, encode_options};
+use crate::op::{Known, row_named};
 use crate::replica::{Engine, Replica, Shows};
 use crate::value::Value;
 
