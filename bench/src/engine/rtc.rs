@@ -102,8 +102,9 @@ struct Packed {
 struct RtcReplica {
     replica: Replica,
     author: Author,
-    /// An edit of a property, to be written over.
+    /// An edit of a property, and one of the tree, to be written over.
     edit: EditOp,
+    placing: EditOp,
     /// Of the others.
     chains: BTreeMap<Actor, Chain>,
     file: Vec<u8>,
@@ -129,6 +130,7 @@ impl RtcReplica {
             replica: Replica::new(Root::default()),
             author: Author::new(&ROOM, Actor::new(PeerKey([number; 32]), 1)),
             edit: EditOp::default(),
+            placing: EditOp::default(),
             chains: BTreeMap::new(),
             file: Vec::with_capacity(FILE_BYTES),
             entries: Vec::with_capacity(FILE_BYTES / 64),
@@ -268,6 +270,21 @@ impl RtcReplica {
         Ok(())
     }
 
+    /// Commits an edit of the tree, and keeps its memory for the next.
+    fn place(&mut self, otype: &str, node: usize, parent: Option<u32>) -> Result<()> {
+        let mut edit = std::mem::take(&mut self.placing);
+        otype.clone_into(&mut edit.otype);
+        self.tree[node].clone_into(&mut edit.key);
+        match (parent.map(|parent| &self.tree[parent as usize]), edit.options.get_mut("parent")) {
+            (None, _) => edit.options.clear(),
+            (Some(parent), Some(Value::Text(text))) => parent.clone_into(text),
+            (Some(parent), _) => drop(edit.options.insert("parent".into(), parent.as_str().into())),
+        }
+        self.commit(std::slice::from_ref(&edit))?;
+        self.placing = edit;
+        Ok(())
+    }
+
     fn refill(edit: &mut EditOp, otype: &str, key: &str, path: &str) {
         otype.clone_into(&mut edit.otype);
         key.clone_into(&mut edit.key);
@@ -341,13 +358,8 @@ impl super::Replica for RtcReplica {
     }
 
     fn grow(&mut self, parent: Option<u32>) -> Result<()> {
-        let key = format!("tree-{}", self.tree.len());
-        let mut edit = Self::insert(&key, None, Value::Null);
-        if let Some(parent) = parent {
-            edit.options.insert("parent".into(), self.tree[parent as usize].as_str().into());
-        }
-        self.tree.push(key);
-        self.commit(&[edit])
+        self.tree.push(format!("tree-{}", self.tree.len()));
+        self.place("node.insert", self.tree.len() - 1, parent)
     }
 
     fn find_tree(&mut self, count: u32) -> Result<()> {
@@ -356,13 +368,7 @@ impl super::Replica for RtcReplica {
     }
 
     fn move_below(&mut self, node: u32, parent: u32) -> Result<()> {
-        let edit = EditOp {
-            otype: "node.move".into(),
-            key: self.tree[node as usize].clone(),
-            options: [("parent".to_owned(), self.tree[parent as usize].as_str().into())].into(),
-            ..EditOp::default()
-        };
-        self.commit(&[edit])
+        self.place("node.move", node as usize, Some(parent))
     }
 
     fn parent(&self, node: u32) -> Result<Option<u32>> {

@@ -4,6 +4,7 @@
 mod draft;
 mod error;
 mod naming;
+mod plain;
 mod range;
 mod text;
 mod typing;
@@ -82,29 +83,30 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
     edit: &'a EditOp,
-    known: Known,
-    /// Where its argument begins, where its options do, and where it ends; nothing stands for no argument and for no options.
+    known: Known<'a>,
+    /// Where its argument begins, its options, and where it ends; each is there unless the next begins there too.
     value: usize,
     options: usize,
     end: usize,
 }
 
-impl Plain<'_> {
+impl<'a> Plain<'a> {
+    fn write(edit: &'a EditOp, known: Known<'a>, writer: &mut Writer) -> Self {
+        let EditOp { key, path, value, options, .. } = edit;
+        let given = value.as_ref().unwrap_or(&Value::Null);
+        let [value, options] = super::encode(known.row.code, key, path.as_deref(), given, options, writer);
+        Self { edit, known, value, options, end: writer.len() }
+    }
+
     /// The op, in what was written.
-    pub(crate) fn view<'a>(&'a self, written: &'a [u8]) -> OpView<'a> {
-        let Self { edit: EditOp { key, path, .. }, known, value, options, end } = self;
-        let written = |start: usize, end: usize, absent| match start < end {
-            true => Raw::of_checked(&written[start..end]),
-            false => absent,
+    pub(crate) fn view<'b>(&'b self, written: &'b [u8]) -> OpView<'b> {
+        let Self { edit: EditOp { key, path, .. }, known, value, options, end } = *self;
+        let part = |start, end, absent| {
+            if start < end { Raw::of_checked(&written[start..end]) } else { absent }
         };
-        OpView {
-            code: known.row.code,
-            key,
-            path: path.as_deref(),
-            value: written(*value, *options, Raw::NULL),
-            options: written(*options, *end, Raw::EMPTY_MAP),
-            known: Some(*known),
-        }
+        let (value, options) = (part(value, options, Raw::NULL), part(options, end, Raw::EMPTY_MAP));
+        let code = known.row.code;
+        OpView { code, key, path: path.as_deref(), value, options, known: Some(known) }
     }
 }
 
@@ -116,11 +118,17 @@ pub(crate) fn write<'a>(
     writer: &mut Writer,
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
-    if let [edit] = edits {
-        if let Some(typed) = typing::write(edit, replica, commit, writer) {
+    if let [edit] = edits
+        && let Some(row) = row_named(&edit.otype)
+    {
+        if let Some(typed) = typing::write(edit, row, replica, commit, writer) {
             return Ok(Some(typed));
         }
         writer.truncate(start);
+        if let Some(named) = plain::named(edit, row, replica) {
+            writer.array(1);
+            return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
+        }
     }
     if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
         writer.array(edits.len());
@@ -153,9 +161,7 @@ fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> 
         && (1..=PATH_BYTES_MAX).contains(&path.len())
         && row.argument.check(value).is_ok();
     let cell = replica.property_number(key, path).filter(|_| is_plain)?;
-    let value = super::encode(row.code, key, Some(path), value, options, writer);
-    let end = writer.len();
-    Some(Plain { edit, known: Known { row, cell }, value, options: end, end })
+    Some(Plain::write(edit, Known { row, cell, named: None }, writer))
 }
 
 /// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.
@@ -203,6 +209,7 @@ fn compile_one(
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
         Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
+        Kind::Horizon | Kind::Origin => return Err(EditFault::Reserved { row }),
     }
     ops.push(op);
     Ok(())

@@ -9,9 +9,9 @@ use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::limits::{PATH_BYTES_MAX, SPANS_MAX};
-use crate::op::row::Kind;
+use crate::op::Known;
+use crate::op::row::{Kind, Row};
 use crate::op::text::{Content, encode_options};
-use crate::op::{Known, row_named};
 use crate::replica::{Engine, Replica, Shows};
 use crate::value::Value;
 
@@ -19,11 +19,11 @@ use crate::value::Value;
 /// then is worth nothing.
 pub(super) fn write<'a>(
     edit: &'a EditOp,
+    row: &'static Row,
     replica: &Replica,
     commit: Commit,
     writer: &mut Writer,
 ) -> Option<Plain<'a>> {
-    let row = row_named(&edit.otype)?;
     let Kind::Write(Content::Text, writing) = row.kind else { return None };
     let (key, path) = (edit.key.as_str(), edit.path.as_deref()?);
     let range = range(edit).filter(|range| range.length.is_none() || writing.deletes())?;
@@ -50,7 +50,7 @@ pub(super) fn write<'a>(
     let options = writer.text_or_null(text).len();
     let has_options = encode_options(anchors, &spans, own, writer);
     let end = writer.len();
-    let plain = Plain { edit, known: Known { row, cell }, value, options, end };
+    let plain = Plain { edit, known: Known { row, cell, named: None }, value, options, end };
     (has_options && spans.len() <= SPANS_MAX).then_some(plain)
 }
 
