@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 /// A peer's Ed25519 public key (32 bytes).
@@ -97,11 +97,10 @@ fn base32_lower(bytes: &[u8]) -> String {
 }
 
 fn parse_base32<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
-    BASE32_NOPAD
-        .decode(text.to_ascii_uppercase().as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or(ParseIdError::NotBytes { expected_bytes: N, notation: "base32" })
+    let mut bytes = [0; N];
+    let is_whole = BASE32_NOPAD_NOCASE.decode_len(text.len()) == Ok(N)
+        && BASE32_NOPAD_NOCASE.decode_mut(text.as_bytes(), &mut bytes) == Ok(N);
+    is_whole.then_some(bytes).ok_or(ParseIdError::NotBytes { expected_bytes: N, notation: "base32" })
 }
 
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
@@ -196,6 +195,18 @@ mod tests {
         assert_eq!(actor.key(), PeerKey([7; 32]));
         assert_eq!(RoomId([255; 32]).to_string().parse(), Ok(RoomId([255; 32])));
         assert_eq!("x:0".parse::<Dot>(), Err(ParseIdError::NotASequence));
+        let text = actor.to_string();
+        assert_eq!(text.to_uppercase().parse(), Ok(actor));
+        for broken in [
+            "",
+            "1",
+            &text[1..],
+            &format!("{text}a"),
+            &text.replacen('a', "é", 1),
+            &text.replacen('a', "1", 1),
+        ] {
+            assert!(broken.parse::<Actor>().is_err(), "{broken}");
+        }
     }
 
     #[test]

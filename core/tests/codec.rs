@@ -113,7 +113,7 @@ fn room_frame() -> impl Strategy<Value = RoomFrame> {
     let run = (actor(), 1..LAMPORT_MAX - 8, bodies, any::<u64>()).prop_map(|(actor, first, bodies, seed)| {
         let mut signature = [0; 64];
         signature[..8].copy_from_slice(&seed.to_le_bytes());
-        Run { actor, first, bodies, signature: Signature(signature) }
+        Run { actor, first, bodies: bodies.into_iter().collect(), signature: Signature(signature) }
     });
     prop_oneof![
         (vector(), any::<u64>(), any::<bool>()).prop_map(|(held, runs_taken, exact)| RoomFrame::Vector {

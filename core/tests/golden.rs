@@ -100,7 +100,7 @@ fn what_was_packed_by_version_1_is_unpacked() {
     let runs = [("a", 1), ("b", 5), ("a", 14)].map(|(name, first)| Run {
         actor: Actor::from_name(name),
         first,
-        bodies: bodies.clone(),
+        bodies: bodies.iter().collect(),
         signature,
     });
     let content = golden("backlog", backlog::pack(&runs).remove(0).0);
@@ -137,7 +137,7 @@ fn bytes_are_those_of_version_1() {
     check("room", &room.0);
     check("link", &link.0);
     check("signature", &signature.0);
-    let run = Run { actor: message.actor, first: 1, bodies: vec![body], signature };
+    let run = Run { actor: message.actor, first: 1, bodies: [body].into_iter().collect(), signature };
     check("run-frame", &LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode());
     let ticket = Ticket {
         room,

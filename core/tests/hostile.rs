@@ -141,7 +141,12 @@ fn blocks_of_many_keys_hold_no_more() {
 fn backlogs_hold_no_more_than_they_say_and_may() {
     let mut random = Random::new(43);
     let actor = Actor::from_name("a");
-    let run = |first: u64, bodies| Run { actor, first, bodies, signature: Signature([7; 64]) };
+    let run = |first: u64, bodies: Vec<Vec<u8>>| Run {
+        actor,
+        first,
+        bodies: bodies.iter().collect(),
+        signature: Signature([7; 64]),
+    };
     let runs = [run(1, moves(&mut random, 100)), run(101, moves(&mut random, 100))];
     let (whole, _) = backlog::pack(&runs).remove(0);
     let body_bytes: usize = runs.iter().map(Run::body_bytes).sum();
@@ -167,7 +172,12 @@ fn live_runs_hold_little_more_than_their_bytes_and_what_both_ends_know() {
     let (mut encoder, mut decoder) = (live::Encoder::default(), live::Decoder::default());
     let mut kept = 0_i64;
     for (first, body) in (1..).zip(moves(&mut random, 1_000)) {
-        let bytes = encoder.encode(&Run { actor, first, bodies: vec![body], signature: Signature([7; 64]) });
+        let bytes = encoder.encode(&Run {
+            actor,
+            first,
+            bodies: [body].into_iter().collect(),
+            signature: Signature([7; 64]),
+        });
         for bytes in [bytes.clone(), damaged(&mut random, &bytes)] {
             // A table grows by taking twice its room, and giving it back.
             let limit = LIVE_AT_ONCE + LIVE_PER_BYTE * bytes.len() as u64 + 2 * kept.unsigned_abs();
@@ -243,7 +253,7 @@ fn what_is_cheap_to_write_is_not_dear_to_hold() {
 fn frames_hold_little_more_than_their_bytes() {
     let actor = Actor::from_name("a");
     let held = VersionVector::default;
-    let run = Run { actor, first: 1, bodies: Vec::new(), signature: Signature([0; 64]) };
+    let run = Run { actor, first: 1, bodies: Default::default(), signature: Signature([0; 64]) };
     let room = |frame| LinkFrame::Room { channel: 1, frame };
     let entry = || [&[0x58, 40][..], &[7; 40], &[1]].concat();
     // Frames that end in an empty list, what may stand in it, and as how many items of the list.

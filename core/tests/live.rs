@@ -30,7 +30,12 @@ fn moved(number: u64, node: u64, position: [f64; 3]) -> Run {
         note: None,
         ops: vec![op],
     };
-    Run { actor, first: number, bodies: vec![message.encode()], signature: Signature([7; 64]) }
+    Run {
+        actor,
+        first: number,
+        bodies: [message.encode()].into_iter().collect(),
+        signature: Signature([7; 64]),
+    }
 }
 
 /// A run of any bytes that is found among messages, too.
@@ -40,14 +45,14 @@ fn run() -> impl Strategy<Value = Run> {
         (1..1_u64 << 40, 0..50_u64, any::<[f32; 3]>().prop_map(|floats| floats.map(f64::from))).prop_map(
             |(number, node, position)| {
                 let finite = position.map(|number| if number.is_finite() { number } else { 0.5 });
-                moved(number, node, finite).bodies.remove(0)
+                moved(number, node, finite).bodies.get(0).to_vec()
             }
         ),
     ];
     ("[a-c]", 1..1_u64 << 52, proptest::collection::vec(body, 1..5)).prop_map(|(name, first, bodies)| Run {
         actor: Actor::from_name(&name),
         first,
-        bodies,
+        bodies: bodies.into_iter().collect(),
         signature: Signature([first.to_le_bytes()[0]; 64]),
     })
 }

@@ -143,7 +143,12 @@ impl Stranger {
             self.message.clock.clear();
             self.link = self.link.next(&bodies[bodies.len() - 1]);
         }
-        Run { actor: self.message.actor, first, bodies, signature: self.keys.sign(&self.link) }
+        Run {
+            actor: self.message.actor,
+            first,
+            bodies: bodies.into_iter().collect(),
+            signature: self.keys.sign(&self.link),
+        }
     }
 }
 

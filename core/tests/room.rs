@@ -132,7 +132,7 @@ fn run_of_epoch(epoch: u64) -> Run {
     };
     let body = message.encode();
     let signature = keys.sign(&chain::Link::origin(&room_id(), &actor).next(&body));
-    Run { actor, first: 1, bodies: vec![body], signature }
+    Run { actor, first: 1, bodies: [body].into_iter().collect(), signature }
 }
 
 fn bulk(run: Run) -> RoomFrame {
@@ -224,7 +224,7 @@ fn a_peer_that_has_a_message_already_says_that_it_is_on_its_disk() {
     let first = Run {
         actor: records[0].actor,
         first: 1,
-        bodies: vec![records[0].body.clone()],
+        bodies: [&records[0].body].into_iter().collect(),
         signature: records[0].signature.unwrap(),
     };
     // It got the message from somebody else.

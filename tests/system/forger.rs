@@ -190,7 +190,7 @@ impl Pen<'_> {
         Run {
             actor: self.actor,
             first: first as u64,
-            bodies: bodies[first - 1..].to_vec(),
+            bodies: bodies[first - 1..].iter().collect(),
             signature: self.keys.sign(&last),
         }
     }
@@ -202,7 +202,7 @@ impl Pen<'_> {
 
     /// A run nobody signed.
     pub(crate) fn unsigned(&self, first: u64, bodies: Vec<Vec<u8>>) -> Run {
-        Run { actor: self.actor, first, bodies, signature: Signature([7; 64]) }
+        Run { actor: self.actor, first, bodies: bodies.iter().collect(), signature: Signature([7; 64]) }
     }
 }
 
@@ -328,7 +328,7 @@ impl Seen {
 
     fn note_run(&mut self, run: &Run) {
         for (seq, body) in (run.first..).zip(&run.bodies) {
-            self.bodies.insert(Dot { actor: run.actor, seq }, body.clone());
+            self.bodies.insert(Dot { actor: run.actor, seq }, body.to_vec());
         }
     }
 }

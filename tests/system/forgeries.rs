@@ -98,7 +98,7 @@ pub(crate) const MESSAGES: &[Case] = &[
     }),
     ("a signature over another message", Outcome::Refused("is not its author's"), |pen, _| {
         let other = pen.message(1, 2).encode();
-        runs(Run { bodies: vec![other], ..pen.first(&pen.message(1, 1)) })
+        runs(Run { bodies: [other].into_iter().collect(), ..pen.first(&pen.message(1, 1)) })
     }),
     ("somebody else's next message", Outcome::Refused("is not its author's"), |pen, theirs| {
         let pen = pen.posing_as(theirs.head.actor);

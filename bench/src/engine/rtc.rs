@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
+use rtc_core::block::Bodies;
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::limits::{BACKLOG_RUN_MESSAGES_MAX, SPANS_MAX};
@@ -216,12 +217,12 @@ impl RtcReplica {
                         && run.last() + 1 == entry.seq
                         && run.bodies.len() < BACKLOG_RUN_MESSAGES_MAX =>
                 {
-                    run.bodies.push(body.to_vec());
+                    run.bodies.push(body);
                 }
                 _ => runs.push(Run {
                     actor: entry.actor,
                     first: entry.seq,
-                    bodies: vec![body.to_vec()],
+                    bodies: [body].into_iter().collect(),
                     signature: SIGNATURE,
                 }),
             }
@@ -450,9 +451,10 @@ impl super::Replica for RtcReplica {
     fn live(&mut self) -> Result<Vec<u8>> {
         let (mut entry, mut at) = self.unsent;
         let Some(first) = self.entries.get(entry) else { bail!("nothing was committed") };
-        let mut run = Run { actor: first.actor, first: first.seq, bodies: Vec::new(), signature: SIGNATURE };
+        let mut run =
+            Run { actor: first.actor, first: first.seq, bodies: Bodies::default(), signature: SIGNATURE };
         while let Some(next) = self.entries.get(entry) {
-            run.bodies.push(self.file[at..at + next.bytes as usize].to_vec());
+            run.bodies.push(&self.file[at..at + next.bytes as usize]);
             (entry, at) = (entry + 1, at + next.bytes as usize);
         }
         self.unsent = (entry, at);

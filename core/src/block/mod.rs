@@ -4,6 +4,7 @@
 //! the same place, names are told apart from those that came before, and what remains goes through a range coder. Texts are
 //! deflated. Nothing is lost: what is not understood travels as it is. See docs/protocol.md for the layout.
 
+mod bodies;
 mod cursor;
 pub(crate) mod form;
 mod model;
@@ -12,6 +13,8 @@ mod number;
 mod range;
 mod reader;
 mod writer;
+
+pub use bodies::{Bodies, Iter};
 
 use std::borrow::Cow;
 
@@ -50,39 +53,6 @@ pub enum BlockError {
     /// Longer messages than a block may have.
     #[error("block of {0} bytes of messages exceeds {BLOCK_BYTES_MAX}")]
     Bytes(usize),
-}
-
-/// The messages of a block: their bytes, one after the other.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Bodies {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Bodies {
-    /// The canonical bytes of each message, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.ends.len()).map(|index| self.get(index))
-    }
-
-    /// The canonical bytes of the message with that index.
-    ///
-    /// # Panics
-    /// Panics where there are not so many.
-    pub fn get(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..self.ends[index]]
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
 }
 
 /// Packs the bodies of consecutive messages of one actor; any bytes will do, canonical messages become small.

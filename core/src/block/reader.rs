@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         if self.bytes.len() != body_bytes || !self.texts.is_empty() {
             return Err(BlockError::Malformed);
         }
-        Ok(Bodies { bytes: self.bytes, ends })
+        Ok(Bodies::new(self.bytes, ends))
     }
 
     fn read_part(&mut self, form: usize, repeats: bool) -> Result<(), BlockError> {

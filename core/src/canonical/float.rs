@@ -13,6 +13,10 @@ pub(super) fn to_single(number: f64) -> Option<f32> {
 /// The half-precision bits of a finite number that is not zero, if they hold it exactly.
 pub(crate) fn to_half(number: f64) -> Option<u16> {
     let bits = number.to_bits();
+    // Eleven digits are all that such a number has, and most numbers have more.
+    if bits & ((1 << 42) - 1) != 0 {
+        return None;
+    }
     let exponent = i64::try_from(bits >> 52 & 0x7ff).expect("eleven bits") - 1023;
     let fraction = bits & ((1 << 52) - 1);
     let (digits, dropped) = match exponent {

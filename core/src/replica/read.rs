@@ -175,6 +175,10 @@ impl Engine {
     /// The one message that goes by `text`: a whole id, the first letters of its actor with its number (`k3f:17`), or the first
     /// letters of the id of the only message they fit.
     pub fn find(&self, text: &str) -> Result<Dot, FindError> {
+        // No other id begins with a whole one.
+        if let Some(dot) = text.parse().ok().filter(|dot| self.contains(dot)) {
+            return Ok(dot);
+        }
         let (actor, seq) = match text.split_once(':') {
             Some((actor, seq)) => (actor, Some(seq.parse::<u64>().map_err(|_| FindError::Missing)?)),
             None => (text, None),

@@ -271,7 +271,7 @@ impl Room {
         let run = Run {
             actor: last.actor,
             first: outbox[0].dot.seq,
-            bodies: outbox.iter().map(|outgoing| outgoing.body.clone()).collect(),
+            bodies: outbox.iter().map(|outgoing| &outgoing.body).collect(),
             signature,
         };
         self.send_live(&run, out);

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::block::Bodies;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
@@ -366,12 +367,12 @@ impl Room {
         let mut runs = Vec::with_capacity(ranges.len());
         let mut unended = None;
         for (index, &(actor, first, last)) in ranges.iter().enumerate() {
-            let mut bodies = Vec::new();
+            let mut bodies = Bodies::default();
             let mut signature = None;
             while let Some(record) =
                 records.next_if(|record| record.actor == actor && (first..=last).contains(&record.seq))
             {
-                bodies.push(record.body);
+                bodies.push(&record.body);
                 signature = record.signature;
             }
             let complete = bodies.len() as u64 == last - first + 1;

@@ -131,7 +131,12 @@ mod tests {
 
     fn early(name: &str, first: u64, len: usize, from: u64) -> Early {
         let actor = Actor::from_name(name);
-        let run = Run { actor, first, bodies: vec![vec![0; 10]; len], signature: Signature([0; 64]) };
+        let run = Run {
+            actor,
+            first,
+            bodies: vec![[0; 10]; len].into_iter().collect(),
+            signature: Signature([0; 64]),
+        };
         Early { run, from: LinkId(from), verified: false }
     }
 
@@ -174,7 +179,7 @@ mod tests {
     fn large_messages_fill_a_share_too() {
         let large = |first: u64| {
             let mut early = early("a", first, 1, 1);
-            early.run.bodies = vec![vec![0; MESSAGE_BYTES_MAX]];
+            early.run.bodies = [[0; MESSAGE_BYTES_MAX]].into_iter().collect();
             early
         };
         let mut waiting = Waiting::default();

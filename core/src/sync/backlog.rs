@@ -77,7 +77,7 @@ fn pack_one(runs: &[Run]) -> Vec<u8> {
             of_actor.insert(run.actor, index);
             blocks.push((run.actor, run.first, Vec::new()));
         }
-        blocks[index].2.extend(run.bodies.iter().map(Vec::as_slice));
+        blocks[index].2.extend(&run.bodies);
         order.push(index);
     }
     let mut writer = Writer::new();
@@ -126,8 +126,8 @@ pub fn unpack(content: &[u8]) -> Result<Vec<Run>, DecodeError> {
         if !(1..=BACKLOG_RUN_MESSAGES_MAX).contains(&messages) || end > bodies.len() {
             return Err(unexpected("a run of messages that are there"));
         }
-        let of_run = (*taken..end).map(|index| bodies.get(index).to_vec()).collect();
-        let run = Run { actor: *actor, first: *first + *taken as u64, bodies: of_run, signature };
+        let (first, of_run) = (*first + *taken as u64, bodies.part(*taken..end));
+        let run = Run { actor: *actor, first, bodies: of_run, signature };
         if run.body_bytes() > RUN_BYTES_MAX {
             return Err(DecodeError::TooLong { what: "run", found: run.body_bytes(), limit: RUN_BYTES_MAX });
         }
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn messages_that_nobody_signed_are_refused() {
         let all = runs(1, 20);
-        let block = block::encode(&all[0].bodies).unwrap();
+        let block = block::encode(&all[0].bodies.iter().collect::<Vec<_>>()).unwrap();
         let frame = |messages: u64| {
             let mut writer = Writer::new();
             writer.array(2).array(3).bytes(&all[0].actor.0).uint(1).bytes(&block);

@@ -318,7 +318,12 @@ mod tests {
     fn frames_round_trip_and_cut_ones_are_refused() {
         let actor = Actor::from_name("a");
         let held: VersionVector = [(actor, 3), (Actor::from_name("b"), 1)].into_iter().collect();
-        let run = Run { actor, first: 2, bodies: vec![vec![1, 2], vec![]], signature: Signature([7; 64]) };
+        let run = Run {
+            actor,
+            first: 2,
+            bodies: [&[1, 2][..], &[]].into_iter().collect(),
+            signature: Signature([7; 64]),
+        };
         check(LinkFrame::Hello { nonce: [1; 32] });
         check(LinkFrame::Open { channel: 1, tag: [2; 16], proof: [3; 32] });
         check(LinkFrame::Close { channel: 1 });

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::block::Bodies;
 use crate::block::form::{Fill, Form, Gap, OPAQUE_FORM, Parts, write_header, write_number};
 use crate::canonical::DecodeError;
 use crate::chain::Signature;
@@ -17,6 +18,8 @@ use crate::sync::Run;
 
 /// Bytes of a form that is remembered.
 const FORM_BYTES_MAX: usize = 512;
+/// Most bodies take no more: so much memory is made ready for one.
+const BODY_BYTES: usize = 128;
 /// Actors whose next number is remembered.
 const ACTORS_MAX: usize = 64;
 /// Differences of integers below take one byte.
@@ -186,17 +189,23 @@ impl Decoder {
         }
         let signature = rest.split_off(..64).ok_or(malformed("a signature"))?;
         let signature = Signature(signature.try_into().expect("64 bytes"));
-        let bodies = (0..messages).map(|_| self.read_body(rest)).collect::<Result<_, _>>()?;
+        let mut bodies = Bodies::default();
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        for _ in 0..messages {
+            self.read_body(rest, &mut body)?;
+            bodies.push(&body);
+        }
         Ok(Run { actor, first, bodies, signature })
     }
 
-    fn read_body(&mut self, rest: &mut &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let mut body = Vec::new();
-        let envelope = self.read_part(rest, &mut body)?;
+    /// Reads a body over what was there.
+    fn read_body(&mut self, rest: &mut &[u8], body: &mut Vec<u8>) -> Result<(), DecodeError> {
+        body.clear();
+        let envelope = self.read_part(rest, body)?;
         for _ in 0..self.known.forms[envelope].form.count() {
-            self.read_part(rest, &mut body)?;
+            self.read_part(rest, body)?;
         }
-        Ok(body)
+        Ok(())
     }
 
     fn read_part(&mut self, rest: &mut &[u8], body: &mut Vec<u8>) -> Result<usize, DecodeError> {

@@ -3,6 +3,7 @@
 //! Only the first message of a run may name heads of other actors. So a run has one past, is applied as a whole, and two
 //! runs never wait for each other.
 
+use crate::block::Bodies;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Signature;
 use crate::clock::VersionVector;
@@ -24,7 +25,7 @@ pub struct Run {
     /// The number of the first.
     pub first: u64,
     /// Their canonical bytes, at least one and at most [`RUN_MESSAGES_MAX`].
-    pub bodies: Vec<Vec<u8>>,
+    pub bodies: Bodies,
     /// Over the link of the last.
     pub signature: Signature,
 }
@@ -42,7 +43,7 @@ impl Run {
 
     /// What the messages take.
     pub fn body_bytes(&self) -> usize {
-        self.bodies.iter().map(Vec::len).sum()
+        self.bodies.bytes()
     }
 
     pub(super) fn encode(&self, writer: &mut Writer) {
@@ -58,7 +59,7 @@ impl Run {
         let signature = Signature(reader.bytes_of()?);
         let len = reader.array(RUN_MESSAGES_MAX, "messages of a run")?;
         let bodies =
-            (0..len).map(|_| reader.bytes(MESSAGE_BYTES_MAX, "message")).collect::<Result<Vec<_>, _>>()?;
+            (0..len).map(|_| reader.slice(MESSAGE_BYTES_MAX, "message")).collect::<Result<Bodies, _>>()?;
         if bodies.is_empty() || !(1..=LAMPORT_MAX).contains(&first) {
             return Err(DecodeError::Unexpected { expected: "a run of at least one message", offset: 0 });
         }
