@@ -45,6 +45,7 @@ use crate::id::Dot;
 use crate::message::Message;
 use crate::op::{Kind, NoEffect, OpView};
 use crate::place::Place;
+use crate::planted::{Bug, planted};
 use crate::raw::Raw;
 use crate::scene::Root;
 use crate::view::MessageView;
@@ -264,7 +265,7 @@ impl Engine {
     fn enter_cell(&mut self, op: OpIx, ix: CellIx) {
         let cell = &mut self.cells[ix.at()];
         let life = &self.nodes[cell.node.at()].life;
-        let is_last = cell.keep(op, &self.history);
+        let is_last = cell.keep(op, &self.history) || planted(Bug::ArrivalOrder);
         let counts = self.verdicts.get(op).is_none()
             && !cell.is_stale
             && !self.history.is_masked(op)

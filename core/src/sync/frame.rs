@@ -120,6 +120,12 @@ const FOUNDING: u64 = 20;
 const BACKLOG: u64 = 21;
 const LIVE: u64 = 22;
 
+/// Whether a frame concerns a room: one that does not is about the connection. Looks at nothing but its kind.
+pub fn is_about_room(frame: &[u8]) -> bool {
+    let kind = frame.get(1).copied().map(u64::from);
+    kind.is_some_and(|kind| (VECTOR..=LIVE).contains(&kind))
+}
+
 impl LinkFrame {
     /// The frame's bytes.
     pub fn encode(&self) -> Vec<u8> {
