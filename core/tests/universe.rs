@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rtc_core::sim::{self, Choice, DiskFaults, Failure, Faults, Plan, Report};
 
 /// Seeds of an ordinary test run.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 /// Calls of a store that fail, one by one.
-const CALLS: u64 = 40;
+const CALLS: u64 = 24;
 /// Edits where there are many universes to live through.
 const FEW_EDITS: u64 = 60;
 

@@ -5,10 +5,11 @@
 //! never been away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Engine;
 use super::index::{NodeIx, PathIx};
-use super::snapshot::{Snapshot, SnapshotError, Tally, request_hash};
+use super::snapshot::{Snapshot, SnapshotError, Stretch, Tally, request_hash};
 use crate::api::{Change, Node};
 use crate::block;
 use crate::canonical::Reader;
@@ -50,8 +51,8 @@ struct Property {
 }
 
 impl Cold {
-    pub(super) fn open(bytes: Vec<u8>) -> Result<Self, SnapshotError> {
-        let mut snapshot = Snapshot::read(bytes)?;
+    pub(super) fn open(bytes: Vec<u8>, beside: Option<Arc<[Stretch]>>) -> Result<Self, SnapshotError> {
+        let mut snapshot = Snapshot::read(bytes, beside)?;
         let mut clocks = BTreeMap::new();
         let mut version = VersionVector::default();
         for (actor, seq, clock) in std::mem::take(&mut snapshot.actors) {
@@ -189,8 +190,7 @@ impl Cold {
             let views = some.iter().filter_map(|&(_, actor, body)| MessageView::read(actor, body).ok());
             let is_undo =
                 |view: &MessageView<'_>| view.ops().any(|op| op.path.is_none() && op.key.is_empty());
-            let views = views.filter(|view| !(planted(Bug::UndoForgotten) && is_undo(view)));
-            engine.apply_views(&views.collect::<Vec<_>>());
+            engine.apply_views(views.filter(|view| !(planted(Bug::UndoForgotten) && is_undo(view))));
         }
         engine.apply_all(&self.since);
         engine.drop_changes();

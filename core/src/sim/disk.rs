@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use crate::chain::Link;
 use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
+use crate::replica::Stretch;
 use crate::sim::Random;
-use crate::store::{Record, Store, StoreError};
+use crate::store::{Kept, Record, Store, StoreError};
 
 /// The journal and the facts of one room, as they survive a crash.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct SimDisk {
     journal: Vec<Record>,
     index: BTreeMap<(Actor, u64), usize>,
     facts: BTreeMap<String, Vec<u8>>,
+    /// What was put away of the room, and of how many messages it was made.
+    kept: Option<(Vec<u8>, usize)>,
     is_full: bool,
     /// Calls so far, and those that are going to fail.
     calls: u64,
@@ -45,6 +48,7 @@ impl SimDisk {
             journal: Vec::new(),
             index: BTreeMap::new(),
             facts: BTreeMap::new(),
+            kept: None,
             is_full: false,
             calls: 0,
             failures: BTreeMap::new(),
@@ -166,6 +170,7 @@ impl SimDisk {
         let places = self.journal.iter().enumerate();
         self.index = places.map(|(at, record)| ((record.actor, record.seq), at)).collect();
         self.is_rotten = false;
+        self.kept = None;
         self.journal.len() < before
     }
 
@@ -229,6 +234,40 @@ impl Store for SimDisk {
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
         let _ = self.journal.iter().cloned().try_for_each(visit);
+        Ok(())
+    }
+
+    fn keep(&mut self, snapshot: &[u8], heads: &[(Actor, u64, Link)]) -> Result<bool, StoreError> {
+        let mut held: BTreeMap<Actor, (u64, Link)> = BTreeMap::new();
+        self.journal.iter().for_each(|record| _ = held.insert(record.actor, (record.seq, record.link)));
+        let is_of_these =
+            heads.iter().copied().eq(held.into_iter().map(|(actor, (seq, link))| (actor, seq, link)));
+        if is_of_these {
+            self.kept = Some((snapshot.to_vec(), self.journal.len()));
+        }
+        Ok(is_of_these)
+    }
+
+    fn kept(&mut self) -> Result<Option<Kept>, StoreError> {
+        let Some((snapshot, records)) = self.kept.clone().filter(|_| !self.is_rotten) else {
+            return Ok(None);
+        };
+        let mut bodies: BTreeMap<Actor, Vec<&[u8]>> = BTreeMap::new();
+        for record in &self.journal[..records] {
+            bodies.entry(record.actor).or_default().push(&record.body);
+        }
+        let pack = |(&actor, bodies): (&Actor, &Vec<&[u8]>)| Stretch::pack(actor, 1, bodies);
+        let history = bodies.iter().map(pack).collect::<Result<Vec<_>, _>>();
+        let history = history.map_err(|error| StoreError::Failed(error.to_string()))?.concat();
+        Ok(Some(Kept { snapshot, history }))
+    }
+
+    fn scan_after_kept(
+        &mut self,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let records = self.kept.as_ref().map_or(0, |(_, records)| *records);
+        let _ = self.journal[records..].iter().cloned().try_for_each(visit);
         Ok(())
     }
 

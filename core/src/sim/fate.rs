@@ -272,6 +272,7 @@ impl Universe {
             if let Some(report) = self.peers[peer].commit(life).report {
                 self.room_input(peer, report)?;
             }
+            self.peers[peer].put_away()?;
         }
         let reboot = std::mem::take(&mut self.drawn.process.reboot);
         self.crash(peer);

@@ -11,7 +11,7 @@ use crate::id::{Actor, Dot, RoomId};
 use crate::room::{self, Opening, Room};
 use crate::sim::clock::SimClock;
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{Record, Store, StoreError};
+use crate::store::{Kept, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -136,20 +136,40 @@ impl SimPeer {
     }
 
     fn open(&mut self) -> Result<Room, StoreError> {
-        let mut room = Room::open(Opening {
+        let opening = Opening {
             room: self.founding.room(),
             founding: Some(self.founding.clone()),
             keys: self.keys.clone(),
             epoch_fresh: self.epochs.bits(),
             epoch_proof: self.number,
-        });
+        };
         let mut records = Vec::new();
-        self.disk.scan(&mut |record| {
+        let mut take = |record| {
             records.push(record);
             ControlFlow::Continue(())
-        })?;
+        };
+        let mut room = match self.disk.kept()? {
+            Some(Kept { snapshot, history }) => {
+                self.disk.scan_after_kept(&mut take)?;
+                let opened = Room::open_from(opening, &snapshot, history.into());
+                opened.map_err(|error| StoreError::Failed(format!("what was put away: {error}")))?
+            }
+            None => {
+                self.disk.scan(&mut take)?;
+                Room::open(opening)
+            }
+        };
         room.load(&records)?;
         Ok(room)
+    }
+
+    /// Puts the room away, if all of it is on the disk: the next start begins from there.
+    pub(super) fn put_away(&mut self) -> Result<(), String> {
+        let Some(room) = self.room() else { return Ok(()) };
+        let snapshot = room.snapshot().map_err(|error| error.to_string())?;
+        let heads = room.heads();
+        self.disk.keep(&snapshot, &heads).map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// Ends the process. Of what was being written as many batches as `torn` says reach the disk, each as a whole.

@@ -27,6 +27,8 @@ pub(super) const OUTAGE_MS: u64 = 4_000;
 pub(super) const LOOK_MS: u64 = 500;
 /// One universe in so many signs as daemons do; the others with something that costs less.
 const SIGNED: u64 = 20;
+/// Of 1,000 commits, how many are followed by a snapshot of the room.
+const PUT_AWAY_PER_MILLE: u64 = 10;
 /// What a message that waits may wait for of one peer: a quarter of the buffer.
 const WAITING_PER_LINK: usize = WAITING_MESSAGES_MAX / 4;
 
@@ -302,7 +304,8 @@ impl Universe {
             // Somebody sees it and starts the daemon again.
             self.soon(OUTAGE_MS, Event::Restart { peer });
         }
-        committed.report.map_or(Ok(()), |report| self.room_input(peer, report))
+        committed.report.map_or(Ok(()), |report| self.room_input(peer, report))?;
+        if self.random.per_mille(PUT_AWAY_PER_MILLE) { self.peers[peer].put_away() } else { Ok(()) }
     }
 
     /// Lets something happen to a stopped process when it goes on. Says whether it is stopped.
