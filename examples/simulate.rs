@@ -130,7 +130,7 @@ fn live(plan: &Plan) -> Result<Report, Violation> {
     let run = || catch_unwind(AssertUnwindSafe(|| sim::run(plan)));
     let broken = |what: &str| Violation { seed: plan.seed, what: what.to_owned(), log: Vec::new() };
     let report = run().map_err(|_| broken("it panics"))??;
-    if plan.seed % TWICE == 0 && run().map_err(|_| broken("it panics"))?? != report {
+    if plan.seed.is_multiple_of(TWICE) && run().map_err(|_| broken("it panics"))?? != report {
         return Err(broken("the same seed gives another run"));
     }
     Ok(report)
@@ -145,8 +145,7 @@ fn main() -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                let mut index =
-                    || usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
+                let index = || usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
                 while let Some(&seed) = seeds.get(index()) {
                     let outcome = live(&args.plan(seed));
                     let mut total = total.lock().expect("a universe that panics is caught");
@@ -160,7 +159,7 @@ fn main() -> ExitCode {
 }
 
 fn tell_progress(total: &Total, seeds: usize, begun: Instant) {
-    if total.runs % PROGRESS == 0 && std::io::stderr().is_terminal() {
+    if total.runs.is_multiple_of(PROGRESS) && std::io::stderr().is_terminal() {
         let per_s = total.runs as f64 / begun.elapsed().as_secs_f64();
         eprint!("\r{} of {seeds} universes, {per_s:.0}/s, {} failed ", total.runs, total.failed.len());
         let _ = std::io::stderr().flush();
