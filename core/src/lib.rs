@@ -22,6 +22,7 @@ pub mod message;
 pub mod naive;
 pub mod op;
 pub mod place;
+pub mod planted;
 pub mod raw;
 pub mod replica;
 pub mod room;

@@ -91,6 +91,7 @@ fn links_in_the_documents_lead_somewhere() {
         "docs/protocol.md",
         "docs/storage.md",
         "docs/performance.md",
+        "docs/reliability.md",
     ];
     for document in documents {
         let text = read(document);

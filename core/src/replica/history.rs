@@ -19,6 +19,7 @@ use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot};
 use crate::message::{Head, SHORT_LINK_BYTES};
 use crate::op::{Kind, OpCode};
+use crate::planted::{Bug, planted};
 use crate::raw::Raw;
 use crate::view::MessageView;
 use relics::Relics;
@@ -82,7 +83,8 @@ impl History {
         let actor = self.actor_number(&message.actor).unwrap_or_else(|| self.actor(message.actor));
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
-        if message.seq <= log.forgotten || !log.held.insert(message.seq, ix) {
+        let is_new = log.held.insert(message.seq, ix) || planted(Bug::DuplicatesApplied);
+        if message.seq <= log.forgotten || !is_new {
             return None;
         }
         log.gapless = log.held.gapless_from(log.gapless);

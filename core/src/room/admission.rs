@@ -6,6 +6,7 @@ use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
+use crate::planted::{Bug, planted};
 use crate::room::footing::FootingError;
 use crate::room::log::Log;
 use crate::sync::Run;
@@ -121,11 +122,11 @@ pub(super) fn judge<'a>(
     let Some(mut link) = log.link(&run.actor, run.first - 1) else {
         return Ok(Verdict::Waits { missing: Dot { actor: run.actor, seq: run.first - 1 }, verified: false });
     };
-    let head = log.head(&run.actor);
+    let head = if planted(Bug::DuplicatesApplied) { run.first - 1 } else { log.head(&run.actor) };
     let mut links = Vec::with_capacity(run.bodies.len());
     for (seq, body) in (run.first..).zip(&run.bodies) {
         link = link.next(body);
-        if seq <= head && log.link(&run.actor, seq) != Some(link) {
+        if seq <= head && log.link(&run.actor, seq) != Some(link) && !planted(Bug::ChainUnchecked) {
             return Err(Refusal::Fork { dot: Dot { actor: run.actor, seq } });
         }
         links.push(link);
@@ -181,7 +182,7 @@ fn first_missing(message: &MessageView<'_>, log: &Log) -> Result<Option<Dot>, Re
             return Err(Refusal::Clock { dot: message.dot() });
         }
         match log.link(&head.actor, head.seq) {
-            Some(link) if link.short() == head.link => {}
+            Some(link) if link.short() == head.link || planted(Bug::ChainUnchecked) => {}
             Some(_) => return Err(Refusal::Fork { dot: Dot { actor: head.actor, seq: head.seq } }),
             None => return Ok(Some(Dot { actor: head.actor, seq: head.seq })),
         }
@@ -196,7 +197,7 @@ fn check_lamport(message: &MessageView<'_>, before: Option<u64>, log: &Log) -> R
     let before = before.or_else(|| log.lamport(&predecessor));
     let past = heads.filter_map(|head| log.lamport(&head)).chain(before);
     let derived = past.max().unwrap_or(0) + 1;
-    if message.lamport == derived {
+    if message.lamport == derived || (message.lamport > derived && planted(Bug::LamportLeaps)) {
         Ok(())
     } else {
         Err(Refusal::Lamport { dot: message.dot(), found: message.lamport, derived })

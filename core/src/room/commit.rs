@@ -7,6 +7,7 @@ use crate::id::{Actor, Dot};
 use crate::limits::{NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::message::Head;
 use crate::message::Message;
+use crate::planted::{Bug, planted};
 use crate::replica::{FindError, Replica};
 use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
@@ -291,6 +292,7 @@ impl Room {
 
     /// Answers now or when the wish is fulfilled; `batch` is what has to become durable first.
     fn answer_when(&mut self, pending: Pending, batch: Option<u64>, out: &mut Vec<Output>) {
+        let batch = batch.filter(|_| !planted(Bug::AnswerBeforeCommit));
         match (pending.wait, batch, &self.read_only) {
             (Wait::Local, ..) => pending.answer(out),
             // What a retry finds here may be what the disk has lost, and nobody can say when there will be space.
@@ -330,8 +332,11 @@ impl Room {
             return;
         }
         let key = self.keys.public();
-        let proven =
-            self.epoch_proof.filter(|&(epoch, seq)| seq > 0 && self.log.head(&Actor::new(key, epoch)) == seq);
+        let lost_nothing = |&(epoch, seq): &(u64, u64)| {
+            let head = self.log.head(&Actor::new(key, epoch));
+            seq > 0 && (head == seq || planted(Bug::EpochKept))
+        };
+        let proven = self.epoch_proof.filter(lost_nothing);
         let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));
         let head = |actor: Actor, seq: u64| {
             let link = self.log.link(&actor, seq).expect("what is in the vector is held");

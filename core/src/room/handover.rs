@@ -127,7 +127,7 @@ impl Room {
         if run.actor.key() != owner || !self.keys.verify(&owner, &link, &run.signature) {
             return None;
         }
-        let message = MessageView::read(run.actor, run.bodies.first()?).ok()?;
+        let message = MessageView::read(run.actor, run.bodies.iter().next()?).ok()?;
         Some((message.dot(), Horizon::of(&message)?))
     }
 

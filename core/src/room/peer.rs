@@ -11,6 +11,7 @@ use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES, HEARTBEAT_MS};
+use crate::planted::{Bug, planted};
 use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
@@ -195,6 +196,9 @@ impl Room {
         let all = exact || (arrived && peer.reading.is_none());
         if all {
             peer.sent = held.clone();
+            if planted(Bug::CursorAhead) {
+                held.iter().for_each(|(actor, seq)| peer.sent.raise(actor, seq + 1));
+            }
             peer.credit = CREDIT_BYTES as i64;
         } else {
             // Of actors unknown here only what it says now: it may claim any number.

@@ -1,44 +1,244 @@
-//! A disk in memory: what was committed survives a crash, what was not does not. It may be full for a while.
+//! A disk in memory: what was committed survives a crash, what was not may not. It fills up, fails, rots and is copied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use crate::id::{Actor, Dot};
-use crate::store::{Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
+use crate::chain::Link;
+use crate::id::{Actor, Dot, RoomId};
+use crate::message::Message;
+use crate::replica::Stretch;
+use crate::sim::Random;
+use crate::store::{Forgetting, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
 
 /// The journal and the facts of one room, as they survive a crash.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct SimDisk {
+    room: RoomId,
     journal: Vec<Record>,
     index: BTreeMap<(Actor, u64), usize>,
     facts: BTreeMap<String, Vec<u8>>,
+    /// What was put away of the room, and of how many messages it was made.
+    kept: Option<(Vec<u8>, usize)>,
     is_full: bool,
+    /// Calls so far, and those that are going to fail.
+    calls: u64,
+    failures: BTreeMap<u64, Failure>,
+    /// Set by a failure: nothing more is written until the daemon is started again.
+    is_poisoned: bool,
+    /// Whether a bit was flipped: then whoever reads looks closely.
+    is_rotten: bool,
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// There is no space, this once.
+    Full,
+    /// An I/O error; nothing was written.
+    Nothing,
+    /// An I/O error, though everything was written.
+    Everything,
 }
 
 impl SimDisk {
+    /// An empty one.
+    pub fn new(room: RoomId) -> Self {
+        Self {
+            room,
+            journal: Vec::new(),
+            index: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            kept: None,
+            is_full: false,
+            calls: 0,
+            failures: BTreeMap::new(),
+            is_poisoned: false,
+            is_rotten: false,
+        }
+    }
+
     /// Takes away its space, or gives it back.
     pub fn set_full(&mut self, is_full: bool) {
         self.is_full = is_full;
     }
+
+    /// Lets the `n`-th call from here on fail, if it is one that can in this way.
+    pub fn fail_call(&mut self, n: u64, failure: Failure) {
+        self.failures.insert(self.calls + n, failure);
+    }
+
+    /// No call fails any more.
+    pub fn heal(&mut self) {
+        self.is_full = false;
+        self.failures.clear();
+    }
+
+    /// A daemon opens it: what a failure forbade is allowed again.
+    pub(super) fn open(&mut self) {
+        self.is_poisoned = false;
+    }
+
+    /// Whether a bit was flipped and not yet found.
+    pub(super) fn is_rotten(&self) -> bool {
+        self.is_rotten
+    }
+
+    /// All records, in the order of their arrival.
+    pub(super) fn records(&self) -> &[Record] {
+        &self.journal
+    }
+
+    /// The link that the message after number `seq` hangs on.
+    pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
+        match seq {
+            0 => Some(Link::origin(&self.room, actor)),
+            _ => self.index.get(&(*actor, seq)).map(|&at| self.journal[at].link),
+        }
+    }
+
+    /// Every message of it, in the order of arrival.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.journal.iter().filter_map(|record| Message::decode(record.actor, &record.body).ok()).collect()
+    }
+
+    /// Flips one bit of what chains vouch for.
+    pub(super) fn rot(&mut self, random: &mut Random) {
+        if self.journal.is_empty() {
+            return;
+        }
+        let at = random.index(self.journal.len());
+        let Record { link, body, .. } = &mut self.journal[at];
+        let bytes = if random.per_mille(800) { &mut body[..] } else { &mut link.0[..] };
+        let bit = random.index(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        self.is_rotten = true;
+    }
+
+    /// What is whole: the messages whose chain and past are there and hold, up to a signature. This is what a repair keeps.
+    pub(super) fn sound(&self) -> BTreeSet<Dot> {
+        if !self.is_rotten {
+            return self.index.keys().map(|&(actor, seq)| Dot { actor, seq }).collect();
+        }
+        let mut ends = BTreeMap::new();
+        loop {
+            let sound = self.sound_up_to(&ends);
+            let heads: BTreeMap<Actor, u64> = sound.iter().map(|dot| (dot.actor, dot.seq)).collect();
+            let signed = |record: &&Record| record.signature.is_some() && sound.contains(&record_dot(record));
+            let mut signed_heads: BTreeMap<Actor, u64> = BTreeMap::new();
+            for Record { actor, seq, .. } in self.journal.iter().filter(signed) {
+                signed_heads.entry(*actor).and_modify(|head| *head = (*head).max(*seq)).or_insert(*seq);
+            }
+            let signed_head = |actor: &Actor| signed_heads.get(actor).copied().unwrap_or(0);
+            if heads.iter().all(|(actor, head)| signed_head(actor) == *head) {
+                return sound;
+            }
+            // Nobody would take a message that nobody vouches for, nor what was built on it.
+            ends = heads.keys().map(|actor| (*actor, signed_head(actor))).collect();
+        }
+    }
+
+    /// The messages whose chain and past are there and hold; of some actors none after a number.
+    fn sound_up_to(&self, ends: &BTreeMap<Actor, u64>) -> BTreeSet<Dot> {
+        let mut links: BTreeMap<Dot, Link> = BTreeMap::new();
+        for record in &self.journal {
+            let Record { actor, seq, link, body, .. } = record;
+            if ends.get(actor).is_some_and(|end| seq > end) {
+                continue;
+            }
+            let before = match seq - 1 {
+                0 => Some(Link::origin(&self.room, actor)),
+                seq => links.get(&Dot { actor: *actor, seq }).copied(),
+            };
+            let Ok(message) = Message::decode(*actor, body) else { continue };
+            let holds = |head: &crate::message::Head| {
+                let dot = Dot { actor: head.actor, seq: head.seq };
+                links.get(&dot).is_some_and(|link| link.short() == head.link)
+            };
+            let follows = before.is_some_and(|before| before.next(body) == *link);
+            if follows && message.seq == *seq && message.clock.iter().all(holds) {
+                links.insert(record_dot(record), *link);
+            }
+        }
+        links.into_keys().collect()
+    }
+
+    /// Keeps what is whole, and says whether something was lost.
+    pub(super) fn repair(&mut self) -> bool {
+        let sound = self.sound();
+        let before = self.journal.len();
+        self.journal.retain(|record| sound.contains(&record_dot(record)));
+        self.number_records();
+        self.is_rotten = false;
+        self.kept = None;
+        self.journal.len() < before
+    }
+
+    /// What was written when a crash came, though nobody was told.
+    pub(super) fn keep_unconfirmed(&mut self, records: impl Iterator<Item = Record>) {
+        records.for_each(|record| self.push(record));
+    }
+
+    fn push(&mut self, record: Record) {
+        let at = self.journal.len();
+        if *self.index.entry((record.actor, record.seq)).or_insert(at) == at {
+            self.journal.push(record);
+        }
+    }
+
+    /// Changes what is on it, all or nothing.
+    fn write(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), StoreError> {
+        let failure = self.failure();
+        if self.is_poisoned {
+            return Err(StoreError::Failed("it failed before".to_owned()));
+        }
+        match failure {
+            _ if self.is_full => return Err(StoreError::Full),
+            Some(Failure::Full) => return Err(StoreError::Full),
+            Some(Failure::Nothing | Failure::Everything) => self.is_poisoned = true,
+            None => {}
+        }
+        if failure != Some(Failure::Nothing) {
+            change(self);
+        }
+        match self.is_poisoned {
+            true => Err(StoreError::Failed("input/output error".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn number_records(&mut self) {
+        let places = self.journal.iter().enumerate();
+        self.index = places.map(|(at, record)| ((record.actor, record.seq), at)).collect();
+    }
+
+    fn failure(&mut self) -> Option<Failure> {
+        self.calls += 1;
+        self.failures.remove(&self.calls)
+    }
+}
+
+fn record_dot(record: &Record) -> Dot {
+    Dot { actor: record.actor, seq: record.seq }
 }
 
 impl Store for SimDisk {
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        if self.is_full {
-            return Err(StoreError::Full);
-        }
-        for record in records {
-            let at = self.journal.len();
-            if *self.index.entry((record.actor, record.seq)).or_insert(at) == at {
-                self.journal.push(record.clone());
-            }
-        }
-        Ok(())
+        self.write(|disk| records.iter().for_each(|record| disk.push(record.clone())))
     }
 
     fn read(&mut self, actor: &Actor, from: u64, to: u64) -> Result<Vec<Record>, StoreError> {
+        if matches!(self.failure(), Some(Failure::Nothing | Failure::Everything)) {
+            return Err(StoreError::Failed("input/output error".to_owned()));
+        }
         let found = self.index.range((*actor, from)..=(*actor, to));
-        Ok(found.map(|(_, &at)| self.journal[at].clone()).collect())
+        let found: Vec<Record> = found.map(|(_, &at)| self.journal[at].clone()).collect();
+        let linked = |pair: &[Record]| pair[0].link.next(&pair[1].body) == pair[1].link;
+        let before = self.link(actor, from.saturating_sub(1));
+        let begins = |first: &Record| before.is_none_or(|before| before.next(&first.body) == first.link);
+        if self.is_rotten && !(found.windows(2).all(linked) && found.first().is_none_or(begins)) {
+            return Err(StoreError::Damaged("a message does not follow from what is before it".to_owned()));
+        }
+        Ok(found)
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
@@ -47,14 +247,47 @@ impl Store for SimDisk {
     }
 
     fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
-        if self.is_full {
-            return Err(StoreError::Full);
+        self.write(|disk| {
+            disk.journal.retain(|record| forgetting.keeps(&record_dot(record)));
+            disk.number_records();
+            disk.kept = None;
+            disk.facts.insert(GROUND.to_owned(), forgetting.ground.clone());
+            disk.facts.insert(OUTSIDE.to_owned(), forgetting.outside.clone());
+        })
+    }
+
+    fn keep(&mut self, snapshot: &[u8], heads: &[(Actor, u64, Link)]) -> Result<bool, StoreError> {
+        let mut held: BTreeMap<Actor, (u64, Link)> = BTreeMap::new();
+        self.journal.iter().for_each(|record| _ = held.insert(record.actor, (record.seq, record.link)));
+        let is_of_these =
+            heads.iter().copied().eq(held.into_iter().map(|(actor, (seq, link))| (actor, seq, link)));
+        if is_of_these {
+            self.kept = Some((snapshot.to_vec(), self.journal.len()));
         }
-        self.journal.retain(|record| forgetting.keeps(&Dot { actor: record.actor, seq: record.seq }));
-        let place = |(at, record): (usize, &Record)| ((record.actor, record.seq), at);
-        self.index = self.journal.iter().enumerate().map(place).collect();
-        self.set_fact(GROUND, &forgetting.ground)?;
-        self.set_fact(OUTSIDE, &forgetting.outside)
+        Ok(is_of_these)
+    }
+
+    fn kept(&mut self) -> Result<Option<Kept>, StoreError> {
+        let Some((snapshot, records)) = self.kept.clone().filter(|_| !self.is_rotten) else {
+            return Ok(None);
+        };
+        let mut bodies: BTreeMap<Actor, Vec<&[u8]>> = BTreeMap::new();
+        for record in &self.journal[..records] {
+            bodies.entry(record.actor).or_default().push(&record.body);
+        }
+        let pack = |(&actor, bodies): (&Actor, &Vec<&[u8]>)| Stretch::pack(actor, 1, bodies);
+        let history = bodies.iter().map(pack).collect::<Result<Vec<_>, _>>();
+        let history = history.map_err(|error| StoreError::Failed(error.to_string()))?.concat();
+        Ok(Some(Kept { snapshot, history }))
+    }
+
+    fn scan_after_kept(
+        &mut self,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let records = self.kept.as_ref().map_or(0, |(_, records)| *records);
+        let _ = self.journal[records..].iter().cloned().try_for_each(visit);
+        Ok(())
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -1,7 +1,10 @@
 //! What simulated users do: every row of the operation table, on few nodes, so that they meet.
 
+use std::collections::BTreeMap;
+
 use crate::api::{Edit, EditOp, Undo, Wait};
-use crate::op::{self, Shape};
+use crate::op::text::{Content, Writing};
+use crate::op::{self, Kind, Shape};
 use crate::room::Input;
 use crate::sim::Random;
 use crate::value::Value;
@@ -10,12 +13,20 @@ const NODES: [&str; 4] = ["cube", "lamp", "arm", "hand"];
 
 /// What a bulky edit carries: a dozen of them are more than a peer's credit.
 const BULK_BYTES: usize = 20_000;
+/// How long an edit waits for peers: everything is answered soon after the last one.
+const PEER_WAIT_MS: u64 = 2_000;
 
-/// The `n`-th edit of a user; durable answers are asked for, some from a peer as well, and some requests are repeated.
-pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> Input {
+/// The `n`-th edit of a user, and when it is to be answered. Some requests are repeated.
+pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> (Input, Wait) {
+    let wait = match random.below(10) {
+        0 => Wait::Peers(1),
+        1 => Wait::Local,
+        _ => Wait::Durable,
+    };
+    let timeout_ms = Some(PEER_WAIT_MS);
     if random.per_mille(60) {
-        let undo = Undo { wait: Wait::Durable, ..Undo::default() };
-        return Input::Undo { token: n, undo, redo: random.per_mille(400) };
+        let undo = Undo { wait, timeout_ms, ..Undo::default() };
+        return (Input::Undo { token: n, undo, redo: random.per_mille(400) }, wait);
     }
     let mut ops: Vec<EditOp> = if n % 8 == 1 {
         // Everybody wants all nodes to be there, also those that somebody removed.
@@ -29,9 +40,8 @@ pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> Input {
         let (key, path) = ((*random.pick(&NODES)).to_owned(), Some("bulk".to_owned()));
         ops.push(EditOp { otype: "string.set".to_owned(), key, path, value, ..EditOp::default() });
     }
-    let wait = if random.per_mille(100) { Wait::Peers(1) } else { Wait::Durable };
     let request = random.per_mille(100).then(|| format!("request-{}", random.below(20)));
-    Input::Edit { token: n, edit: Edit { ops, request, wait, ..Edit::default() } }
+    (Input::Edit { token: n, edit: Edit { ops, request, wait, timeout_ms, ..Edit::default() } }, wait)
 }
 
 fn draw_op(random: &mut Random) -> EditOp {
@@ -57,16 +67,30 @@ fn insert(key: String, random: &mut Random) -> EditOp {
 
 /// A property operation, on a path that all of its family share.
 fn step(key: String, random: &mut Random) -> EditOp {
-    let rows: Vec<_> = op::table().filter(|row| row.kind.is_property()).collect();
-    let row = random.pick(&rows);
+    let rows = || op::table().filter(|row| row.kind.is_property());
+    let row = rows().nth(random.index(rows().count())).expect("an index of it");
     let family = row.name.split('.').next().unwrap_or(row.name);
     EditOp {
         otype: row.name.to_owned(),
         key,
         path: Some(family.to_owned()),
         value: Some(argument(row.argument, random)),
-        ..EditOp::default()
+        options: options(row.kind, random),
     }
+}
+
+/// Where in a text or a list something is written.
+fn options(kind: Kind, random: &mut Random) -> BTreeMap<String, Value> {
+    let Kind::Write(content, writing) = kind else { return BTreeMap::new() };
+    let names: &[&str] = match (content, writing) {
+        (Content::Text, Writing::Insert) => &["position"],
+        (Content::Text, _) => &["position", "length"],
+        (Content::List, Writing::Delete) => &["index", "length"],
+        (Content::List, Writing::Move) => &["index", "to"],
+        (Content::List, _) => &["index"],
+    };
+    let mut number = || Value::number([0.0, 1.0, 2.0, 5.0][random.index(4)]).unwrap_or_default();
+    names.iter().map(|name| ((*name).to_owned(), number())).collect()
 }
 
 /// An argument of the shape; numbers are such that the order of adding them shows.

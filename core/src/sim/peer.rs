@@ -1,65 +1,93 @@
-//! One simulated daemon: its switchboard while it runs, its disk and its volatile place always.
+//! One simulated daemon: its switchboard while it runs; its disk, its clocks and its volatile place always.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::chain::{Ed25519, Keys};
+use crate::api::{ApiError, Edited, Wait};
+use crate::chain::Keys;
 use crate::founding::Founding;
-use crate::id::{Dot, PeerKey, RoomId, StateHash};
-use crate::message::Message;
+use crate::id::{Actor, Dot, RoomId};
 use crate::room::{self, Opening, Room};
+use crate::sim::clock::SimClock;
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{GROUND, OUTSIDE, Record, Store, StoreError};
+use crate::store::{Forgetting, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
 
 pub(super) struct SimPeer {
-    keys: Arc<Ed25519>,
+    pub(super) keys: Arc<dyn Keys>,
     founding: Founding,
     secret: Secret,
-    board: Option<Switchboard>,
-    disk: SimDisk,
+    pub(super) board: Option<Switchboard>,
+    pub(super) disk: SimDisk,
+    pub(super) clock: SimClock,
+    /// An old state of the disk, to be put back one day.
+    image: Option<SimDisk>,
     /// The number record of the volatile place.
     number: Option<(u64, u64)>,
     /// Counts starts: what a former process had under way does not reach the next.
-    life: u64,
-    commit_us: u64,
-    /// What found the disk full, and the last batch of it.
-    pending: Vec<Record>,
-    pending_batch: u64,
+    pub(super) life: u64,
+    /// What the store was handed and has not committed.
+    writing: VecDeque<(u64, Vec<Record>)>,
+    /// Whether a commit is under way.
+    is_committing: bool,
+    /// Whether the process knows that the disk is full.
+    was_told_full: bool,
+    /// Whether the store has failed for good in this life.
+    pub(super) has_failed: bool,
+    /// How many more outputs are carried out before the process crashes.
+    pub(super) crash_in: Option<u64>,
+    /// Until when the process is stopped.
+    pub(super) paused_until: u64,
     epochs: Random,
     edits_made: u64,
-    acknowledged: BTreeSet<Dot>,
+    /// Edits that are not answered yet, and when they are to be.
+    unanswered: BTreeMap<u64, Wait>,
+    /// Messages whose clients were told that they are durable.
+    pub(super) owed: BTreeSet<Dot>,
+    /// Messages whose clients were told that they are made.
+    pub(super) told: BTreeSet<Dot>,
+    pub(super) answers: u64,
+}
+
+/// What a commit came to.
+pub(super) struct Committed {
+    /// What the room is to hear.
+    pub(super) report: Option<room::Input>,
+    /// Whether it has to be tried again.
+    pub(super) retry: bool,
 }
 
 impl SimPeer {
-    pub(super) fn new(index: usize, founding: &Founding, secret: Secret, random: &mut Random) -> Self {
-        let mut seed = random.bytes::<32>();
-        seed[0] = u8::try_from(index).expect("few peers");
+    pub(super) fn new(keys: Arc<dyn Keys>, founding: &Founding, secret: Secret, random: &mut Random) -> Self {
         Self {
-            keys: Arc::new(Ed25519::from_seed(&seed)),
+            keys,
             founding: founding.clone(),
             secret,
             board: None,
-            disk: SimDisk::default(),
+            disk: SimDisk::new(founding.room()),
+            clock: SimClock::default(),
+            image: None,
             number: None,
             life: 0,
-            commit_us: 0,
-            pending: Vec::new(),
-            pending_batch: 0,
+            writing: VecDeque::new(),
+            is_committing: false,
+            was_told_full: false,
+            has_failed: false,
+            crash_in: None,
+            paused_until: 0,
             epochs: Random::new(random.bits()),
             edits_made: 0,
-            acknowledged: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            told: BTreeSet::new(),
+            answers: 0,
         }
     }
 
-    pub(super) fn key(&self) -> PeerKey {
-        self.keys.public()
-    }
-
-    pub(super) fn room(&self) -> RoomId {
+    pub(super) fn room_id(&self) -> RoomId {
         self.founding.room()
     }
 
@@ -67,151 +95,221 @@ impl SimPeer {
         self.board.is_some()
     }
 
-    pub(super) fn life(&self) -> u64 {
-        self.life
+    /// Its room, while it runs.
+    pub(super) fn room(&mut self) -> Option<&mut Room> {
+        let id = self.founding.room();
+        self.board.as_mut()?.room(&id)
     }
 
-    pub(super) fn wake_at(&self) -> Option<u64> {
-        self.board.as_ref().and_then(Switchboard::wake_at)
+    /// When it wants to be woken, in the time of the universe.
+    pub(super) fn wake_us(&self) -> Option<u64> {
+        let at = self.board.as_ref().and_then(Switchboard::wake_at)?;
+        Some(self.clock.when(at)?.max(self.paused_until))
     }
 
-    /// Messages whose clients were told that they are durable.
-    pub(super) fn acknowledged(&self) -> &BTreeSet<Dot> {
-        &self.acknowledged
+    /// Whether everything it was asked to is done: written and answered.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_up() && self.writing.is_empty() && self.unanswered.is_empty()
     }
 
-    pub(super) fn state_hash(&mut self) -> Option<StateHash> {
-        let room = self.room();
-        self.board.as_mut()?.room(&room).map(|room| room.replica().state_hash())
-    }
-
-    /// What is on the disk, in the order of arrival.
-    pub(super) fn journal(&mut self) -> Vec<Message> {
-        let mut messages = Vec::new();
-        let visited = self.disk.scan(&mut |record| {
-            messages.extend(Message::decode(record.actor, &record.body));
-            ControlFlow::Continue(())
-        });
-        visited.expect("a simulated disk can be read");
-        messages
-    }
-
-    /// Starts the process, if it does not run.
-    pub(super) fn start(&mut self, now: Now) -> Result<(), String> {
+    /// Starts the process, if it does not run. Says whether messages were found to be damaged, and are gone.
+    pub(super) fn start(&mut self, now: Now) -> Result<bool, String> {
         if self.board.is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        let mut room = Room::open(Opening {
-            room: self.room(),
+        self.disk.open();
+        let mut opened = self.open();
+        let mut has_lost = false;
+        if self.disk.is_rotten() {
+            has_lost = self.disk.repair();
+            if has_lost && opened.is_ok() {
+                return Err("a daemon does not notice damage".to_owned());
+            }
+            opened = self.open();
+        }
+        let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
+        let mut board = Switchboard::new(self.keys.public());
+        board.add_room(room, self.secret, now, &mut Vec::new());
+        self.board = Some(board);
+        self.life += 1;
+        Ok(has_lost)
+    }
+
+    fn open(&mut self) -> Result<Room, StoreError> {
+        let opening = Opening {
+            room: self.founding.room(),
             founding: Some(self.founding.clone()),
             keys: self.keys.clone(),
             epoch_fresh: self.epochs.bits(),
             epoch_proof: self.number,
-        });
-        let kept = [GROUND, OUTSIDE].map(|name| self.disk.fact(name).ok().flatten());
-        if let [Some(ground), Some(outside)] = kept {
-            room.restore(&ground, &outside).map_err(|error| error.to_string())?;
-        }
+        };
         let mut records = Vec::new();
-        let scanned = self.disk.scan(&mut |record| {
+        let mut take = |record| {
             records.push(record);
             ControlFlow::Continue(())
-        });
-        if let Err(error) = scanned.and_then(|()| room.load(&records)) {
-            return Err(format!("a daemon cannot open what it wrote: {error}"));
-        }
-        let mut board = Switchboard::new(self.key());
-        board.add_room(room, self.secret, now, &mut Vec::new());
-        self.board = Some(board);
-        self.life += 1;
+        };
+        let mut room = match self.disk.kept()? {
+            Some(Kept { snapshot, history }) => {
+                self.disk.scan_after_kept(&mut take)?;
+                let opened = Room::open_from(opening, &snapshot, history.into());
+                opened.map_err(|error| StoreError::Failed(format!("what was put away: {error}")))?
+            }
+            None => {
+                self.disk.scan(&mut take)?;
+                let mut room = Room::open(opening);
+                if let Some(ground) = self.disk.fact(GROUND)? {
+                    room.restore(&ground, &self.disk.fact(OUTSIDE)?.unwrap_or_default())?;
+                }
+                room
+            }
+        };
+        room.load(&records)?;
+        Ok(room)
+    }
+
+    /// Puts the room away, if all of it is on the disk: the next start begins from there.
+    pub(super) fn put_away(&mut self) -> Result<(), String> {
+        let Some(room) = self.room() else { return Ok(()) };
+        let snapshot = room.snapshot().map_err(|error| error.to_string())?;
+        let heads = room.heads();
+        self.disk.keep(&snapshot, &heads).map_err(|error| error.to_string())?;
         Ok(())
     }
 
-    pub(super) fn crash(&mut self, reboot: bool) {
+    /// Ends the process. Of what was being written as many batches as `torn` says reach the disk, each as a whole.
+    pub(super) fn crash(&mut self, reboot: bool, torn: u64) {
         self.board = None;
-        self.pending.clear();
+        let torn = usize::try_from(torn).unwrap_or(usize::MAX);
+        if !self.has_failed {
+            let batches = self.writing.drain(..).take(torn);
+            self.disk.keep_unconfirmed(batches.flat_map(|(_, records)| records));
+        }
+        self.writing.clear();
+        (self.is_committing, self.was_told_full, self.has_failed) = (false, false, false);
+        (self.crash_in, self.paused_until) = (None, 0);
+        self.unanswered.clear();
         if reboot {
             self.number = None;
         }
     }
 
-    pub(super) fn handle(&mut self, input: Input, now: Now) -> Vec<Output> {
-        let mut out = Vec::new();
+    /// Batches that were handed to the store and are not committed.
+    pub(super) fn writing(&self) -> u64 {
+        self.writing.len() as u64
+    }
+
+    /// Notes the state of the disk, as a backup does.
+    pub(super) fn keep_image(&mut self) {
+        self.image = Some(self.disk.clone());
+    }
+
+    /// Puts the noted state back. The process does not run.
+    pub(super) fn restore(&mut self) -> bool {
+        let image = self.image.take();
+        let is_there = image.is_some();
+        self.disk = image.unwrap_or_else(|| self.disk.clone());
+        is_there
+    }
+
+    /// Takes over the disk of another machine, with its key, but not its volatile place.
+    pub(super) fn become_copy(&mut self, disk: SimDisk) {
+        self.disk = disk;
+    }
+
+    pub(super) fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         if let Some(board) = &mut self.board {
-            board.handle(input, now, &mut out);
+            board.handle(input, now, out);
         }
-        out
     }
 
-    /// When a commit that would be done at `us` is: a disk does one after the other.
-    pub(super) fn commit_at(&mut self, us: u64) -> u64 {
-        self.commit_us = self.commit_us.max(us);
-        self.commit_us
+    /// Lets the store forget; what it was handed before is written first.
+    pub(super) fn forget(&mut self, forgetting: &Forgetting) -> Result<(), String> {
+        let records: Vec<Record> =
+            self.writing.iter().flat_map(|(_, records)| records.iter().cloned()).collect();
+        self.disk
+            .append(&records)
+            .and_then(|()| self.disk.forget(forgetting))
+            .map_err(|error| error.to_string())
     }
 
-    /// Makes a batch durable, if the process that wrote it still runs. A full disk is told of once.
-    pub(super) fn commit(&mut self, life: u64, batch: u64, records: Vec<Record>) -> Option<room::Input> {
+    /// Lets the store remember a fact.
+    pub(super) fn remember(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
+        self.disk.set_fact(name, value).map_err(|error| error.to_string())
+    }
+
+    /// Hands a batch to the store. Says whether a commit begins with it: those that come before it is done join it.
+    pub(super) fn write(&mut self, batch: u64, records: Vec<Record>) -> bool {
+        self.writing.push_back((batch, records));
+        !std::mem::replace(&mut self.is_committing, true)
+    }
+
+    /// Makes everything durable that the store was handed, if the process that did so still runs.
+    pub(super) fn commit(&mut self, life: u64) -> Committed {
+        let nothing = Committed { report: None, retry: false };
         if life != self.life || self.board.is_none() {
-            return None;
+            return nothing;
         }
-        let is_first = self.pending.is_empty();
-        self.pending.extend(records);
-        self.pending_batch = batch;
-        self.commit_pending()
-            .or_else(|| is_first.then_some(room::Input::StoreFailed { batch, error: StoreError::Full }))
-    }
-
-    pub(super) fn set_disk_full(&mut self, is_full: bool) -> Option<room::Input> {
-        self.disk.set_full(is_full);
-        if is_full || self.pending.is_empty() { None } else { self.commit_pending() }
-    }
-
-    fn commit_pending(&mut self) -> Option<room::Input> {
-        self.disk.append(&self.pending).ok()?;
-        self.pending.clear();
-        Some(room::Input::Committed { batch: self.pending_batch })
+        self.is_committing = false;
+        let (Some(&(first, _)), Some(&(last, _))) = (self.writing.front(), self.writing.back()) else {
+            return nothing;
+        };
+        let records: Vec<Record> =
+            self.writing.iter().flat_map(|(_, records)| records.iter().cloned()).collect();
+        match self.disk.append(&records) {
+            Ok(()) => {
+                self.writing.clear();
+                self.was_told_full = false;
+                Committed { report: Some(room::Input::Committed { batch: last }), retry: false }
+            }
+            Err(error @ StoreError::Full) => {
+                self.is_committing = true;
+                let is_news = !std::mem::replace(&mut self.was_told_full, true);
+                let report = is_news.then_some(room::Input::StoreFailed { batch: first, error });
+                Committed { report, retry: true }
+            }
+            Err(error) => {
+                self.writing.clear();
+                self.has_failed = true;
+                Committed { report: Some(room::Input::StoreFailed { batch: first, error }), retry: false }
+            }
+        }
     }
 
     /// The next edit of this peer's user.
-    pub(super) fn next_edit(&mut self, bulky: bool, random: &mut Random) -> Option<room::Input> {
-        self.board.as_ref()?;
+    pub(super) fn next_edit(&mut self, bulky: bool, random: &mut Random) -> room::Input {
         self.edits_made += 1;
-        Some(edits::draw(self.edits_made, bulky, random))
+        let (input, wait) = edits::draw(self.edits_made, bulky, random);
+        self.unanswered.insert(self.edits_made, wait);
+        input
     }
 
-    /// Does what a room wants done, other than sending and storing; the answer is its next input, if there is one.
-    pub(super) fn carry_out(&mut self, output: room::Output) -> Result<Option<room::Input>, String> {
-        match output {
-            room::Output::Number { epoch, seq } => {
-                self.number = Some((epoch, seq));
-                Ok(None)
+    /// Reads for a peer, as the store's thread does: all of it or nothing.
+    pub(super) fn read(&mut self, ranges: &[(Actor, u64, u64)]) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (actor, from, to) in ranges {
+            match self.disk.read(actor, *from, *to) {
+                Ok(found) => records.extend(found),
+                Err(_) => return Vec::new(),
             }
-            room::Output::Forget(forgetting) => {
-                self.disk.forget(&forgetting).map_err(|error| error.to_string())?;
-                Ok(None)
-            }
-            room::Output::Fact { name, value } => {
-                self.disk.set_fact(name, &value).map_err(|error| error.to_string())?;
-                Ok(None)
-            }
-            room::Output::Read { link, ranges } => {
-                let mut records = Vec::new();
-                for (actor, from, to) in ranges {
-                    let read = self.disk.read(&actor, from, to).map_err(|error| error.to_string())?;
-                    records.extend(read);
-                }
-                Ok(Some(room::Input::Read { link, records }))
-            }
-            room::Output::Reply { result, .. } => {
-                self.acknowledged.extend(result.ok().map(|edited| edited.id));
-                Ok(None)
-            }
-            room::Output::Refused { refusal, .. } => Err(format!("an honest message was refused: {refusal}")),
-            room::Output::Send { .. }
-            | room::Output::Store { .. }
-            | room::Output::Event(_)
-            | room::Output::Founded(_)
-            | room::Output::Synced { .. } => Ok(None),
         }
+        records
+    }
+
+    /// Notes the number that is about to be told.
+    pub(super) fn note_number(&mut self, epoch: u64, seq: u64) {
+        self.number = Some((epoch, seq));
+    }
+
+    /// Notes what a client is told.
+    pub(super) fn answer(&mut self, token: u64, result: Result<Edited, ApiError>) -> Result<(), String> {
+        let wait = self.unanswered.remove(&token).ok_or("an edit is answered twice, or was never made")?;
+        self.answers += 1;
+        if let Ok(Edited { id, .. }) = result {
+            match wait {
+                Wait::Local => self.told.insert(id),
+                Wait::Durable | Wait::Peers(_) => self.owed.insert(id),
+            };
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,11 @@ impl Random {
         self.bits() % bound
     }
 
+    /// An index into `len` things, of which there is at least one.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).expect("below the length")
+    }
+
     /// True in `n` of 1,000 cases.
     pub fn per_mille(&mut self, n: u64) -> bool {
         self.below(1000) < n
@@ -31,8 +36,7 @@ impl Random {
 
     /// One of several.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let index = self.below(items.len() as u64);
-        &items[usize::try_from(index).expect("below the length")]
+        &items[self.index(items.len())]
     }
 
     /// Random bytes.
@@ -42,5 +46,29 @@ impl Random {
             chunk.copy_from_slice(&self.bits().to_le_bytes()[..chunk.len()]);
         }
         bytes
+    }
+}
+
+/// The hash of a run: not hard to collide with, but quick, and different where two runs are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Trace(u64);
+
+impl Trace {
+    /// Takes in what happened next.
+    pub fn add(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+
+    /// Takes in bytes.
+    pub fn add_bytes(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|byte| self.add(u64::from(*byte)));
+        self.add(bytes.len() as u64);
+    }
+
+    /// The hash of all that happened.
+    pub fn hash(self) -> u64 {
+        self.0
     }
 }

@@ -152,6 +152,12 @@ const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
 
+/// Whether a frame concerns a room: one that does not is about the connection. Looks at nothing but its kind.
+pub fn is_about_room(frame: &[u8]) -> bool {
+    let kind = frame.get(1).copied().map(u64::from);
+    kind.is_some_and(|kind| (VECTOR..=LIVE).contains(&kind))
+}
+
 impl LinkFrame {
     /// The frame's bytes.
     pub fn encode(&self) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use super::{Author, Cell, Start};
 use crate::op::Kind;
+use crate::planted::{Bug, planted};
 use crate::replica::current::Current;
 use crate::replica::history::History;
 use crate::replica::index::{ActorIx, OpIx};
@@ -40,7 +41,7 @@ impl Cell {
         verdicts: &mut Verdicts,
     ) -> Outcome {
         let Entrant { op, kind, counts, .. } = entrant;
-        let is_last = self.keep(entrant, history);
+        let is_last = self.keep(entrant, history) || planted(Bug::ArrivalOrder);
         let is_reset = is_reset(kind);
         let counts = counts
             && !self.is_stale
@@ -148,7 +149,7 @@ impl Cell {
         debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
         if is_reset {
             self.gather(history);
-            self.open.retain(|&step| !history.has_seen(op, step));
+            self.open.retain(|&step| !history.has_seen(op, step) && !planted(Bug::ResetCoversAll));
             self.fold(Start::Reset(op), history, verdicts);
         } else {
             self.open.push(op);

@@ -1,0 +1,71 @@
+//! Bugs that a test build plants, one at a time, to show that the simulator finds them. Every other build has none of them.
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bug {
+    /// An edit is answered as durable before its commit.
+    AnswerBeforeCommit,
+    /// What is done to a property is applied in the order in which it arrives.
+    ArrivalOrder,
+    /// A message that comes twice is applied twice.
+    DuplicatesApplied,
+    /// Nobody asks whether a message continues the chains it names.
+    ChainUnchecked,
+    /// A lamport may be greater than its past gives.
+    LamportLeaps,
+    /// As many messages as come may wait for their past.
+    BufferUnbounded,
+    /// Whoever finds less on its disk than it told goes on in its epoch.
+    EpochKept,
+    /// After a late move the others are done again without asking whether they close a ring.
+    RingUnchecked,
+    /// What a snapshot's history says of undos is lost.
+    UndoForgotten,
+    /// Who comes back is taken to hold one message more than it says.
+    CursorAhead,
+    /// A reset covers steps that it has not seen.
+    ResetCoversAll,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::AnswerBeforeCommit,
+        Self::ArrivalOrder,
+        Self::DuplicatesApplied,
+        Self::ChainUnchecked,
+        Self::LamportLeaps,
+        Self::BufferUnbounded,
+        Self::EpochKept,
+        Self::RingUnchecked,
+        Self::UndoForgotten,
+        Self::CursorAhead,
+        Self::ResetCoversAll,
+    ];
+
+    /// Does something with the bug, on this thread.
+    pub fn during<T>(self, act: impl FnOnce() -> T) -> T {
+        PLANTED.set(Some(self));
+        let outcome = act();
+        PLANTED.set(None);
+        outcome
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+std::thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether the bug is there.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// No bug is there.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}

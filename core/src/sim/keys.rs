@@ -1,0 +1,35 @@
+//! Signatures that cost next to nothing: in most universes they stand where Ed25519 stands in the others.
+
+use crate::chain::{Keys, Link, Signature};
+use crate::id::PeerKey;
+
+/// A keyed hash for a signature. Whoever knows a key could sign for it; nobody in a universe does that but on purpose.
+pub(super) struct HashKeys(PeerKey);
+
+impl HashKeys {
+    pub(super) fn new(public: PeerKey) -> Self {
+        Self(public)
+    }
+}
+
+impl Keys for HashKeys {
+    fn public(&self) -> PeerKey {
+        self.0
+    }
+
+    fn sign(&self, link: &Link) -> Signature {
+        signature(&self.0, link)
+    }
+
+    fn verify(&self, key: &PeerKey, link: &Link, given: &Signature) -> bool {
+        signature(key, link) == *given
+    }
+}
+
+fn signature(key: &PeerKey, link: &Link) -> Signature {
+    let hash = blake3::keyed_hash(&key.0, &link.0);
+    let mut bytes = [0; 64];
+    bytes[..32].copy_from_slice(hash.as_bytes());
+    bytes[32..].copy_from_slice(hash.as_bytes());
+    Signature(bytes)
+}
