@@ -24,6 +24,9 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Invite { .. }
         | Ask::Join { .. }
         | Ask::AddPeer { .. }
+        | Ask::Doctor { .. }
+        | Ask::Backup { .. }
+        | Ask::Restore { .. }
         | Ask::Stop {} => return ask,
     };
     ask

@@ -21,10 +21,6 @@ impl Chance {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("less than a usize")
     }
-
-    pub(crate) fn flip(&mut self) -> bool {
-        self.next().is_multiple_of(2)
-    }
 }
 
 /// The seed of `RTC_SEED`, or any; said on stderr, which a failed test shows.

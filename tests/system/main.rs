@@ -1,5 +1,8 @@
 //! Tests over real processes: daemons in temporary homes, driven as a user would drive them.
 
+mod backup;
+#[path = "../power/chance.rs"]
+mod chance;
 mod cli;
 mod convergence;
 mod crash;
@@ -12,4 +15,14 @@ mod home;
 mod hostile;
 mod hosts;
 mod lifecycle;
+mod pause;
+mod rot;
+#[cfg(target_os = "linux")]
+#[path = "../power/shim.rs"]
+mod shim;
+#[cfg(target_os = "linux")]
+mod space;
+#[cfg(target_os = "linux")]
+mod sync_error;
 mod tidy;
+mod upgrade;

@@ -10,9 +10,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Record, Store, StoreError};
+use rtc_core::store::{Record, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::copy::Disk;
 use super::schema::OpenError;
 use super::sqlite::SqliteStore;
 
@@ -28,7 +29,7 @@ pub enum Job {
         /// The room.
         room: RoomId,
         /// Its journal.
-        store: Box<dyn Store>,
+        store: Box<dyn Disk>,
     },
     /// Opens, or makes, a room's journal. Answered by [`Done::Opened`].
     Open {
@@ -76,6 +77,15 @@ pub enum Job {
         range: (Actor, u64, u64),
         /// Takes the records, fewer where some are missing, without making the thread wait.
         reply: SyncSender<Result<Vec<Record>, StoreError>>,
+    },
+    /// Copies a room, with everything that was appended before and is on the disk, into a file of its own.
+    Copy {
+        /// The room.
+        room: RoomId,
+        /// The file; replaced.
+        to: PathBuf,
+        /// Takes the outcome, without making the thread wait.
+        reply: SyncSender<Result<(), StoreError>>,
     },
     /// Ends a room, after what was appended. Answered by [`Done::Closed`].
     Close {
@@ -200,7 +210,7 @@ struct Worker {
 
 /// One room, with what waits for the next commit.
 struct Room {
-    store: Box<dyn Store>,
+    store: Box<dyn Disk>,
     pending: Vec<Record>,
     /// The batches in `pending`, first and last.
     batches: Option<(u64, u64)>,
@@ -288,6 +298,10 @@ impl Worker {
                 // Whoever does not wait any more has no use for it.
                 let _ = reply.try_send(records);
             }
+            Job::Copy { room, to, reply } => {
+                let outcome = self.with_room(room, |held| held.store.copy_to(&to));
+                let _ = reply.try_send(outcome);
+            }
             Job::Close { room } => {
                 self.commit(room);
                 self.rooms.remove(&room);
@@ -329,7 +343,7 @@ impl Worker {
 }
 
 impl Room {
-    fn new(store: Box<dyn Store>) -> Self {
+    fn new(store: Box<dyn Disk>) -> Self {
         Self { store, pending: Vec::new(), batches: None, full_until: None, failed: None }
     }
 
@@ -400,6 +414,7 @@ impl Job {
             | Self::Open { .. }
             | Self::Read { .. }
             | Self::Fetch { .. }
+            | Self::Copy { .. }
             | Self::Close { .. } => 0,
         }
     }
@@ -417,13 +432,15 @@ mod tests {
     use rtc_core::chain::Link;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+    use rtc_core::store::Store;
+
     use super::*;
 
     const ROOM: RoomId = RoomId([7; 32]);
 
     /// A disk whose answers the test gives; once none is left, it works.
     #[derive(Clone, Default)]
-    struct Disk(Arc<Mutex<State>>);
+    struct Faulty(Arc<Mutex<State>>);
 
     #[derive(Default)]
     struct State {
@@ -435,7 +452,9 @@ mod tests {
         packed: Option<UnboundedSender<usize>>,
     }
 
-    impl Store for Disk {
+    impl Disk for Faulty {}
+
+    impl Store for Faulty {
         fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
             let gate = self.0.lock().unwrap().gate.take();
             if let Some(gate) = gate {
@@ -491,7 +510,7 @@ mod tests {
         Job::Append { room: ROOM, batch, records: vec![record(actor(), batch)] }
     }
 
-    fn start(disk: &Disk) -> (StoreThread, UnboundedReceiver<Done>) {
+    fn start(disk: &Faulty) -> (StoreThread, UnboundedReceiver<Done>) {
         let (tx, rx) = unbounded_channel();
         let thread = spawn(tx).unwrap();
         thread.send(Job::Adopt { room: ROOM, store: Box::new(disk.clone()) });
@@ -504,7 +523,7 @@ mod tests {
 
     #[test]
     fn what_is_queued_while_the_disk_is_busy_becomes_one_commit() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (open, gate) = channel();
         disk.0.lock().unwrap().gate = Some(gate);
         let (thread, mut done) = start(&disk);
@@ -523,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_keeps_everything_and_tells_once_and_commits_when_there_is_space() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         disk.0.lock().unwrap().answers = vec![StoreError::Full, StoreError::Full];
         let (thread, mut done) = start(&disk);
         thread.send(append(1));
@@ -537,7 +556,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_nothing_that_builds_on_the_lost_is_written() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         disk.0.lock().unwrap().answers = vec![StoreError::Failed("fsync".into())];
         let (thread, mut done) = start(&disk);
         thread.send(append(1));
@@ -549,7 +568,7 @@ mod tests {
 
     #[test]
     fn a_read_sees_what_was_appended_before_it() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (thread, mut done) = start(&disk);
         (1..=3).for_each(|batch| thread.send(append(batch)));
         thread.send(Job::Read { room: ROOM, token: 5, ranges: vec![(actor(), 2, 3), (actor(), 1, 1)] });
@@ -567,7 +586,7 @@ mod tests {
 
     #[test]
     fn packing_goes_on_while_there_is_something_to_pack_and_again_after_a_commit() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (packed, mut steps) = unbounded_channel();
         {
             let mut state = disk.0.lock().unwrap();
@@ -607,7 +626,7 @@ mod tests {
 
     #[test]
     fn a_room_that_is_not_open_is_said_to_be() {
-        let (thread, mut done) = start(&Disk::default());
+        let (thread, mut done) = start(&Faulty::default());
         thread.send(Job::Close { room: ROOM });
         assert!(matches!(next(&mut done), Done::Closed { .. }));
         thread.send(append(1));
