@@ -5,8 +5,8 @@ mod network;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::statvfs::statvfs;
@@ -45,9 +45,32 @@ pub struct Patient {
     /// Whether it looks for peers by mDNS.
     pub mdns: bool,
     /// The way to the stores.
-    pub jobs: Option<Sender<Job>>,
+    pub jobs: Jobs,
     /// The rooms.
     pub rooms: Vec<Case>,
+}
+
+/// The way to the stores for as long as the daemon does not stop: its stores end when nobody can ask them any more, and must not wait
+/// for who reads a large room.
+#[derive(Clone, Default)]
+// A lock, because whoever stops takes the way from whoever is on it. It is held for queueing one job.
+pub struct Jobs(Arc<Mutex<Option<Sender<Job>>>>);
+
+impl Jobs {
+    /// A way to the store's thread.
+    pub fn new(jobs: Option<Sender<Job>>) -> Self {
+        Self(Arc::new(Mutex::new(jobs)))
+    }
+
+    /// Ends every copy of this way.
+    pub fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn send(&self, job: Job) -> bool {
+        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
+    }
 }
 
 /// One room, as the hub has it.
@@ -81,8 +104,7 @@ impl Patient {
             Scratch::new(&self.places.data_dir).map_err(|error| format!("it cannot be copied: {error}"))?;
         let (reply, outcome) = sync_channel(1);
         let job = Job::Copy { room, to: copy.path().to_owned(), reply };
-        let is_sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
-        let outcome = if is_sent { outcome.recv().ok() } else { None };
+        let outcome = if self.jobs.send(job) { outcome.recv().ok() } else { None };
         match outcome {
             Some(Ok(())) => Ok(copy),
             Some(Err(error)) => Err(error.to_string()),

@@ -1,6 +1,7 @@
 //! Chance from a seed, so that what failed once can be made to fail again.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 
 /// Numbers that look random (SplitMix64, Steele et al. 2014).
 pub(crate) struct Chance(u64);
@@ -37,4 +38,10 @@ pub(crate) fn seed() -> u64 {
 /// `RTC_SOAK`: how many times as much is tried as usual.
 pub(crate) fn soak() -> usize {
     std::env::var("RTC_SOAK").map_or(1, |given| given.parse().expect("RTC_SOAK is a number"))
+}
+
+/// Says what was tried, also where a test passes and its output is not shown.
+pub(crate) fn say(what: &str) {
+    // `println!` would be kept back.
+    let _ = writeln!(std::io::stdout(), "{what}");
 }

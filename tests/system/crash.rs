@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::chance::soak;
+use crate::chance::{say, soak};
 use crate::home::{Home, Host, converged};
 
 /// Homes that are killed, so that their journals stay short, and how often each is.
@@ -19,7 +19,7 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
     for _ in 0..HOMES * soak() {
         killed_under_a_stream();
     }
-    println!("{} rounds of kill -9: nothing acknowledged is lost", HOMES * soak() * ROUNDS);
+    say(&format!("{} rounds of kill -9: nothing acknowledged is lost", HOMES * soak() * ROUNDS));
 }
 
 fn killed_under_a_stream() {

@@ -7,6 +7,7 @@ mod cli;
 mod convergence;
 mod crash;
 mod damage;
+mod doctor;
 mod forger;
 mod forgeries;
 mod forgery;

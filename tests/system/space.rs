@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::chance;
 use crate::home::{Home, eventually};
 
 /// A small disk, mounted for as long as the value lives.
@@ -41,7 +42,7 @@ impl Drop for SmallDisk {
 fn a_full_disk_loses_nothing_acknowledged_and_heals_by_itself() {
     let home = Home::alone();
     let Some(disk) = SmallDisk::mount(&home.path().join("data")) else {
-        println!("skipped: this user may not mount a small disk (needs root)");
+        chance::say("skipped: this user may not mount a small disk (needs root)");
         return;
     };
     home.start();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::thread;
 
 use rtc_core::api::{ApiError, Code, Finding, Health, Reply, RoomName};
@@ -9,7 +10,7 @@ use rtc_core::id::{Actor, RoomId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::backup;
-use crate::doctor::{self, Case, Patient};
+use crate::doctor::{self, Case, Jobs, Patient};
 use crate::durable::Scratch;
 use crate::hub::{Call, Hub};
 use crate::store::rebuild::{ROOM_FILE, renew};
@@ -33,6 +34,7 @@ pub(super) struct Care {
     news: UnboundedSender<News>,
     rebuilds: BTreeMap<RoomId, Rebuild>,
     repairs: Vec<Repair>,
+    jobs: Jobs,
 }
 
 /// A room on its way to a new file.
@@ -60,9 +62,16 @@ struct Repair {
 }
 
 impl Care {
-    pub(super) fn new() -> (Self, UnboundedReceiver<News>) {
+    /// Its threads ask the stores through `jobs`.
+    pub(super) fn new(jobs: Option<Sender<Job>>) -> (Self, UnboundedReceiver<News>) {
         let (news, heard) = unbounded_channel();
-        (Self { news, rebuilds: BTreeMap::new(), repairs: Vec::new() }, heard)
+        let (rebuilds, repairs) = (BTreeMap::new(), Vec::new());
+        (Self { news, rebuilds, repairs, jobs: Jobs::new(jobs) }, heard)
+    }
+
+    /// Lets go of the stores, which end now.
+    pub(super) fn end(&self) {
+        self.jobs.end();
     }
 }
 
@@ -244,7 +253,7 @@ impl Hub {
             keys: self.keys.clone(),
             listening: self.listening.clone(),
             mdns: self.settings.borrow().settings.mdns,
-            jobs: self.store.sender(),
+            jobs: self.care.jobs.clone(),
             rooms,
         }
     }

@@ -152,7 +152,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
     } = house;
     let Network { handle: net, events: mut net_events } = network;
     let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
-    let (care, mut news) = care::Care::new();
+    let (care, mut news) = care::Care::new(store.sender());
     let mut hub = Hub {
         me: keys.public(),
         board: Switchboard::new(keys.public()),
@@ -379,8 +379,9 @@ impl Hub {
     /// Lets the disk catch up with what was accepted.
     async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
         self.flush();
-        // It reads from the disk, which goes next.
+        // They read from the disk, which goes next.
         self.past = None;
+        self.care.end();
         for call in std::mem::take(&mut self.joins) {
             call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }

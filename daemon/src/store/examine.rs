@@ -113,15 +113,13 @@ impl SqliteStore {
     fn broken_facts(&self) -> Vec<String> {
         match fact::all(&self.connection, &self.room) {
             Err(error) => vec![error.to_string()],
-            Ok((facts, broken)) => {
-                let mut faults: Vec<String> = broken
-                    .iter()
-                    .map(|name| format!("the fact `{}` is not what was written", plain(name)))
-                    .collect();
-                if !facts.contains_key("secret") {
+            Ok(fact::Facts { whole, broken }) => {
+                let said = |name: &String| format!("the fact `{}` is not what was written", plain(name));
+                let mut faults: Vec<String> = broken.iter().map(said).collect();
+                if !whole.contains_key("secret") {
                     faults.push("the room's secret is not there".into());
                 }
-                if facts.get("founding").is_some_and(|bytes| Founding::room_of(bytes) != self.room) {
+                if whole.get("founding").is_some_and(|bytes| Founding::room_of(bytes) != self.room) {
                     faults.push("the founding message is another room's".into());
                 }
                 faults

@@ -37,24 +37,29 @@ pub(super) fn read(connection: &Connection, room: &RoomId, name: &str) -> Result
     }
 }
 
-/// Every fact that is whole, and the names of those that are not.
-pub(super) fn all(
-    connection: &Connection,
-    room: &RoomId,
-) -> rusqlite::Result<(BTreeMap<String, Vec<u8>>, Vec<String>)> {
+/// What there is of facts.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) whole: BTreeMap<String, Vec<u8>>,
+    /// The names of those that are not what was written.
+    pub(super) broken: Vec<String>,
+}
+
+/// Every fact.
+pub(super) fn all(connection: &Connection, room: &RoomId) -> rusqlite::Result<Facts> {
     let mut statement = connection.prepare("SELECT name, value, seal FROM fact")?;
     let mut rows = statement.query([])?;
-    let (mut facts, mut broken) = (BTreeMap::new(), Vec::new());
+    let mut facts = Facts::default();
     while let Some(row) = rows.next()? {
         let name: String = row.get(0).unwrap_or_default();
         match (row.get::<_, Vec<u8>>(1), row.get::<_, Vec<u8>>(2)) {
             (Ok(value), Ok(sealed)) if is_sealed(room, &name, &value, &sealed) => {
-                facts.insert(name, value);
+                facts.whole.insert(name, value);
             }
-            _ => broken.push(name),
+            _ => facts.broken.push(name),
         }
     }
-    Ok((facts, broken))
+    Ok(facts)
 }
 
 fn is_sealed(room: &RoomId, name: &str, value: &[u8], sealed: &[u8]) -> bool {

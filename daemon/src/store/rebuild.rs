@@ -149,14 +149,14 @@ impl Found {
     fn read(&mut self, source: &Path, room: &RoomId) {
         // Not as rooms are opened: what marks the file as one may be what is damaged.
         let Ok(connection) = Connection::open(source) else { return };
-        if let Ok((facts, _)) = fact::all(&connection, room) {
+        if let Ok(facts) = fact::all(&connection, room) {
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
                 // It stands on the order of arrival, which is another one in the new file.
                 "snapshot" => false,
                 _ => true,
             };
-            self.facts.extend(facts.into_iter().filter(|(name, value)| ours(name, value)));
+            self.facts.extend(facts.whole.into_iter().filter(|(name, value)| ours(name, value)));
         }
         // From both ends: past a damaged page there is more.
         for order in ["ASC", "DESC"] {
