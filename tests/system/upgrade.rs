@@ -41,7 +41,7 @@ fn make_golden() {
     a.pipe(&["edit", "-"], &vec![turns; 4_500].join("\n"));
     b.ok(&["edit", "cube", "number.add", "x", "1"]);
     b.ok(&["edit", "cube", "text.init", "title", "hello"]);
-    a.ok(&["undo", &b.json(&["edit", "gone", "node.insert"])["id"].as_str().expect("an id")]);
+    a.ok(&["undo", b.json(&["edit", "gone", "node.insert"])["id"].as_str().expect("an id")]);
     converged(&[&a, &b]);
     let data = a.path().join("data");
     let file = data.join("rooms").join(a.room()["room"].as_str().expect("an id")).join("room.db");
