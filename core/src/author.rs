@@ -9,8 +9,10 @@ use crate::id::{Actor, Dot, RoomId};
 use crate::limits::{
     CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_DEPTH_MAX,
 };
-use crate::message::{Envelope, Head};
+use crate::message::{Envelope, Head, Message};
+use crate::op::Op;
 use crate::op::edit::{self, Commit, EditError, Plain};
+use crate::op::room::ORIGIN;
 use crate::replica::Replica;
 use crate::value::Value;
 use crate::view::MessageView;
@@ -140,18 +142,58 @@ impl Author {
         about: About<'a>,
         replica: &Replica,
     ) -> Result<Made<'a>, MakeError> {
+        self.make(about, edits.iter().any(is_deep), |commit, writer| {
+            edit::write(edits, replica, commit, writer)
+        })
+    }
+
+    /// Makes the next message of an op that no client writes, such as a [`Horizon`](crate::horizon::Horizon)'s, as
+    /// [`Author::next`] does of edits.
+    pub fn say<'a>(&mut self, op: &Op, about: About<'a>) -> Result<Made<'a>, MakeError> {
+        self.make_of(std::slice::from_ref(op), about)
+    }
+
+    /// Makes the next message of one that a horizon left outside, as [`Author::next`] does of edits: with the same ops,
+    /// request and description, and the same time. That one may be a re-issue itself: what counts is its origin.
+    pub fn reissue<'a>(&mut self, outside: &'a Message) -> Result<Made<'a>, MakeError> {
+        let of = outside.origin().unwrap_or(outside.dot());
+        let options = [("of".to_owned(), of.to_string().into())].into();
+        let origin = Op { code: ORIGIN, key: String::new(), path: None, value: Value::Null, options };
+        let is_there = usize::from(outside.origin().is_some());
+        let ops: Vec<Op> = [origin].into_iter().chain(outside.ops[is_there..].iter().cloned()).collect();
+        let (request, note) = (outside.request.as_deref(), outside.note.as_deref());
+        self.make_of(&ops, About { time_ms: outside.time_ms, request, note })
+    }
+
+    fn make_of<'a>(&mut self, ops: &[Op], about: About<'a>) -> Result<Made<'a>, MakeError> {
+        self.make(about, true, |_, writer| {
+            writer.array(ops.len());
+            ops.iter().for_each(|op| op.encode(writer));
+            Ok(None)
+        })
+    }
+
+    /// Makes the next message of the list of ops that `write` writes, which may say the one op it is. What is doubtful is read
+    /// again before it gets its number.
+    fn make<'a>(
+        &mut self,
+        about: About<'a>,
+        is_doubtful: bool,
+        write: impl Fn(Commit, &mut Writer) -> Result<Option<Plain<'a>>, EditError>,
+    ) -> Result<Made<'a>, MakeError> {
         let seq = self.seq + 1;
         let told = self.advanced.values().take(CLOCK_ENTRIES_MAX);
         let lamport = told.clone().map(|&(_, lamport)| lamport).fold(self.lamport, u64::max) + 1;
         let heads = told.map(|(head, _)| head);
         let mut writer = Writer::reusing(std::mem::take(&mut self.memory));
         about.envelope(seq, lamport).write(heads.clone(), &mut writer);
-        let mut plain = edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut writer)?;
+        let commit = Commit { lamport, actor: self.actor, seq };
+        let mut plain = write(commit, &mut writer)?;
         let is_ahead = writer.len() > MESSAGE_BYTES_MAX || self.advanced.len() > CLOCK_ENTRIES_MAX;
         if is_ahead {
             let mut alone = Writer::new();
             about.envelope(seq, lamport).write([].iter(), &mut alone);
-            edit::write(edits, replica, Commit { lamport, actor: self.actor, seq }, &mut alone)?;
+            write(commit, &mut alone)?;
             if alone.len() > MESSAGE_BYTES_MAX {
                 return Err(MakeError::TooLarge { bytes: alone.len() });
             }
@@ -162,7 +204,7 @@ impl Author {
             writer.array(0);
         }
         let (body, clock) = (writer.finish(), heads.copied().collect());
-        if about.is_long() || edits.iter().any(is_deep) {
+        if about.is_long() || is_doubtful {
             MessageView::read(self.actor, &body)?;
         }
         (self.seq, self.lamport, self.link) = (seq, lamport, self.link.next(&body));

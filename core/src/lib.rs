@@ -15,6 +15,7 @@ pub mod clock;
 pub mod dialect;
 pub mod founding;
 pub mod ground;
+pub mod horizon;
 pub mod id;
 pub mod limits;
 pub mod message;

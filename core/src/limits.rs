@@ -26,6 +26,8 @@ pub const PLACE_COMPONENTS_MAX: usize = 256;
 /// Bytes of one fraction in a place: each eight million insertions in front of all siblings can add three.
 pub const FRACTION_BYTES_MAX: usize = 64;
 
+/// Bytes of a horizon's frontier, as text: they leave room in the message for the clock that its keeper has to tell with it.
+pub const FRONTIER_BYTES_MAX: usize = 60 * 1024;
 /// Ops that brought characters to a ground: few bytes stand for many where somebody typed, and each takes memory.
 pub const GROUND_TEXT_OPS_MAX: usize = 1 << 22;
 

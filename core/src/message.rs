@@ -3,6 +3,7 @@
 use crate::canonical::{DecodeError, Writer};
 use crate::id::{Actor, Dot};
 use crate::op::Op;
+use crate::op::room::ORIGIN;
 use crate::view::MessageView;
 
 /// The format this code writes; the first item of every message.
@@ -89,6 +90,12 @@ impl Message {
     /// The message's identity.
     pub fn dot(&self) -> Dot {
         Dot { actor: self.actor, seq: self.seq }
+    }
+
+    /// The message that this one is, issued again because a horizon left that outside (DESIGN §3, law 14); usually none.
+    pub fn origin(&self) -> Option<Dot> {
+        let first = self.ops.first().filter(|op| op.code == ORIGIN && op.resolve().is_ok())?;
+        first.options.get("of")?.as_text()?.parse().ok()
     }
 
     /// The canonical bytes: `[1, seq, lamport, [[actor, seq, link]…], time_ms, request, note, [op…]]`.

@@ -61,6 +61,22 @@ pub fn fold_behind(horizon: &VersionVector, root: &Root, messages: &[Message]) -
     })
 }
 
+/// The messages that lie in a horizon, and those that are not outside: whose past holds all that lies in it, and nothing outside.
+pub fn inside(ground: &Ground, horizon: &VersionVector, messages: &[Message]) -> Vec<Message> {
+    let mut sorted: Vec<&Message> = messages.iter().collect();
+    sorted.sort_by_key(|message| (message.lamport, message.actor, message.seq));
+    let clocks = clocks(ground, &sorted);
+    let mut outside: BTreeSet<Dot> = BTreeSet::new();
+    for dot in sorted.iter().map(|message| message.dot()).filter(|dot| !horizon.covers(dot)) {
+        let clock = &clocks[&dot];
+        let has_all = horizon.iter().all(|(actor, seq)| clock.get(&actor) >= seq);
+        if !has_all || outside.iter().any(|other| clock.covers(other)) {
+            outside.insert(dot);
+        }
+    }
+    messages.iter().filter(|message| !outside.contains(&message.dot())).cloned().collect()
+}
+
 /// Of each message the whole vector clock.
 fn clocks(ground: &Ground, sorted: &[&Message]) -> BTreeMap<Dot, VersionVector> {
     let mut by_seq = sorted.to_vec();
@@ -228,7 +244,9 @@ impl<'a> Fold<'a> {
         let mut undone = BTreeSet::new();
         for (at, row) in self.ops() {
             let Ok(row) = row else { continue };
-            if !row.kind.is_meta() || self.masked.contains(&self.messages[at.0].dot()) {
+            if !matches!(row.kind, Kind::Undo | Kind::Redo)
+                || self.masked.contains(&self.messages[at.0].dot())
+            {
                 continue;
             }
             let target = self.op(at).options["target"].as_text().and_then(|text| text.parse::<Dot>().ok());
@@ -271,7 +289,7 @@ impl<'a> Fold<'a> {
                     Kind::Insert => self.insert(at),
                     Kind::Remove => self.remove(at),
                     Kind::Move => self.move_node(at),
-                    Kind::Undo | Kind::Redo => Ok(()),
+                    Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin => Ok(()),
                 },
             };
             self.judge(at, verdict);

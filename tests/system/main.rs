@@ -16,6 +16,7 @@ mod home;
 mod hostile;
 mod hosts;
 mod lifecycle;
+mod opening;
 mod pause;
 mod rot;
 #[cfg(target_os = "linux")]

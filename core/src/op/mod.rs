@@ -15,6 +15,7 @@ pub mod node;
 mod number;
 mod object;
 mod quaternion;
+pub(crate) mod room;
 mod row;
 mod set;
 mod shape;

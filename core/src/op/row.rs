@@ -108,6 +108,10 @@ pub enum Kind {
     Undo,
     /// Unmasks a message.
     Redo,
+    /// Permits forgetting.
+    Horizon,
+    /// Names the message that this one is, issued again.
+    Origin,
 }
 
 impl Kind {
@@ -122,14 +126,20 @@ impl Kind {
             | Self::Append(_)
             | Self::Member(_)
             | Self::Entries(_) => true,
-            Self::Insert | Self::Remove | Self::Move | Self::Undo | Self::Redo => false,
+            Self::Insert
+            | Self::Remove
+            | Self::Move
+            | Self::Undo
+            | Self::Redo
+            | Self::Horizon
+            | Self::Origin => false,
         }
     }
 
-    /// Whether it speaks of a message: not undoable itself.
+    /// Whether it speaks of messages or of the room: not undoable itself.
     pub fn is_meta(self) -> bool {
         match self {
-            Self::Undo | Self::Redo => true,
+            Self::Undo | Self::Redo | Self::Horizon | Self::Origin => true,
             Self::Reset(_)
             | Self::Step(_)
             | Self::Sum(..)
@@ -170,7 +180,7 @@ impl Row {
         let mut bad: Option<(&str, NoEffect)> = None;
         let (mut is_targeted, mut has_item, mut is_plain) = (false, false, true);
         for (name, value) in options {
-            is_targeted |= name == "target";
+            is_targeted |= name == "target" || name == "of";
             has_item |= name == "item";
             is_plain = false;
             let fault = match self.option(name) {
@@ -190,6 +200,7 @@ impl Row {
             Kind::Write(_, writing) if writing.names_item() && !has_item => {
                 Err(NoEffect::MissingOption { name: "item" })
             }
+            Kind::Origin if !is_targeted => Err(NoEffect::MissingOption { name: "of" }),
             Kind::Move if is_plain => Err(NoEffect::MissingOption { name: "parent" }),
             _ => Ok(()),
         }

@@ -4,12 +4,12 @@ use super::NoEffect;
 use super::row::Row;
 use super::{Op, OpCode, OpView};
 use super::{
-    array, boolean, color, counter, dict, euler, list, meta, node, number, object, quaternion, set, string,
-    text, vector3,
+    array, boolean, color, counter, dict, euler, list, meta, node, number, object, quaternion, room, set,
+    string, text, vector3,
 };
 
 /// The rows of each family, at the family's number. A family is added by its file and its line here.
-static FAMILIES: [&[Row]; 17] = [
+static FAMILIES: [&[Row]; 18] = [
     &[],
     number::ROWS,
     string::ROWS,
@@ -27,6 +27,7 @@ static FAMILIES: [&[Row]; 17] = [
     node::ROWS,
     meta::ROWS,
     list::ROWS,
+    room::ROWS,
 ];
 
 /// The version of the table: how many rows and options it has. Both only ever grow, and a code means what it means for ever; so

@@ -102,7 +102,9 @@ impl Current {
                 | Kind::Remove
                 | Kind::Move
                 | Kind::Undo
-                | Kind::Redo,
+                | Kind::Redo
+                | Kind::Horizon
+                | Kind::Origin,
             )
             | None => {
                 debug_assert!(false, "only steps are folded onto a value");

@@ -1,6 +1,7 @@
 //! Standing on a ground, and becoming one: what is left when messages are forgotten (DESIGN §3, law 14).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::held::Subject;
 use super::index::{NodeIx, PathIx};
@@ -20,6 +21,7 @@ impl Engine {
     /// seen it, which is for admission to say.
     pub fn on(ground: &Ground, root: Root) -> Self {
         let mut replica = Self::new(root);
+        replica.ground = Arc::new(ground.clone());
         replica.history.stand_on(&ground.version, ground.lamport);
         for (key, request) in &ground.requests {
             replica.requests.forget(*key, request);
@@ -92,14 +94,8 @@ impl Engine {
     /// # Errors
     /// Where an op is held that a newer version may know: nothing is forgotten past it.
     pub fn ground(&self) -> Result<Ground, Unfoldable> {
-        for message in self.history.newest() {
-            for op in self.history.ops_of(message) {
-                if self.history.kind(op).is_none()
-                    && let Err(reason) = self.op(op).resolve()
-                {
-                    Unfoldable::check(self.history.dot(message), self.history.index(op), &reason)?;
-                }
-            }
+        if let Some(reason) = self.history.newest().find_map(|message| self.unfoldable(message)) {
+            return Err(reason);
         }
         let mut requests = self.requests.in_order(&self.history);
         requests.drain(..requests.len().saturating_sub(REQUESTS_KEPT));

@@ -16,6 +16,7 @@ use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
 use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot};
+use crate::message::{Head, SHORT_LINK_BYTES};
 use crate::op::{Kind, OpCode};
 use crate::raw::Raw;
 use crate::view::MessageView;
@@ -194,8 +195,8 @@ impl History {
             raw: self.values.get(values),
         };
         match row.map(|row| row.kind) {
-            Some(Kind::Remove) => {}
-            None | Some(Kind::Insert | Kind::Move | Kind::Undo | Kind::Redo) => {
+            Some(Kind::Remove | Kind::Horizon) => {}
+            None | Some(Kind::Insert | Kind::Move | Kind::Undo | Kind::Redo | Kind::Origin) => {
                 match *self.subjects.get(subject as usize) {
                     Subject::Standing { node, parent } => (held.node, held.parent) = (node, parent),
                     Subject::Message { node, actor, seq } => {
@@ -377,6 +378,33 @@ impl History {
         let last =
             |(other, points): (&ActorIx, &Vec<(u64, u64)>)| Some((self.actor_of(*other), points.last()?.1));
         log.into_iter().flat_map(|log| log.clock.iter().filter_map(last)).collect()
+    }
+
+    /// The last message held of each actor; the last one forgotten where none is.
+    pub(super) fn lasts(&self) -> impl Iterator<Item = (ActorIx, u64)> + '_ {
+        (0..).map(ActorIx::of).zip(&self.actors).map(|(ix, log)| (ix, log.held.last().max(log.forgotten)))
+    }
+
+    /// The first message of an actor that has seen so much of another.
+    pub(super) fn first_to_see(&self, actor: ActorIx, other: ActorIx, seq: u64) -> Option<u64> {
+        let points = self.actors[actor.at()].clock.get(&other)?;
+        points.get(points.partition_point(|&(_, covered)| covered < seq)).map(|&(from, _)| from)
+    }
+
+    /// The clocks of all messages, as advances, without links.
+    pub(super) fn heads(&self) -> BTreeMap<(ActorIx, u64), Vec<Head>> {
+        let mut heads: BTreeMap<(ActorIx, u64), Vec<Head>> = BTreeMap::new();
+        for (ix, log) in (0..).map(ActorIx::of).zip(&self.actors) {
+            for (&other, points) in &log.clock {
+                for &(seq, covered) in points {
+                    let head =
+                        Head { actor: self.actor_of(other), seq: covered, link: [0; SHORT_LINK_BYTES] };
+                    heads.entry((ix, seq)).or_default().push(head);
+                }
+            }
+        }
+        heads.values_mut().for_each(|clock| clock.sort_unstable());
+        heads
     }
 
     pub(super) fn version_vector(&self) -> VersionVector {

@@ -4,6 +4,7 @@
 //! request the least in order counts, and of the others nothing, their undos and redos included (law 13).
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::Engine;
 use super::history::History;
@@ -58,6 +59,8 @@ fn effect(op: OpIx, (actor, seq): (ActorIx, u64), history: &History) -> Result<(
 #[derive(Default)]
 pub(super) struct Requests {
     held: BTreeMap<(PeerKey, Box<str>), MessageIx>,
+    /// Those of the others.
+    repeated: BTreeMap<MessageIx, Box<str>>,
     /// Those of the ground, each with its place among them.
     forgotten: BTreeMap<(PeerKey, Box<str>), usize>,
 }
@@ -70,24 +73,25 @@ impl Requests {
         message: MessageIx,
         history: &History,
     ) -> Option<MessageIx> {
-        let request = (history.dot(message).actor.key(), request.into());
-        if self.forgotten.contains_key(&request) {
-            return Some(message);
-        }
-        match self.held.entry(request) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
+        let name = (history.dot(message).actor.key(), request.into());
+        let repeated = match self.held.entry(name) {
+            Entry::Vacant(entry) if !self.forgotten.contains_key(entry.key()) => {
                 entry.insert(message);
-                None
+                return None;
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let other = *entry.get();
-                if history.compare_messages(message, other).is_lt() {
-                    entry.insert(message);
-                    return Some(other);
-                }
-                Some(message)
+            Entry::Occupied(mut entry) if history.compare_messages(message, *entry.get()).is_lt() => {
+                entry.insert(message)
             }
-        }
+            Entry::Vacant(_) | Entry::Occupied(_) => message,
+        };
+        self.repeated.insert(repeated, request.into());
+        Some(repeated)
+    }
+
+    /// The request of each message that carries one.
+    pub(super) fn by_message(&self) -> BTreeMap<MessageIx, &str> {
+        let held = self.held.iter().map(|((_, request), &message)| (message, &**request));
+        held.chain(self.repeated.iter().map(|(&message, request)| (message, &**request))).collect()
     }
 
     /// All requests.
@@ -176,7 +180,7 @@ impl Engine {
                     }
                 }
                 Some(Kind::Move) => self.follow_move(op),
-                Some(Kind::Undo | Kind::Redo) => {}
+                Some(Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin) => {}
             }
         }
     }

@@ -16,6 +16,7 @@ mod form;
 mod ground;
 mod held;
 mod history;
+mod horizon;
 mod index;
 mod life;
 mod mask;
@@ -40,7 +41,9 @@ pub use snapshot::{SnapshotError, Stretch};
 pub(crate) use writing::{Characters, Shows};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
 use crate::op::{Kind, NoEffect, OpView};
@@ -62,6 +65,8 @@ use verdicts::Verdicts;
 /// A replica that has its history at hand: what a [`Replica`] is once somebody asks for more than its snapshot says.
 pub struct Engine {
     root: Root,
+    /// What it stands on.
+    ground: Arc<Ground>,
     history: History,
     verdicts: Verdicts,
     registers: Registers,
@@ -89,6 +94,7 @@ impl Engine {
         debug_assert_eq!(number, NodeRecord::ROOT.at());
         Self {
             root,
+            ground: Arc::default(),
             history: History::default(),
             verdicts: Verdicts::default(),
             registers: Registers::default(),
@@ -177,13 +183,13 @@ impl Engine {
                 let parent = op.options.get("parent").and_then(Raw::as_text);
                 Subject::Standing { node, parent: parent.map(|key| self.node_number(key)) }
             }
-            (Some(Kind::Undo | Kind::Redo), _) => {
-                let target = op.options.get("target").and_then(Raw::as_text);
+            (Some(Kind::Undo | Kind::Redo | Kind::Origin), _) => {
+                let target = op.options.get("target").or_else(|| op.options.get("of")).and_then(Raw::as_text);
                 let target = target.and_then(|text| text.parse::<Dot>().ok());
                 let Dot { actor, seq } = target.expect("the row's check has read it");
                 Subject::Message { node, actor: self.history.actor(actor), seq }
             }
-            (Some(Kind::Remove), _) => Subject::Node(node),
+            (Some(Kind::Remove | Kind::Horizon), _) => Subject::Node(node),
             (_, path) => Subject::Void { code: op.code, node, path },
         };
         let is_standing = matches!(subject, Subject::Standing { .. });
@@ -240,6 +246,7 @@ impl Engine {
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
+            Some(Kind::Horizon | Kind::Origin) => {}
         }
     }
 

@@ -23,7 +23,7 @@ fn writing() -> impl Strategy<Value = Mix> {
     ]
 }
 
-fn version(messages: &[Message]) -> VersionVector {
+pub(crate) fn version(messages: &[Message]) -> VersionVector {
     messages.iter().map(|message| (message.actor, message.seq)).collect()
 }
 
@@ -39,7 +39,7 @@ fn nothing() -> Op {
 }
 
 /// Nothing is forgotten past what a newer version may know, so nothing of that is left.
-fn known(mut messages: Vec<Message>) -> Vec<Message> {
+pub(crate) fn known(mut messages: Vec<Message>) -> Vec<Message> {
     for op in messages.iter_mut().flat_map(|message| &mut message.ops) {
         op.options.remove("future");
         if op.code.row().is_none() {
@@ -62,7 +62,7 @@ fn parts(mix: Mix, parts: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
 }
 
 /// What concerns later messages: the scene, and which ops of theirs have no effect.
-fn later(folded: Folded, horizon: &VersionVector) -> Folded {
+pub(crate) fn later(folded: Folded, horizon: &VersionVector) -> Folded {
     Folded {
         scene: folded.scene,
         ineffective: folded.ineffective.into_iter().filter(|((dot, _), _)| !horizon.covers(dot)).collect(),
@@ -71,7 +71,7 @@ fn later(folded: Folded, horizon: &VersionVector) -> Folded {
 }
 
 /// What the plain code leaves of messages, and the replica too.
-fn ground_of(on: &Ground, messages: &[Message]) -> Ground {
+pub(crate) fn ground_of(on: &Ground, messages: &[Message]) -> Ground {
     let expected = naive::ground(on, &Root::default(), messages).expect("every op is known");
     let mut replica = Replica::on(on, Root::default());
     replica.apply_all(messages);

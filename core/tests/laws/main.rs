@@ -10,6 +10,7 @@ mod past;
 mod reading;
 mod recipe;
 mod snapshot;
+mod stand;
 mod sums;
 
 use std::collections::BTreeMap;

@@ -170,6 +170,7 @@ impl Hub {
             let was_open = self.board.remove_room(&room, &mut outputs).is_some();
             self.outputs(outputs);
             self.numbers.remove(&room);
+            self.kept.remove(&room);
             self.closed.insert(room, UNDER_REPAIR.to_owned());
             if was_open {
                 self.store.send(Job::Close { room });

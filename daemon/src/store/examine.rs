@@ -10,7 +10,7 @@ use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
 use rtc_core::id::{Actor, RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::{Record, Store, StoreError};
+use rtc_core::store::{Kept, Record, Store, StoreError};
 use rtc_core::view::MessageView;
 
 use super::reading::Refusal;
@@ -53,8 +53,10 @@ pub fn examine(path: &Path, room: RoomId, keys: &Arc<dyn Keys>) -> Result<Examin
     });
     let read = scanned.and_then(|()| reading.finish());
     match read.and_then(|room| store.check_heads(&room.vector()).map(|()| room)) {
-        Ok(mut room) => {
-            found.folded = Some((room.vector(), room.replica().state_hash()));
+        Ok(mut whole) => {
+            let folded = (whole.vector(), whole.replica().state_hash());
+            found.faults.extend(store.kept_fault(opening(room, keys), &folded));
+            found.folded = Some(folded);
         }
         Err(error) => found.faults.push(error.to_string()),
     }
@@ -78,6 +80,32 @@ impl SqliteStore {
                 let what = format!("{there} messages of {actor} are there where the index has {told}");
                 Err(StoreError::Damaged(what))
             }
+        }
+    }
+
+    /// What is wrong with what was put away of the room: with what came since, it must show what the messages give.
+    fn kept_fault(&mut self, opening: Opening, folded: &(VersionVector, StateHash)) -> Option<String> {
+        let open = || -> Result<_, String> {
+            let Some(Kept { snapshot, history }) = self.kept().map_err(|error| error.to_string())? else {
+                return Ok(None);
+            };
+            let room = Room::open_from(opening, &snapshot, history.into());
+            let mut room = room.map_err(|error| error.to_string())?;
+            let mut since = Vec::new();
+            let scanned = self.scan_after_kept(&mut |record| {
+                since.push(record);
+                ControlFlow::Continue(())
+            });
+            scanned.and_then(|()| room.load(&since)).map_err(|error| error.to_string())?;
+            Ok(Some((room.vector(), room.replica().state_hash())))
+        };
+        match open() {
+            Ok(None) => None,
+            Ok(Some(shown)) if shown == *folded => None,
+            Ok(Some(_)) => {
+                Some("what was put away of the room shows another scene than its messages give".into())
+            }
+            Err(error) => Some(format!("what was put away of the room cannot be opened: {error}")),
         }
     }
 
@@ -128,6 +156,11 @@ impl SqliteStore {
     }
 }
 
+/// A room for looking only.
+fn opening(room: RoomId, keys: &Arc<dyn Keys>) -> Opening {
+    Opening { room, founding: None, keys: Arc::clone(keys), epoch_fresh: 0, epoch_proof: None }
+}
+
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -144,10 +177,8 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn new(room: RoomId, keys: &'a Arc<dyn Keys>) -> Self {
-        let opening =
-            Opening { room, founding: None, keys: Arc::clone(keys), epoch_fresh: 0, epoch_proof: None };
         let (records, unsigned) = (Vec::new(), BTreeMap::new());
-        Self { room: Room::open(opening), keys, records, unsigned, fault: None }
+        Self { room: Room::open(opening(room, keys)), keys, records, unsigned, fault: None }
     }
 
     fn take(&mut self, record: Record) -> ControlFlow<()> {

@@ -4,6 +4,7 @@ mod block;
 mod copy;
 pub mod examine;
 mod fact;
+mod kept;
 mod pack;
 mod reading;
 pub mod rebuild;

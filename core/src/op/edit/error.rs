@@ -57,6 +57,12 @@ pub enum EditFault {
         /// Its length.
         bytes: usize,
     },
+    /// An operation that no client writes.
+    #[error("{} is written by daemons alone", row.name)]
+    Reserved {
+        /// The operation.
+        row: &'static Row,
+    },
     /// A property operation without a property.
     #[error("{} needs the property's path", row.name)]
     PathMissing {
@@ -206,7 +212,8 @@ impl EditFault {
             | Self::Cycle { .. }
             | Self::Nowhere
             | Self::TargetMissing { .. }
-            | Self::NotUndoable { .. } => Code::BadArgument,
+            | Self::NotUndoable { .. }
+            | Self::Reserved { .. } => Code::BadArgument,
         }
     }
 
@@ -236,7 +243,8 @@ impl EditFault {
             | Self::RootFixed
             | Self::Cycle { .. }
             | Self::SiblingMissing { .. }
-            | Self::ElementMissing { .. } => None,
+            | Self::ElementMissing { .. }
+            | Self::Reserved { .. } => None,
         }
     }
 }

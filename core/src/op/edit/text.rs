@@ -296,7 +296,9 @@ impl Draft<'_> {
             | Kind::Write(..)
             | Kind::Move
             | Kind::Undo
-            | Kind::Redo => {}
+            | Kind::Redo
+            | Kind::Horizon
+            | Kind::Origin => {}
         }
     }
 

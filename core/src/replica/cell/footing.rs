@@ -277,7 +277,9 @@ fn brings(op: OpIx, content: Content, path: &str, history: &History) -> bool {
             | Kind::Remove
             | Kind::Move
             | Kind::Undo
-            | Kind::Redo,
+            | Kind::Redo
+            | Kind::Horizon
+            | Kind::Origin,
         )
         | None => false,
     }
@@ -305,6 +307,8 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
         | Kind::Remove
         | Kind::Move
         | Kind::Undo
-        | Kind::Redo => None,
+        | Kind::Redo
+        | Kind::Horizon
+        | Kind::Origin => None,
     }
 }

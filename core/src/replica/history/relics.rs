@@ -124,6 +124,11 @@ impl History {
         seq <= self.actors[actor.at()].forgotten
     }
 
+    /// The messages of an actor up to that number lie in the ground.
+    pub(in crate::replica) fn forgotten(&self, actor: ActorIx) -> u64 {
+        self.actors[actor.at()].forgotten
+    }
+
     /// Whether the op lies in the ground.
     pub(in crate::replica) fn is_relic(&self, op: OpIx) -> bool {
         self.ground.index(op).is_some()

@@ -1,0 +1,231 @@
+//! Horizons (DESIGN §3, law 14): where they may lie, what they leave, and standing on that.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use super::history::History;
+use super::index::{ActorIx, MessageIx, NodeIx, PathIx};
+use super::node::Shown;
+use crate::clock::VersionVector;
+use crate::ground::{Ground, Unfoldable};
+use crate::id::Actor;
+use crate::message::Message;
+
+impl Engine {
+    /// Whether all that `version` covers is held or forgotten, and its past with it: a horizon may hold so much.
+    pub fn is_cut(&self, version: &VersionVector) -> bool {
+        let held = self.version_vector();
+        version.iter().all(|(actor, seq)| {
+            held.get(&actor) >= seq
+                && self.history.actor_number(&actor).is_some_and(|ix| {
+                    self.history.is_forgotten(ix, seq)
+                        || held.iter().all(|(other, _)| self.sees(ix, seq, &other) <= version.get(&other))
+                })
+        })
+    }
+
+    /// The greatest cut within `limit` of which all later messages that are held have seen everything: a horizon there leaves
+    /// none of them outside. It never lies before the ground, and nothing in it is of a kind that a newer version may know.
+    ///
+    /// Costs a look at every message, and one at every actor for each that is the first behind a cut which was tried.
+    pub fn clean_cut(&self, limit: &VersionVector) -> VersionVector {
+        if !self.history.is_closed() {
+            return self.ground.version.clone();
+        }
+        let mut order: Vec<MessageIx> = self.history.newest().collect();
+        order.reverse();
+        let may_go = |&&message: &&MessageIx| {
+            limit.covers(&self.history.dot(message)) && self.unfoldable(message).is_none()
+        };
+        let within = order.iter().take_while(may_go).count();
+        Cutting::new(&self.history, order).cut(within)
+    }
+
+    /// What is left of the messages that `version` covers, which [`Engine::is_cut`] and are no fewer than those of the ground.
+    /// Costs what applying them costs.
+    ///
+    /// # Errors
+    /// Where one of them holds an op that a newer version may know: nothing is forgotten past it.
+    pub fn ground_at(&self, version: &VersionVector) -> Result<Ground, Unfoldable> {
+        let mut replica = Self::on(&self.ground, self.root.clone());
+        replica.apply_all(&self.messages(|actor, seq| version.get(&self.history.actor_of(actor)) >= seq));
+        replica.ground()
+    }
+
+    /// Stands on the ground of a horizon: forgets what lies in it, and drops what it leaves outside. Gives the latter, in the
+    /// order of their stamps and with clocks that name no links. Costs what applying the rest costs.
+    pub fn stand(&mut self, ground: &Ground) -> Vec<Message> {
+        let outside = self.history.outside(&ground.version);
+        let is_outside = |actor: ActorIx, seq: u64| outside.get(&actor).is_some_and(|&first| first <= seq);
+        let is_forgotten =
+            |actor: ActorIx, seq: u64| ground.version.get(&self.history.actor_of(actor)) >= seq;
+        let kept = self.messages(|actor, seq| !is_forgotten(actor, seq) && !is_outside(actor, seq));
+        let dropped = self.messages(is_outside);
+        let mut standing = Self::on(ground, self.root.clone());
+        standing.apply_all(&kept);
+        standing.drop_changes();
+        standing.follow(self);
+        *self = standing;
+        dropped
+    }
+
+    /// How many messages of `other` the message `seq` of an actor has seen, itself included.
+    fn sees(&self, actor: ActorIx, seq: u64, other: &Actor) -> u64 {
+        let other = self.history.actor_number(other);
+        other.map_or(0, |other| if other == actor { seq } else { self.history.cover(actor, seq, other) })
+    }
+
+    /// Why nothing is forgotten past a message, if so.
+    pub(super) fn unfoldable(&self, message: MessageIx) -> Option<Unfoldable> {
+        let unknown = self.history.ops_of(message).filter(|&op| self.history.kind(op).is_none());
+        let mut reasons = unknown.filter_map(|op| {
+            let reason = self.op(op).resolve().err()?;
+            Unfoldable::check(self.history.dot(message), self.history.index(op), &reason).err()
+        });
+        reasons.next()
+    }
+
+    /// Those messages held that are wanted, by actor and number, in the total order. Their clocks are advances.
+    fn messages(&self, is_wanted: impl Fn(ActorIx, u64) -> bool) -> Vec<Message> {
+        let mut heads = self.history.heads();
+        let requests = self.requests.by_message();
+        let mut all: Vec<MessageIx> = self.history.newest().collect();
+        all.reverse();
+        let wanted = all.into_iter().filter_map(|ix| {
+            let held = self.history.message(ix);
+            is_wanted(held.actor, held.seq).then(|| Message {
+                actor: self.history.actor_of(held.actor),
+                seq: held.seq,
+                lamport: held.lamport,
+                clock: heads.remove(&(held.actor, held.seq)).unwrap_or_default(),
+                time_ms: self.history.time_ms(ix),
+                request: requests.get(&ix).map(|request| (*request).to_owned()),
+                note: self.history.note(ix).map(str::to_owned),
+                ops: self.ops(ix).collect(),
+            })
+        });
+        wanted.collect()
+    }
+
+    /// Notes what shows differently than in the replica that was before, and what had not been told of that.
+    fn follow(&mut self, before: &Self) {
+        for (key, number) in before.keys.iter() {
+            let old = NodeIx::of(number);
+            let node = self.node_number(key);
+            let shown = before.changes.nodes.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
+            let untold = before.changes.nodes.contains_key(&old);
+            if untold || self.told(node) != before.told(old) {
+                // Of where it stood only the parent is looked at.
+                let shown =
+                    shown.map(|shown| Shown { parent: self.node_number(before.key(shown.parent)), ..shown });
+                self.changes.nodes.insert(node, shown);
+            }
+            for cell in before.nodes[old.at()].cells().map(|cell| &before.cells[cell.at()]) {
+                let path = before.history.paths.text(cell.path.at());
+                let value = cell.value(&before.history);
+                let path = PathIx::of(self.history.paths.number(path));
+                let ix = self.cell_number(node, path);
+                let is_changed = cell.is_changed || self.cells[ix.at()].value(&self.history) != value;
+                if is_changed && !std::mem::replace(&mut self.cells[ix.at()].is_changed, true) {
+                    self.changes.cells.push(ix);
+                }
+            }
+        }
+    }
+
+    /// What changes tell of a node.
+    fn told(&self, node: NodeIx) -> Option<(&str, &str, &str)> {
+        let shown = self.nodes[node.at()].shown?;
+        let (tag, name) = self.tag_and_name(node);
+        Some((self.key(shown.parent), tag, name))
+    }
+}
+
+impl History {
+    /// Of each actor with messages that a horizon leaves outside, the number of the first: they have not seen all of it, or
+    /// have seen one that has not.
+    fn outside(&self, horizon: &VersionVector) -> BTreeMap<ActorIx, u64> {
+        let numbers: Vec<(ActorIx, u64)> =
+            horizon.iter().filter_map(|(actor, seq)| Some((self.actor_number(&actor)?, seq))).collect();
+        let first = |actor: ActorIx| horizon.get(&self.actor_of(actor)) + 1;
+        let behind: Vec<(ActorIx, u64)> =
+            self.lasts().filter(|&(actor, last)| first(actor) <= last).collect();
+        let lacks = |&(actor, _): &(ActorIx, u64)| {
+            numbers.iter().any(|&(other, seq)| self.cover(actor, first(actor), other) < seq)
+        };
+        let mut outside: BTreeMap<ActorIx, u64> =
+            behind.iter().filter(|held| lacks(held)).map(|&(actor, _)| (actor, first(actor))).collect();
+        loop {
+            let before = outside.clone();
+            for &(actor, last) in &behind {
+                let touched = before.iter().filter_map(|(&other, &seq)| self.first_to_see(actor, other, seq));
+                let touched = touched.min().map(|seq| seq.max(first(actor))).filter(|&seq| seq <= last);
+                if let Some(seq) = touched {
+                    let least = outside.entry(actor).or_insert(seq);
+                    *least = seq.min(*least);
+                }
+            }
+            if outside == before {
+                return outside;
+            }
+        }
+    }
+}
+
+/// A cut that is moved back until it is clean.
+struct Cutting<'a> {
+    history: &'a History,
+    /// Everything held, in the total order.
+    order: Vec<MessageIx>,
+    /// Where each message stands there.
+    places: BTreeMap<(ActorIx, u64), usize>,
+}
+
+impl<'a> Cutting<'a> {
+    fn new(history: &'a History, order: Vec<MessageIx>) -> Self {
+        let name = |&message: &MessageIx| {
+            let message = history.message(message);
+            (message.actor, message.seq)
+        };
+        let places = order.iter().map(name).zip(0..).collect();
+        Self { history, order, places }
+    }
+
+    /// The greatest clean cut that holds at most so many of the messages: the first ones in order, for whoever has seen a
+    /// message comes after it.
+    fn cut(&self, within: usize) -> VersionVector {
+        let mut held: BTreeMap<ActorIx, u64> = BTreeMap::new();
+        let mut lasts: BTreeMap<ActorIx, u64> = BTreeMap::new();
+        for (actor, last) in self.history.lasts() {
+            held.insert(actor, self.history.forgotten(actor));
+            lasts.insert(actor, last);
+        }
+        for &message in &self.order[..within] {
+            let message = self.history.message(message);
+            held.insert(message.actor, message.seq);
+        }
+        let mut cut = within;
+        let mut stale: Vec<ActorIx> = held.keys().copied().collect();
+        loop {
+            let behind = stale.iter().filter(|actor| held[*actor] < lasts[*actor]);
+            let unseen = behind.map(|&actor| self.first_unseen(actor, held[&actor] + 1, &lasts)).min();
+            let Some(clean) = unseen.filter(|&unseen| unseen < cut) else { break };
+            stale.clear();
+            for &message in self.order[clean..cut].iter().rev() {
+                let message = self.history.message(message);
+                held.insert(message.actor, message.seq - 1);
+                stale.push(message.actor);
+            }
+            stale.sort_unstable();
+            stale.dedup();
+            cut = clean;
+        }
+        held.into_iter().map(|(actor, seq)| (self.history.actor_of(actor), seq)).collect()
+    }
+
+    /// The place of the first message that the message `seq` of an actor has not seen.
+    fn first_unseen(&self, actor: ActorIx, seq: u64, lasts: &BTreeMap<ActorIx, u64>) -> usize {
+        let next = |&other: &ActorIx| self.places.get(&(other, self.history.cover(actor, seq, other) + 1));
+        lasts.keys().filter_map(next).min().copied().unwrap_or(self.order.len())
+    }
+}
