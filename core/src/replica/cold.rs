@@ -187,7 +187,7 @@ impl Cold {
         let mut engine = Engine::new(self.snapshot.root.clone());
         for some in all.chunks(THAWED_AT_ONCE) {
             let views = some.iter().filter_map(|&(_, actor, body)| MessageView::read(actor, body).ok());
-            engine.apply_views(&views.collect::<Vec<_>>());
+            engine.apply_views(views);
         }
         engine.apply_all(&self.since);
         engine.drop_changes();

@@ -1,5 +1,6 @@
 //! The two forms of a replica: cold, as a snapshot has it, and warm, with its history at hand.
 
+use std::borrow::Borrow;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -115,16 +116,19 @@ impl Replica {
     }
 
     /// See [`Engine::apply_views`].
-    pub fn apply_views<'a, 'b: 'a>(
+    pub fn apply_views<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+        messages: impl IntoIterator<Item = impl Borrow<MessageView<'a>>>,
     ) -> usize {
+        if self.cold_mut().is_none() {
+            return self.warm_mut().apply_views(messages);
+        }
         let mut messages = messages.into_iter().peekable();
         let mut new = 0;
         while let Some(cold) = self.cold_mut()
             && let Some(message) = messages.peek()
         {
-            let Some(is_new) = cold.take_in(message) else { break };
+            let Some(is_new) = cold.take_in(message.borrow()) else { break };
             new += usize::from(is_new);
             messages.next();
         }
