@@ -31,14 +31,14 @@ fn a_sound_daemon_has_nothing_wrong_with_it() {
 fn what_others_may_read_is_named_with_its_fix_and_the_fix_helps() {
     let home = Home::alone();
     home.start();
-    let port = home.path().join("data/listen-port");
-    let mode = |mode| fs::set_permissions(&port, fs::Permissions::from_mode(mode)).expect("a mode");
+    let key = home.path().join("data/identity");
+    let mode = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("a mode");
     mode(0o644);
     assert_eq!(home.rtc(&["doctor"]).code, 1);
     let fix =
         findings(&home).into_iter().find(|(subject, health, _)| subject == "permissions" && health == "bad");
     let (_, _, fix) = fix.expect("it is found");
-    assert!(fix.contains("chmod go-rwx") && fix.contains("listen-port"), "{fix}");
+    assert!(fix.contains("chmod go-rwx") && fix.contains("identity"), "{fix}");
     mode(0o600);
     home.ok(&["doctor"]);
 }
