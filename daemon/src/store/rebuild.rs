@@ -12,7 +12,7 @@ use rtc_core::id::{Actor, RoomId};
 use rtc_core::store::{Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 use rtc_core::view::MessageView;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::reading::{block_row, record};
 use super::schema::OpenError;
@@ -60,9 +60,8 @@ fn set_aside(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if name == ROOM_FILE
-            || name.starts_with("room.db.") && !name.ends_with("-wal") && !name.ends_with("-journal")
-        {
+        let is_a_log = name.ends_with("-wal") || name.ends_with("-journal");
+        if name == ROOM_FILE || name.starts_with("room.db.damaged-") && !is_a_log {
             files.push(dir.join(name));
         }
     }
@@ -74,16 +73,13 @@ fn set_aside(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// crash in between finds it set aside beside the old file, where the next repair reads both.
 fn replace(dir: &Path, target: &Path) -> io::Result<()> {
     let (file, log) = (dir.join(ROOM_FILE), dir.join("room.db-wal"));
-    let aside = (1..).map(|nth| dir.join(format!("room.db.damaged-{nth}"))).find(|path| !path.exists());
-    let aside = aside.expect("there are numbers enough");
+    let aside = |nth: u32, end: &str| dir.join(format!("room.db.damaged-{nth}{end}"));
+    let nth = (1..).find(|nth| !aside(*nth, "").exists()).expect("there are numbers enough");
     if file.exists() {
-        fs::hard_link(&file, &aside)?;
+        fs::hard_link(&file, aside(nth, ""))?;
     }
     if log.exists() {
-        fs::rename(
-            &log,
-            aside.with_file_name(format!("{}-wal", aside.file_name().unwrap_or_default().display())),
-        )?;
+        fs::rename(&log, aside(nth, "-wal"))?;
         durable::sync_dir_of(&file)?;
     }
     fs::rename(target, &file)?;
@@ -91,7 +87,7 @@ fn replace(dir: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Removes a database that is of no use, with its logs.
-pub fn remove(file: &Path) -> io::Result<()> {
+fn remove(file: &Path) -> io::Result<()> {
     for end in ["", "-wal", "-shm", "-journal"] {
         let mut name = file.as_os_str().to_owned();
         name.push(end);
@@ -148,7 +144,8 @@ impl Found {
     /// Takes what can be read from a file. One that cannot be is none: whatever is in it is damaged.
     fn read(&mut self, source: &Path, room: &RoomId) {
         // Not as rooms are opened: what marks the file as one may be what is damaged.
-        let Ok(connection) = Connection::open(source) else { return };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let Ok(connection) = Connection::open_with_flags(source, flags) else { return };
         if let Ok(facts) = fact::all(&connection, room) {
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
