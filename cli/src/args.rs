@@ -81,6 +81,12 @@ pub enum Command {
     Export(command::export::Args),
     /// Add the nodes of a SceneGraph's JSON to the scene
     Import(command::import::Args),
+    /// Look at disk, network and machine, and name what is wrong with its fix
+    Doctor(command::doctor::Args),
+    /// Copy rooms into one file
+    Backup(command::backup::Args),
+    /// Put rooms back, from a backup or from their members
+    Restore(command::restore::Args),
     /// List the operations, or explain one
     Ops(command::ops::Args),
     /// Fold messages of vuer.rtc from JSON files, without any daemon

@@ -25,6 +25,9 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Join { .. }
         | Ask::Compact(_)
         | Ask::AddPeer { .. }
+        | Ask::Doctor { .. }
+        | Ask::Backup { .. }
+        | Ask::Restore { .. }
         | Ask::Stop {} => return ask,
     };
     ask

@@ -3,9 +3,11 @@
 //! A connection carries frames: a big-endian `u32` length, then that many bytes of CBOR. The first frame each way is a
 //! [`Hello`]; then the client sends [`Request`]s and the daemon [`Answer`]s, in any order, matched by `id`.
 
+mod care;
 mod compaction;
 mod status;
 
+pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
 pub use status::{Peer, RoomInfo, Status};
 
@@ -144,6 +146,23 @@ pub enum Ask {
     AddPeer {
         /// A multiaddr, with or without `/p2p/…`.
         address: String,
+    },
+    /// How disk, network and machine are, and whether every message is whole. Answered by [`Reply::Findings`].
+    Doctor {
+        /// Whether to rebuild damaged rooms from what is whole, so that the rest is fetched from peers.
+        repair: bool,
+    },
+    /// Copies rooms into one file, which is replaced. Answered by [`Reply::Findings`].
+    Backup {
+        /// Which; all where absent.
+        room: RoomName,
+        /// An absolute path.
+        file: String,
+    },
+    /// Puts rooms back: what is whole of their files here, and what a backup has beside. Answered by [`Reply::Findings`].
+    Restore {
+        /// An absolute path; where absent, all that is not whole here comes from peers.
+        file: Option<String>,
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
@@ -284,6 +303,8 @@ pub enum Reply {
     Joined(RoomInfo),
     /// To [`Ask::Compact`].
     Compacted(Compacted),
+    /// To [`Ask::Doctor`], [`Ask::Backup`] and [`Ask::Restore`].
+    Findings(Vec<Finding>),
     /// It is done, and there is nothing to say.
     Done {},
 }

@@ -208,7 +208,12 @@ fn net_config(
     identity: &Identity,
     settings: &Settings,
 ) -> Result<NetConfig, StartError> {
-    let port = state.last_port()?.unwrap_or(0);
+    let port = state.last_port().unwrap_or_else(|error| {
+        // Peers find the new one: a daemon that does not start helps nobody.
+        tracing::warn!("another port is taken: {error}");
+        None
+    });
+    let port = port.unwrap_or(0);
     let open = settings.listen.iter().any(|address| address.ends_with("/tcp/0"));
     let addresses = settings.listen.iter().map(|address| match address.strip_suffix("/tcp/0") {
         Some(host) => format!("{host}/tcp/{port}").parse::<Multiaddr>(),

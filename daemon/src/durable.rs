@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
@@ -44,6 +44,37 @@ pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file in `dir` with a name of its own for a database that is of use for a while; it and SQLite's logs beside it go with the value, or
+/// at the next start.
+#[derive(Debug)]
+pub struct Scratch(tempfile::TempPath);
+
+impl Scratch {
+    /// An empty file.
+    pub fn new(dir: &Path) -> io::Result<Self> {
+        let file = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(dir)?;
+        Ok(Self(file.into_temp_path()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where SQLite keeps the write-ahead log of the database in it.
+    pub fn log(&self) -> PathBuf {
+        let mut name = self.0.as_os_str().to_owned();
+        name.push("-wal");
+        name.into()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.log());
+    }
 }
 
 /// How the names of unfinished files begin.

@@ -1,8 +1,10 @@
 //! The rtc daemon: it owns the disk, the network and the socket of one user's rooms, and holds no merge rule.
 
+pub mod backup;
 pub mod boot;
 pub mod command;
 pub mod config;
+pub mod doctor;
 pub mod durable;
 pub mod hub;
 pub mod identity;

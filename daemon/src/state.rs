@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rtc_core::id::RoomId;
+use rtc_core::ticket::Secret;
 
 use crate::durable;
 
@@ -75,11 +76,38 @@ impl State {
 
     /// The file of `room`'s journal, its directory made and durable.
     pub fn room_file(&self, room: &RoomId) -> Result<PathBuf, StateError> {
-        let dir = self.rooms_dir().join(room.to_string());
+        let dir = self.room_dir(room);
         match durable::create_dir(&dir) {
             Ok(()) => Ok(dir.join("room.db")),
             Err(error) => Err(StateError::Io { path: dir, error }),
         }
+    }
+
+    /// The directory of `room`.
+    pub fn room_dir(&self, room: &RoomId) -> PathBuf {
+        self.rooms_dir().join(room.to_string())
+    }
+
+    /// Where `room`'s secret lies a second time: without it no peer could send back what the room's file has lost.
+    fn secret_file(&self, room: &RoomId) -> PathBuf {
+        self.room_dir(room).join("secret")
+    }
+
+    /// The second copy of a room's secret, if there is one and it is whole.
+    pub fn secret(&self, room: &RoomId) -> Option<Secret> {
+        let bytes = fs::read(self.secret_file(room)).ok()?;
+        let (secret, seal) = bytes.split_first_chunk::<32>()?;
+        (seal == secret_seal(room, secret)).then_some(Secret(*secret))
+    }
+
+    /// Keeps the second copy of a room's secret, durably.
+    pub fn keep_secret(&self, room: &RoomId, secret: &Secret) -> Result<(), StateError> {
+        if self.secret(room) == Some(*secret) {
+            return Ok(());
+        }
+        let path = self.secret_file(room);
+        let content = [secret.0, secret_seal(room, &secret.0)].concat();
+        durable::replace(&path, &content).map_err(|error| StateError::Io { path, error })
     }
 
     /// The room meant where none is named; none before the first one was made.
@@ -130,6 +158,11 @@ impl State {
         durable::replace(&path, format!("{text}\n").as_bytes())
             .map_err(|error| StateError::Io { path, error })
     }
+}
+
+fn secret_seal(room: &RoomId, secret: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 secret file seal 1");
+    hasher.update(&room.0).update(secret).finalize().into()
 }
 
 #[cfg(test)]

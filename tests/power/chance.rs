@@ -1,6 +1,7 @@
 //! Chance from a seed, so that what failed once can be made to fail again.
 
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
 
 /// Numbers that look random (SplitMix64, Steele et al. 2014).
 pub(crate) struct Chance(u64);
@@ -21,10 +22,6 @@ impl Chance {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).expect("less than a usize")
     }
-
-    pub(crate) fn flip(&mut self) -> bool {
-        self.next().is_multiple_of(2)
-    }
 }
 
 /// The seed of `RTC_SEED`, or any; said on stderr, which a failed test shows.
@@ -41,4 +38,10 @@ pub(crate) fn seed() -> u64 {
 /// `RTC_SOAK`: how many times as much is tried as usual.
 pub(crate) fn soak() -> usize {
     std::env::var("RTC_SOAK").map_or(1, |given| given.parse().expect("RTC_SOAK is a number"))
+}
+
+/// Says what was tried, also where a test passes and its output is not shown.
+pub(crate) fn say(what: &str) {
+    // `println!` would be kept back.
+    let _ = writeln!(std::io::stdout(), "{what}");
 }

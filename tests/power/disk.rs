@@ -155,13 +155,13 @@ impl Change {
 
     fn apply_some(&self, bytes: &mut Vec<u8>, chance: &mut Chance) {
         match self {
-            Self::Cut { len } if chance.flip() => bytes.resize(*len, 0),
+            Self::Cut { len } if chance.below(2) == 0 => bytes.resize(*len, 0),
             Self::Cut { .. } => {}
             Self::Write { at, data } => {
                 let mut begin = 0;
                 while begin < data.len() {
                     let end = data.len().min((at + begin) / SECTOR * SECTOR + SECTOR - at);
-                    if chance.flip() {
+                    if chance.below(2) == 0 {
                         put(bytes, at + begin, &data[begin..end]);
                     }
                     begin = end;

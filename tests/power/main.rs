@@ -7,6 +7,7 @@
 
 mod chance;
 mod disk;
+mod rot;
 mod script;
 mod shim;
 
@@ -86,9 +87,9 @@ fn check(test: &'static str, kind: Kind) {
             }
         }
     }
-    println!(
-        "{kind:?}: {images} images and {double} double crashes, seed {seed}: nothing acknowledged is lost"
-    );
+    chance::say(&format!(
+        "power cuts, {kind:?}: {images} images and {double} double crashes, seed {seed}: nothing acknowledged is lost"
+    ));
 }
 
 /// Where images are made.

@@ -20,6 +20,11 @@ const ACTORS: [&str; 3] = ["ada", "bob", "eve"];
 pub(crate) enum Step {
     Append(Vec<Record>),
     SetFact(Vec<u8>),
+    /// Put away what is known of the messages so far.
+    Keep {
+        snapshot: Vec<u8>,
+        heads: Vec<(Actor, u64, Link)>,
+    },
     /// Pack all that can be packed.
     Pack,
     /// Close and open.
@@ -68,6 +73,7 @@ impl Script {
                     script.append(1, 200, 300);
                     script.append(0, 2_400, 24);
                     script.commits(12);
+                    script.keep();
                     script.steps.push(Step::Pack);
                     script.commits(12);
                 }
@@ -82,6 +88,7 @@ impl Script {
             let (actor, bytes) = (self.chance.below(ACTORS.len()), 20 + self.chance.below(1_500));
             match self.chance.below(40) {
                 0 => self.steps.push(Step::Reopen),
+                4 => self.keep(),
                 1 => self.append(actor, 30, bytes),
                 2 | 3 => {
                     let value = self.chance.next().to_be_bytes().repeat(1 + bytes / 8);
@@ -107,17 +114,25 @@ impl Script {
         self.steps.push(Step::Append(batch));
     }
 
-    /// What a store holds after that many steps: how many of the messages, and the fact.
-    pub(crate) fn after(&self, steps: usize) -> (usize, Option<&[u8]>) {
-        let (mut messages, mut fact) = (0, None);
+    fn keep(&mut self) {
+        let heads = ACTORS.iter().zip(&self.heads).filter(|(_, (seq, _))| *seq > 0);
+        let heads = heads.map(|(name, &(seq, link))| (Actor::from_name(name), seq, link)).collect();
+        let snapshot = self.chance.next().to_be_bytes().repeat(1 + self.chance.below(2_000));
+        self.steps.push(Step::Keep { snapshot, heads });
+    }
+
+    /// What a store holds after that many steps: how many of the messages, the fact, and what was put away.
+    fn after(&self, steps: usize) -> (usize, Option<&[u8]>, Option<&[u8]>) {
+        let (mut messages, mut fact, mut kept) = (0, None, None);
         for step in &self.steps[..steps] {
             match step {
                 Step::Append(batch) => messages += batch.len(),
                 Step::SetFact(value) => fact = Some(&value[..]),
+                Step::Keep { snapshot, .. } => kept = Some(&snapshot[..]),
                 Step::Pack | Step::Reopen => {}
             }
         }
-        (messages, fact)
+        (messages, fact, kept)
     }
 
     /// Does the steps from `from` on, and says after each how many are done.
@@ -128,6 +143,7 @@ impl Script {
             match step {
                 Step::Append(batch) => held.append(batch).expect("it is appended"),
                 Step::SetFact(value) => held.set_fact(FACT, value).expect("it is remembered"),
+                Step::Keep { snapshot, heads } => assert!(held.keep(snapshot, heads).expect("it is kept")),
                 Step::Pack => while held.pack().expect("it is packed") {},
                 Step::Reopen => {
                     drop(store.take());
@@ -143,9 +159,10 @@ impl Script {
     pub(crate) fn check(&self, dir: &Path, done: usize, thoroughly: bool) -> usize {
         let mut store = open(dir);
         let (found, fact) = (scanned(&mut store), store.fact(FACT).expect("facts are read"));
+        let kept = store.kept().expect("what was put away is read").map(|kept| kept.snapshot);
         let fits = |steps: &usize| {
-            let (messages, value) = self.after(*steps);
-            found.len() == messages && fact.as_deref() == value
+            let (messages, value, snapshot) = self.after(*steps);
+            found.len() == messages && fact.as_deref() == value && kept.as_deref() == snapshot
         };
         // The step after those that were acknowledged may be there, whole.
         let survived = (done..=self.steps.len().min(done + 1)).find(fits).unwrap_or_else(|| {

@@ -3,22 +3,38 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
+use crate::chance::{say, soak};
 use crate::home::{Home, Host, converged};
+
+/// Homes that are killed, so that their journals stay short, and how often each is.
+const HOMES: usize = 5;
+const ROUNDS: usize = 20;
+/// Edits that are answered before the kill.
+const ANSWERS: usize = 20;
+/// Edits that are sent, without waiting for answers: some are always under way.
+const LINES: usize = 400;
 
 #[test]
 fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
+    for _ in 0..HOMES * soak() {
+        killed_under_a_stream();
+    }
+    say(&format!("{} rounds of kill -9: nothing acknowledged is lost", HOMES * soak() * ROUNDS));
+}
+
+fn killed_under_a_stream() {
     let home = Home::alone();
     home.start();
     home.ok(&["edit", "log", "node.insert"]);
     let mut acknowledged = 0;
-    for round in 1..=3 {
+    for round in 1..=ROUNDS {
         let mut edit = home.command(&["edit", "-", "--json"]);
         let edit = edit.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut edit = edit.spawn().expect("rtc edit runs");
         let mut stdin = edit.stdin.take().expect("piped");
         let writer = std::thread::spawn(move || {
             // Ends when the daemon is killed and with it the client.
-            for n in 0..1_000_000_u32 {
+            for n in 0..LINES {
                 let line =
                     format!(r#"{{"key":"log","otype":"array.push","path":"lines","value":"{round}-{n}"}}"#);
                 if writeln!(stdin, "{line}").is_err() {
@@ -27,7 +43,7 @@ fn kill_9_under_a_stream_of_edits_loses_no_acknowledged_one() {
             }
         });
         let mut answers = BufReader::new(edit.stdout.take().expect("piped")).lines();
-        for _ in 0..200 {
+        for _ in 0..ANSWERS {
             let line = answers.next().expect("an answer").expect("text");
             assert!(line.contains("rtc.edited"), "{line}");
             acknowledged += 1;
@@ -101,7 +117,7 @@ fn an_epoch_goes_on_over_restarts_and_ends_with_a_reboot_or_a_restored_backup() 
 }
 
 /// Makes `to` a copy of `from`, sockets and locks left out.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
     for entry in std::fs::read_dir(from).expect("a directory") {
         let entry = entry.expect("an entry");
         let (source, target) = (entry.path(), to.join(entry.file_name()));

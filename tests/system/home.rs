@@ -1,5 +1,6 @@
 //! A daemon of its own for a test: a temporary home, found by nobody it is not shown to, and gone with the test.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
@@ -108,6 +109,16 @@ impl Home {
         let said = self.rtc(args);
         assert_eq!(said.code, 0, "rtc {args:?}: {said:?}");
         said.out.trim_end().to_owned()
+    }
+
+    /// Runs `rtc` with this on its stdin, which must succeed.
+    pub(crate) fn pipe(&self, args: &[&str], input: &str) {
+        let mut command = self.command(args);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("rtc can be run");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+        let said = said(child.wait_with_output().expect("it ends"));
+        assert_eq!(said.code, 0, "rtc {args:?}: {said:?}");
     }
 
     /// Runs `rtc --json`, which must succeed.

@@ -1,10 +1,14 @@
 //! Tests over real processes: daemons in temporary homes, driven as a user would drive them.
 
+mod backup;
+#[path = "../power/chance.rs"]
+mod chance;
 mod cli;
 mod compaction;
 mod convergence;
 mod crash;
 mod damage;
+mod doctor;
 mod forger;
 mod forgeries;
 mod forgery;
@@ -14,4 +18,14 @@ mod hostile;
 mod hosts;
 mod lifecycle;
 mod opening;
+mod pause;
+mod rot;
+#[cfg(target_os = "linux")]
+#[path = "../power/shim.rs"]
+mod shim;
+#[cfg(target_os = "linux")]
+mod space;
+#[cfg(target_os = "linux")]
+mod sync_error;
 mod tidy;
+mod upgrade;

@@ -1,9 +1,11 @@
 //! The subcommands, one file each: its arguments, what it asks the daemon, and what it prints.
 
+pub mod backup;
 pub mod blame;
 pub mod compact;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod edit;
 pub mod export;
 pub mod get;
@@ -14,6 +16,7 @@ pub mod log;
 pub mod ops;
 pub mod peers;
 pub mod replay;
+pub mod restore;
 pub mod rooms;
 pub mod start;
 pub mod status;
@@ -46,6 +49,9 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Compact(args) => compact::run(args, session).await,
         Command::Export(args) => export::run(args, session).await,
         Command::Import(args) => import::run(args, session).await,
+        Command::Doctor(args) => doctor::run(args, session).await,
+        Command::Backup(args) => backup::run(args, session).await,
+        Command::Restore(args) => restore::run(args, session).await,
         Command::Ops(args) => ops::run(args, session),
         Command::Replay(args) => replay::run(args, session),
         Command::Demo(args) => demo::run(args, session).await,

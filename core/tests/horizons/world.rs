@@ -63,7 +63,7 @@ impl World {
         let index = self.peers.len();
         self.epochs += 1;
         let room = Room::open(opening(index, self.epochs, None));
-        let disk = SimDisk::default();
+        let disk = SimDisk::new(room.id());
         self.peers.push(Peer {
             keys: keys(index),
             room,

@@ -4,6 +4,7 @@
 //! Inward it stops listening while the disk is far behind, so that senders wait instead of memory growing.
 
 mod answer;
+mod care;
 mod keeping;
 mod link;
 mod reading;
@@ -83,6 +84,7 @@ pub(crate) struct Hub {
     past: Option<PastThread>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
+    care: care::Care,
     stopping: bool,
 }
 
@@ -153,6 +155,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
     } = house;
     let Network { handle: net, events: mut net_events } = network;
     let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
+    let (care, mut news) = care::Care::new(store.sender());
     let mut hub = Hub {
         me: keys.public(),
         board: Switchboard::new(keys.public()),
@@ -178,6 +181,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         past: None,
         watches: Vec::new(),
         joins: Vec::new(),
+        care,
         stopping: false,
     };
     hub.open_rooms(rooms);
@@ -193,12 +197,14 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
             },
             Some(event) = net_events.recv(), if disk_keeps_up => hub.hear_net(event),
             Some(event) = clients.recv(), if disk_keeps_up => hub.hear_client(event),
+            Some(news) = news.recv() => hub.hear_care(news),
             Ok(()) = settings.changed() => hub.follow_settings(),
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
         }
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
+        hub.advance_rebuilds();
         hub.keep_due();
         // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
         if hub.wake_at() <= Instant::now() {
@@ -371,7 +377,8 @@ impl Hub {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }
             Done::Kept { room, result } => self.hear_kept(room, result),
-            Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
+            Done::Closed { room } => self.rebuild_closed(room),
+            Done::FactSet { .. } | Done::Opened { .. } => {}
         }
     }
 
@@ -395,8 +402,9 @@ impl Hub {
     async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
         self.flush();
         self.keep_all();
-        // It reads from the disk, which goes next.
+        // They read from the disk, which goes next.
         self.past = None;
+        self.care.end();
         for call in std::mem::take(&mut self.joins) {
             call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }

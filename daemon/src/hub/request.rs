@@ -61,6 +61,9 @@ impl Hub {
             Ask::Compact(ask) => self.compact(&ask),
             Ask::Join { ticket, timeout_ms } => return self.join(call, &ticket, timeout_ms),
             Ask::AddPeer { address } => self.dial(&address, Source::Added).map(|()| Reply::Done {}),
+            Ask::Doctor { repair } => return self.doctor(call, repair),
+            Ask::Backup { room, file } => return self.backup(call, &room, file),
+            Ask::Restore { file } => return self.restore(call, file),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;
@@ -112,7 +115,7 @@ impl Hub {
     }
 
     /// Rooms make events only while somebody wants them.
-    fn tell_rooms_who_watches(&mut self) {
+    pub(super) fn tell_rooms_who_watches(&mut self) {
         for id in self.board.rooms().collect::<Vec<_>>() {
             let watched = self.watches.iter().any(|watch| watch.room == id);
             if let Some(room) = self.board.room(&id) {

@@ -42,11 +42,24 @@ impl Hub {
                 self.closed.insert(room, format!("{error:#}"));
             }
         }
+        // Where there was one and it is gone, that is for its owner to hear: a new one in its place would hide it.
         if self.board.rooms().next().is_none()
-            && (never_had_one || self.closed.is_empty())
+            && never_had_one
             && let Err(error) = self.found_room(FIRST_ROOM)
         {
             tracing::error!("no room can be founded: {error:#}");
+        }
+        self.mend_default_room();
+    }
+
+    /// Where there is one room, that is the default one, whatever became of the file that said so.
+    fn mend_default_room(&mut self) {
+        let rooms: Vec<RoomId> = self.board.rooms().chain(self.closed.keys().copied()).collect();
+        if let [room] = rooms[..]
+            && self.default_room != Some(room)
+            && let Err(error) = self.make_default(room)
+        {
+            tracing::error!("the default room is not remembered: {error:#}");
         }
     }
 
@@ -80,11 +93,15 @@ impl Hub {
     }
 
     /// Reads a room from the disk and opens it towards the peers.
-    fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
+    pub(super) fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
         let Some(secret) = store.fact(SECRET)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
             // Either a crash came between making the file and writing the secret, or the file was emptied.
-            anyhow::bail!("its file is empty: restore it, or join the room again with a ticket");
+            anyhow::bail!(
+                "its file is empty: `rtc doctor --repair` fetches what it held, or join the room again with a ticket"
+            );
         };
+        let secret = Secret(secret);
+        self.state.keep_secret(&id, &secret)?;
         let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).context("no randomness")?;
@@ -114,12 +131,13 @@ impl Hub {
         for (name, value) in [(MEMBERS, members?), (POLICY, policy?)] {
             value.iter().for_each(|value| room.recall(name, value));
         }
+        store.check_heads(&room.vector())?;
         self.kept.entry(id).or_default().messages = since;
         self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
         let mut outputs = Vec::new();
-        self.board.add_room(room, Secret(secret), self.clock.now(), &mut outputs);
+        self.board.add_room(room, secret, self.clock.now(), &mut outputs);
         self.outputs(outputs);
         Ok(())
     }
@@ -138,14 +156,17 @@ impl Hub {
     pub(super) fn room_named(&mut self, name: Option<&str>) -> Result<RoomId, ApiError> {
         let room = match name {
             Some(name) => self.room_called(name)?,
-            None => self
-                .default_room()
-                .ok_or_else(|| ApiError::new(Code::NotFound, "there is no default room"))?,
+            None => self.default_room().ok_or_else(|| {
+                ApiError::new(Code::NotFound, "which room is the default one is not known")
+                    .with_hint("name one with --room; `rtc rooms` lists them")
+            })?,
         };
         match self.closed.get(&room) {
             None => Ok(room),
             Some(why) => Err(ApiError::new(Code::ReadOnly, format!("room {room} cannot be opened: {why}"))
-                .with_hint("name another one with --room; `rtc rooms` lists them")),
+                .with_hint(
+                    "`rtc doctor --repair` fetches it from its members; or name another room with --room",
+                )),
         }
     }
 
@@ -169,7 +190,10 @@ impl Hub {
     fn default_room(&self) -> Option<RoomId> {
         // One that cannot be opened stays the default: what was meant for it must not land in another room.
         let known = |room: &RoomId| self.board.secret(room).is_some() || self.closed.contains_key(room);
-        self.default_room.filter(known).or_else(|| self.board.rooms().next())
+        let mut rooms = self.board.rooms();
+        // Where the one that was meant is not known, nobody guesses between several.
+        let only = rooms.next().filter(|_| rooms.next().is_none() && self.closed.is_empty());
+        self.default_room.filter(known).or(only)
     }
 
     /// All rooms, the default one first.

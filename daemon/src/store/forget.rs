@@ -4,12 +4,12 @@ use rtc_core::chain::Link;
 use rtc_core::horizon::Frontier;
 use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::store::{Forgetting, GROUND, OUTSIDE, Record, StoreError};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 
-use super::SqliteStore;
 use super::kept::SNAPSHOT;
 use super::reading::{Refusal, open_block};
 use super::schema;
+use super::{SqliteStore, fact};
 
 /// The fact that says where each actor's messages begin.
 const FRONTIER: &str = "frontier";
@@ -22,13 +22,11 @@ pub(super) struct Begin {
 }
 
 impl Begin {
-    pub(super) fn read(connection: &Connection, room: RoomId) -> rusqlite::Result<Self> {
-        let text: Option<Vec<u8>> = connection
-            .query_row("SELECT value FROM fact WHERE name = ?1", [FRONTIER], |row| row.get(0))
-            .optional()?;
+    pub(super) fn read(connection: &Connection, room: RoomId) -> Self {
+        let text = fact::read(connection, &room, FRONTIER).ok().flatten();
         // One that was damaged begins nowhere: the first message of each actor is missing then, and named.
         let frontier = text.and_then(|text| Frontier::decode(std::str::from_utf8(&text).ok()?));
-        Ok(Self { room, frontier: frontier.unwrap_or_default() })
+        Self { room, frontier: frontier.unwrap_or_default() }
     }
 
     /// The number of an actor's last message that is forgotten, 0 where none is, and the link that its next one hangs on.
@@ -52,10 +50,11 @@ impl SqliteStore {
         self.write(|transaction| {
             unpack_what_stays(transaction, &begin, forgetting)?;
             drop_rows(transaction, forgetting)?;
-            let mut fact = transaction.prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
-            fact.execute(rusqlite::params![GROUND, ground])?;
-            fact.execute(rusqlite::params![OUTSIDE, outside])?;
-            fact.execute(rusqlite::params![FRONTIER, frontier.encode().into_bytes()])?;
+            let frontier = frontier.encode();
+            for (name, value) in [(GROUND, &ground[..]), (OUTSIDE, outside), (FRONTIER, frontier.as_bytes())]
+            {
+                fact::write(transaction, &begin.room, name, value)?;
+            }
             transaction.execute("DELETE FROM fact WHERE name = ?1", [SNAPSHOT])?;
             // Whoever knows nothing of it would miss the first messages.
             transaction.pragma_update(None, "user_version", schema::VERSION)?;

@@ -15,8 +15,8 @@ use rtc_core::replica::Stretch;
 use rtc_core::store::{Kept, StoreError};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::SqliteStore;
 use super::reading::{Refusal, link_before, open_block};
+use super::{SqliteStore, fact};
 
 /// The fact that holds it.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -70,12 +70,8 @@ impl SqliteStore {
         }
         let (blocks, _) = blocks(&self.connection, &mark)?;
         let bytes = Written { mark, blocks, rows, snapshot: snapshot.to_vec() }.encode();
-        self.write(|transaction| {
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?
-                .execute(rusqlite::params![SNAPSHOT, bytes])?;
-            Ok(())
-        })?;
+        let room = self.room;
+        self.write(|transaction| Ok(fact::write(transaction, &room, SNAPSHOT, &bytes)?))?;
         Ok(true)
     }
 
@@ -110,7 +106,7 @@ impl SqliteStore {
 
     pub(super) fn read_kept(&mut self) -> Result<Option<Kept>, Refusal> {
         self.mark = None;
-        let Some(written) = fact(&self.connection)? else { return Ok(None) };
+        let Some(written) = written(&self.connection)? else { return Ok(None) };
         let Written { mark, blocks: hash, rows, snapshot } = match Written::decode(&written) {
             Ok(written) => written,
             Err(why) => {
@@ -160,7 +156,7 @@ impl Mark {
     }
 }
 
-fn fact(connection: &Connection) -> Result<Option<Vec<u8>>, Refusal> {
+fn written(connection: &Connection) -> Result<Option<Vec<u8>>, Refusal> {
     let mut statement = connection.prepare_cached("SELECT value FROM fact WHERE name = ?1")?;
     Ok(statement.query_row([SNAPSHOT], |row| row.get(0)).optional()?)
 }

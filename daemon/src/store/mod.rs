@@ -1,13 +1,18 @@
 //! Rooms at rest: one SQLite file each, and the one thread that writes them all.
 
 mod block;
+mod copy;
+pub mod examine;
+mod fact;
 mod forget;
 mod kept;
 mod pack;
 mod reading;
+pub mod rebuild;
 pub mod schema;
 pub mod sqlite;
 pub mod thread;
 
+pub use copy::Disk;
 pub use sqlite::SqliteStore;
 pub use thread::{Done, Job, StoreThread};

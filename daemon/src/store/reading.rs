@@ -210,7 +210,7 @@ pub(super) fn open_block(
 }
 
 /// Reads `arrival, first, last, link, messages, places, seal`.
-fn block_row(row: &Row<'_>) -> Result<block::Row, StoreError> {
+pub(super) fn block_row(row: &Row<'_>) -> Result<block::Row, StoreError> {
     let damaged = |_| StoreError::Damaged("a block has not the shape of one".into());
     Ok(block::Row {
         arrival: row.get(0).map_err(damaged)?,

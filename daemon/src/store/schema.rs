@@ -48,7 +48,8 @@ CREATE TABLE block (
 CREATE UNIQUE INDEX block_end ON block (actor_ix, last);
 CREATE TABLE fact (
     name  TEXT PRIMARY KEY,
-    value BLOB NOT NULL
+    value BLOB NOT NULL,
+    seal  BLOB NOT NULL CHECK (length(seal) = 32)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -16,6 +16,7 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::block::Block;
+use super::fact;
 use super::forget::Begin;
 use super::kept::Mark;
 use super::reading::{Chain, Refusal, link_before, open_block, out_of_range, packed, record, scan};
@@ -64,7 +65,7 @@ impl SqliteStore {
                 seen.store(pages, Ordering::Relaxed);
                 Ok(())
             }))
-            .and_then(|()| Ok((all_actors(&connection)?, Begin::read(&connection, room)?)))
+            .and_then(|()| Ok((all_actors(&connection)?, Begin::read(&connection, room))))
             .map(|(unpacked, begin)| Self {
                 connection,
                 room,
@@ -127,7 +128,7 @@ impl SqliteStore {
         self.checkpoint(CheckpointMode::TRUNCATE);
     }
 
-    fn judge_refusal(&mut self, refusal: Refusal) -> StoreError {
+    pub(super) fn judge_refusal(&mut self, refusal: Refusal) -> StoreError {
         match refusal {
             Refusal::Sqlite(error) => self.judge(error),
             Refusal::Store(error) => error,
@@ -296,21 +297,12 @@ impl Store for SqliteStore {
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-                )?
-                .execute(rusqlite::params![name, value])?;
-            Ok(())
-        })
+        let room = self.room;
+        self.write(|transaction| Ok(fact::write(transaction, &room, name, value)?))
     }
 
     fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.connection
-            .prepare_cached("SELECT value FROM fact WHERE name = ?1")
-            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)).optional())
-            .map_err(|error| self.judge(error))
+        fact::read(&self.connection, &self.room, name).map_err(|refusal| self.judge_refusal(refusal))
     }
 }
 

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Forgetting, Record, Store, StoreError};
+use rtc_core::store::{Forgetting, Record, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::copy::Disk;
 use super::schema::OpenError;
 use super::sqlite::SqliteStore;
 
@@ -29,7 +30,7 @@ pub enum Job {
         /// The room.
         room: RoomId,
         /// Its journal.
-        store: Box<dyn Store>,
+        store: Box<dyn Disk>,
     },
     /// Opens, or makes, a room's journal. Answered by [`Done::Opened`].
     Open {
@@ -77,6 +78,15 @@ pub enum Job {
         range: (Actor, u64, u64),
         /// Takes the records, fewer where some are missing, without making the thread wait.
         reply: SyncSender<Result<Vec<Record>, StoreError>>,
+    },
+    /// Copies a room, with everything that was appended before and is on the disk, into a file of its own.
+    Copy {
+        /// The room.
+        room: RoomId,
+        /// The file; replaced.
+        to: PathBuf,
+        /// Takes the outcome, without making the thread wait.
+        reply: SyncSender<Result<(), StoreError>>,
     },
     /// Keeps what a room knows, after what was appended. Answered by [`Done::Kept`].
     Keep {
@@ -232,7 +242,7 @@ struct Worker {
 
 /// One room, with what waits for the next commit.
 struct Room {
-    store: Box<dyn Store>,
+    store: Box<dyn Disk>,
     pending: Vec<Record>,
     /// The batches in `pending`, first and last.
     batches: Option<(u64, u64)>,
@@ -320,6 +330,10 @@ impl Worker {
                 // Whoever does not wait any more has no use for it.
                 let _ = reply.try_send(records);
             }
+            Job::Copy { room, to, reply } => {
+                let outcome = self.with_room(room, |held| held.store.copy_to(&to));
+                let _ = reply.try_send(outcome);
+            }
             Job::Keep { room, snapshot, heads } => {
                 let result = self.with_room(room, |held| held.store.keep(&snapshot, &heads));
                 self.tell(Done::Kept { room, result });
@@ -369,7 +383,7 @@ impl Worker {
 }
 
 impl Room {
-    fn new(store: Box<dyn Store>) -> Self {
+    fn new(store: Box<dyn Disk>) -> Self {
         Self { store, pending: Vec::new(), batches: None, full_until: None, failed: None }
     }
 
@@ -456,6 +470,7 @@ impl Job {
             | Self::Open { .. }
             | Self::Read { .. }
             | Self::Fetch { .. }
+            | Self::Copy { .. }
             | Self::Close { .. } => 0,
         }
     }
@@ -472,13 +487,15 @@ mod tests {
 
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+    use rtc_core::store::Store;
+
     use super::*;
 
     const ROOM: RoomId = RoomId([7; 32]);
 
     /// A disk whose answers the test gives; once none is left, it works.
     #[derive(Clone, Default)]
-    struct Disk(Arc<Mutex<State>>);
+    struct Faulty(Arc<Mutex<State>>);
 
     #[derive(Default)]
     struct State {
@@ -490,7 +507,9 @@ mod tests {
         packed: Option<UnboundedSender<usize>>,
     }
 
-    impl Store for Disk {
+    impl Disk for Faulty {}
+
+    impl Store for Faulty {
         fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
             let gate = self.0.lock().unwrap().gate.take();
             if let Some(gate) = gate {
@@ -550,7 +569,7 @@ mod tests {
         Job::Append { room: ROOM, batch, records: vec![record(actor(), batch)] }
     }
 
-    fn start(disk: &Disk) -> (StoreThread, UnboundedReceiver<Done>) {
+    fn start(disk: &Faulty) -> (StoreThread, UnboundedReceiver<Done>) {
         let (tx, rx) = unbounded_channel();
         let thread = spawn(tx).unwrap();
         thread.send(Job::Adopt { room: ROOM, store: Box::new(disk.clone()) });
@@ -563,7 +582,7 @@ mod tests {
 
     #[test]
     fn what_is_queued_while_the_disk_is_busy_becomes_one_commit() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (open, gate) = channel();
         disk.0.lock().unwrap().gate = Some(gate);
         let (thread, mut done) = start(&disk);
@@ -582,7 +601,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_keeps_everything_and_tells_once_and_commits_when_there_is_space() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         disk.0.lock().unwrap().answers = vec![StoreError::Full, StoreError::Full];
         let (thread, mut done) = start(&disk);
         thread.send(append(1));
@@ -596,7 +615,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_nothing_that_builds_on_the_lost_is_written() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         disk.0.lock().unwrap().answers = vec![StoreError::Failed("fsync".into())];
         let (thread, mut done) = start(&disk);
         thread.send(append(1));
@@ -608,7 +627,7 @@ mod tests {
 
     #[test]
     fn a_read_sees_what_was_appended_before_it() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (thread, mut done) = start(&disk);
         (1..=3).for_each(|batch| thread.send(append(batch)));
         thread.send(Job::Read { room: ROOM, token: 5, ranges: vec![(actor(), 2, 3), (actor(), 1, 1)] });
@@ -626,7 +645,7 @@ mod tests {
 
     #[test]
     fn packing_goes_on_while_there_is_something_to_pack_and_again_after_a_commit() {
-        let disk = Disk::default();
+        let disk = Faulty::default();
         let (packed, mut steps) = unbounded_channel();
         {
             let mut state = disk.0.lock().unwrap();
@@ -666,7 +685,7 @@ mod tests {
 
     #[test]
     fn a_room_that_is_not_open_is_said_to_be() {
-        let (thread, mut done) = start(&Disk::default());
+        let (thread, mut done) = start(&Faulty::default());
         thread.send(Job::Close { room: ROOM });
         assert!(matches!(next(&mut done), Done::Closed { .. }));
         thread.send(append(1));
