@@ -25,7 +25,7 @@ use crate::api::{self, ApiError, Code};
 use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
-use crate::id::{Dot, PeerKey, RoomId};
+use crate::id::{Dot, RoomId};
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};

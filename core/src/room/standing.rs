@@ -92,6 +92,7 @@ impl Room {
             standing.packed.open(standing.dot, &standing.horizon).map_err(|error| damaged(&error))?;
         self.replica = Replica::on(&footing.ground, Root::default());
         self.log.stand(
+            standing.dot,
             &standing.horizon.frontier,
             &footing,
             &footing.ground.version,
@@ -222,7 +223,8 @@ impl Room {
             *first = message.seq.min(*first);
         }
         let kept = self.replica.version_vector();
-        self.log.stand(&horizon.frontier, &footing, &kept, &outside_from, |dot| self.replica.version_of(dot));
+        let version_of = |dot: &Dot| self.replica.version_of(dot);
+        self.log.stand(dot, &horizon.frontier, &footing, &kept, &outside_from, version_of);
         // Whatever waited may wait for what is forgotten.
         self.waiting = Waiting::default();
         self.ask_again();
