@@ -71,9 +71,9 @@ const SIMPLE: u8 = 7 << 5;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
-const FLOAT_16: u8 = 0xf9;
-const FLOAT_32: u8 = 0xfa;
-const FLOAT_64: u8 = 0xfb;
+pub(crate) const FLOAT_16: u8 = 0xf9;
+pub(crate) const FLOAT_32: u8 = 0xfa;
+pub(crate) const FLOAT_64: u8 = 0xfb;
 
 /// The order of encoded keys is that of their length, then their bytes.
 fn rank(key: &str) -> (usize, &[u8]) {
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
 
     /// The argument of an item of that kind, if one comes next whose first byte says it all.
     #[inline]
-    fn short(&mut self, major: u8) -> Option<usize> {
+    pub(crate) fn short(&mut self, major: u8) -> Option<usize> {
         let argument = self.bytes.get(self.at)?.checked_sub(major).filter(|&argument| argument < 24)?;
         self.at += 1;
         Some(usize::from(argument))

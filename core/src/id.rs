@@ -91,12 +91,14 @@ impl Actor {
 }
 
 fn base32_lower(bytes: &[u8]) -> String {
-    BASE32_NOPAD.encode(bytes).to_lowercase()
+    let mut text = BASE32_NOPAD.encode(bytes);
+    text.make_ascii_lowercase();
+    text
 }
 
 fn parse_base32<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
     BASE32_NOPAD
-        .decode(text.to_uppercase().as_bytes())
+        .decode(text.to_ascii_uppercase().as_bytes())
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or(ParseIdError::NotBytes { expected_bytes: N, notation: "base32" })

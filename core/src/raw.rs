@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::canonical::{Head, Reader};
+use crate::canonical::{FLOAT_16, FLOAT_32, FLOAT_64, Head, Reader};
 use crate::value::Value;
 
 /// Why reading a [`Raw`] again cannot fail.
@@ -85,7 +85,7 @@ impl<'a> Raw<'a> {
     /// Whether it is a list of exactly so many numbers.
     pub fn is_numbers(self, len: usize) -> bool {
         let mut items = Items(Reader::new(self.0));
-        items.head() == Head::Array(len) && (0..len).all(|_| number(items.head()).is_some())
+        items.head() == Head::Array(len) && (0..len).all(|_| items.skip_number())
     }
 
     /// The entries of a map, none of anything else, in canonical order: shorter keys first, then by bytes.
@@ -171,6 +171,10 @@ impl<'a> Iterator for Parts<'a> {
 
     fn next(&mut self) -> Option<Part<'a>> {
         self.left = self.left.checked_sub(1)?;
+        // Most are small numbers: how many messages ago, which op, which character.
+        if let Some(small) = self.items.0.short(0) {
+            return Some(Part::Whole(small as u64));
+        }
         let start = Raw(self.items.0.rest());
         Some(match self.items.head() {
             Head::Positive(number) => Part::Whole(number),
@@ -206,6 +210,9 @@ impl<'a> Items<'a> {
         let mut left = 1;
         while left > 0 {
             left -= 1;
+            if self.0.short(0).is_some() {
+                continue;
+            }
             match self.head() {
                 Head::Text(len) => drop(self.0.take(len).expect(CHECKED)),
                 Head::Array(len) => left += len,
@@ -213,6 +220,19 @@ impl<'a> Items<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Passes the next item if it is a number, and says whether it is.
+    fn skip_number(&mut self) -> bool {
+        let len = match self.0.rest()[0] {
+            0x00..0x18 | 0x20..0x38 => 1,
+            0x18 | 0x38 => 2,
+            0x19 | 0x39 | FLOAT_16 => 3,
+            0x1a | 0x3a | FLOAT_32 => 5,
+            0x1b | 0x3b | FLOAT_64 => 9,
+            _ => return false,
+        };
+        self.0.take(len).is_ok()
     }
 
     fn decode(&mut self) -> Value {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::chain::{Link, Signature};
 use crate::id::Actor;
+use crate::replica::Stretch;
 
 /// One message as it rests in the journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,7 +35,16 @@ pub enum StoreError {
     Damaged(String),
 }
 
-/// The journal of one room, and its few facts.
+/// What was put away of a room, with the messages that belong to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// What [`crate::room::Room::snapshot`] gave.
+    pub snapshot: Vec<u8>,
+    /// Every message that it held, each actor's in order.
+    pub history: Vec<Stretch>,
+}
+
+/// The journal of one room, its snapshot, and its few facts.
 pub trait Store: Send {
     /// Appends `records`, all or none; they are durable when this returns. A record that is there already stays.
     fn append(&mut self, records: &[Record]) -> Result<(), StoreError>;
@@ -49,6 +59,25 @@ pub trait Store: Send {
     /// What is read stays the same, but for signatures that end no run of [`crate::sync::run::backlog_run`] for who has nothing yet.
     fn pack(&mut self) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    /// Keeps what a room knows beside the messages it knows it from, durably and in place of what was kept before. Returns false,
+    /// and keeps nothing, where `heads` are not exactly those of the messages held: of each actor the newest number and its link.
+    fn keep(&mut self, _snapshot: &[u8], _heads: &[(Actor, u64, Link)]) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// What was kept last, if it and the messages that it was made of are still as they were then.
+    fn kept(&mut self) -> Result<Option<Kept>, StoreError> {
+        Ok(None)
+    }
+
+    /// Visits every record that arrived after what is kept; see [`Store::scan`].
+    fn scan_after_kept(
+        &mut self,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.scan(visit)
     }
 
     /// Remembers a fact of the room (`founding`, `secret`, …), durably.

@@ -12,4 +12,5 @@ mod home;
 mod hostile;
 mod hosts;
 mod lifecycle;
+mod opening;
 mod tidy;

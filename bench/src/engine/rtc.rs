@@ -35,6 +35,9 @@ const INSERTED_BYTES_PER_COMMIT: usize = 32 * 1024;
 /// Messages and bytes of messages that are packed together.
 const PACKED_MESSAGES_MAX: usize = 65_536;
 const PACKED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The file may take so much before it has to be moved, as one on a disk never has to. Memory that is not written to costs
+/// nothing.
+const FILE_BYTES: usize = 64 << 20;
 /// The room's number on a connection.
 const CHANNEL: u64 = 1;
 /// Stands where each run has its author's signature.
@@ -86,15 +89,28 @@ struct Entry {
     bytes: u32,
 }
 
+/// A backlog as it was packed for a peer.
+struct Packed {
+    /// What the peer held of each actor that the file has messages of.
+    held: Vec<(Actor, u64)>,
+    /// How many messages the file had.
+    entries: usize,
+    frames: Vec<u8>,
+}
+
 struct RtcReplica {
     replica: Replica,
     author: Author,
-    /// An edit of a property, to be written over.
+    /// An edit of a property, and one of the tree, to be written over.
     edit: EditOp,
+    placing: EditOp,
     /// Of the others.
     chains: BTreeMap<Actor, Chain>,
     file: Vec<u8>,
     entries: Vec<Entry>,
+    /// The backlog that a peer got last, by what it held of every actor: another that holds the same gets the same, as from
+    /// a room of the daemon.
+    packed: Option<Packed>,
     /// The first entry, and its place in the file, that others lack.
     unsent: (usize, usize),
     /// What those who hear our live messages know, and what we know of those we hear.
@@ -113,9 +129,11 @@ impl RtcReplica {
             replica: Replica::new(Root::default()),
             author: Author::new(&ROOM, Actor::new(PeerKey([number; 32]), 1)),
             edit: EditOp::default(),
+            placing: EditOp::default(),
             chains: BTreeMap::new(),
-            file: Vec::new(),
-            entries: Vec::new(),
+            file: Vec::with_capacity(FILE_BYTES),
+            entries: Vec::with_capacity(FILE_BYTES / 64),
+            packed: None,
             unsent: (0, 0),
             speaks: live::Encoder::default(),
             hears: BTreeMap::new(),
@@ -214,23 +232,31 @@ impl RtcReplica {
 
     /// Takes in runs that follow what is held of their actors.
     fn take(&mut self, runs: &[Run]) -> Result<()> {
-        let mut messages = Vec::new();
         for run in runs {
             let mut chain = self.chain(run.actor);
             ensure!(run.first == chain.seq + 1, "a gap before message {}", run.first);
             for body in &run.bodies {
                 chain = Chain { seq: chain.seq + 1, link: chain.link.next(body) };
-                messages.push(MessageView::read(run.actor, body)?);
                 self.write(run.actor, chain.seq, body);
             }
             self.chains.insert(run.actor, chain);
-            if run.actor != self.author.actor() {
-                let lamport = messages.last().context("a run has messages")?.lamport;
-                let head = Head { actor: run.actor, seq: chain.seq, link: chain.link.short() };
-                self.author.hear(head, lamport);
-            }
         }
-        self.replica.apply_views(&messages);
+        let mut read = Ok(());
+        let mut lamports = vec![0; runs.len()];
+        let bodies = (0..).zip(runs).flat_map(|(run, Run { actor, bodies, .. })| {
+            bodies.iter().map(move |body| (run, MessageView::read(*actor, body)))
+        });
+        self.replica.apply_views(bodies.map_while(|(run, message)| {
+            let message = message.map_err(|error| read = Err(error)).ok()?;
+            lamports[run] = message.lamport;
+            Some(message)
+        }));
+        read?;
+        let own = self.author.actor();
+        for (run, lamport) in runs.iter().zip(lamports).filter(|(run, _)| run.actor != own) {
+            let head = Head { actor: run.actor, seq: run.last(), link: self.chain(run.actor).link.short() };
+            self.author.hear(head, lamport);
+        }
         self.replica.drop_changes();
         self.unsent = (self.entries.len(), self.file.len());
         Ok(())
@@ -240,6 +266,21 @@ impl RtcReplica {
     fn commit_one(&mut self, edit: EditOp) -> Result<()> {
         self.commit(std::slice::from_ref(&edit))?;
         self.edit = edit;
+        Ok(())
+    }
+
+    /// Commits an edit of the tree, and keeps its memory for the next.
+    fn place(&mut self, otype: &str, node: usize, parent: Option<u32>) -> Result<()> {
+        let mut edit = std::mem::take(&mut self.placing);
+        otype.clone_into(&mut edit.otype);
+        self.tree[node].clone_into(&mut edit.key);
+        match (parent.map(|parent| &self.tree[parent as usize]), edit.options.get_mut("parent")) {
+            (None, _) => edit.options.clear(),
+            (Some(parent), Some(Value::Text(text))) => parent.clone_into(text),
+            (Some(parent), _) => drop(edit.options.insert("parent".into(), parent.as_str().into())),
+        }
+        self.commit(std::slice::from_ref(&edit))?;
+        self.placing = edit;
         Ok(())
     }
 
@@ -316,13 +357,8 @@ impl super::Replica for RtcReplica {
     }
 
     fn grow(&mut self, parent: Option<u32>) -> Result<()> {
-        let key = format!("tree-{}", self.tree.len());
-        let mut edit = Self::insert(&key, None, Value::Null);
-        if let Some(parent) = parent {
-            edit.options.insert("parent".into(), self.tree[parent as usize].as_str().into());
-        }
-        self.tree.push(key);
-        self.commit(&[edit])
+        self.tree.push(format!("tree-{}", self.tree.len()));
+        self.place("node.insert", self.tree.len() - 1, parent)
     }
 
     fn find_tree(&mut self, count: u32) -> Result<()> {
@@ -331,13 +367,7 @@ impl super::Replica for RtcReplica {
     }
 
     fn move_below(&mut self, node: u32, parent: u32) -> Result<()> {
-        let edit = EditOp {
-            otype: "node.move".into(),
-            key: self.tree[node as usize].clone(),
-            options: [("parent".to_owned(), self.tree[parent as usize].as_str().into())].into(),
-            ..EditOp::default()
-        };
-        self.commit(&[edit])
+        self.place("node.move", node as usize, Some(parent))
     }
 
     fn parent(&self, node: u32) -> Result<Option<u32>> {
@@ -452,7 +482,17 @@ impl super::Replica for RtcReplica {
             let (actor, seq) = entry.split_at(size_of::<Actor>());
             held.insert(Actor(actor.try_into()?), u64::from_le_bytes(seq.try_into()?));
         }
-        Ok(self.backlog((0, 0), &held))
+        let held_of = |actor: &Actor| (*actor, held.get(actor).copied().unwrap_or(0));
+        let entries = self.entries.len();
+        let known: Vec<_> = self.chains.keys().chain([&self.author.actor()]).map(held_of).collect();
+        match &self.packed {
+            Some(packed) if packed.entries == entries && packed.held == known => Ok(packed.frames.clone()),
+            _ => {
+                let frames = self.backlog((0, 0), &held);
+                self.packed = Some(Packed { held: known, entries, frames: frames.clone() });
+                Ok(frames)
+            }
+        }
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {

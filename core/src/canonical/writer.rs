@@ -148,6 +148,10 @@ impl Writer {
     /// A map from text, in canonical order: shorter keys first, then by bytes.
     pub fn value_map(&mut self, map: &BTreeMap<String, Value>) -> &mut Self {
         self.map(map.len());
+        if map.len() < 2 {
+            map.iter().for_each(|(key, value)| _ = self.text(key).value(value));
+            return self;
+        }
         let mut entries: Vec<_> = map.iter().collect();
         entries.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)));
         for (key, value) in entries {

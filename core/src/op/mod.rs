@@ -32,13 +32,15 @@ pub use shape::{Shape, ShapeError};
 pub use table::{TABLE_VERSION, nearest_name, table};
 
 pub(crate) use edit::{Range, Standing, Texts};
+pub(crate) use table::row_named;
 
 use std::collections::BTreeMap;
 
 use crate::canonical::{DecodeError, Reader, Writer};
+use crate::id::Dot;
 use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
-use crate::replica::CellIx;
+use crate::replica::{CellIx, NodeIx};
 use crate::value::Value;
 
 /// One step on one node, as it travels.
@@ -69,7 +71,7 @@ impl Op {
     }
 }
 
-/// Writes an op as [`Op::encode`] does. Says where the argument begins.
+/// Writes an op as [`Op::encode`] does. Says where the argument begins, and where the options.
 fn encode(
     code: OpCode,
     key: &str,
@@ -77,7 +79,7 @@ fn encode(
     value: &Value,
     options: &Options,
     writer: &mut Writer,
-) -> usize {
+) -> [usize; 2] {
     let len = items(path.is_some(), *value == Value::Null, !options.is_empty());
     writer.array(len).uint(code.0.into()).text(key);
     if len > 2 {
@@ -87,10 +89,11 @@ fn encode(
     if len > 3 {
         writer.value(value);
     }
+    let end = writer.len();
     if len > 4 {
         writer.value_map(options);
     }
-    start
+    [start, end]
 }
 
 /// An op, read in place.
@@ -107,16 +110,31 @@ pub struct OpView<'a> {
     /// A map of the row's named arguments.
     pub options: Raw<'a>,
     /// What its author found out about it.
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<Known<'a>>,
 }
 
-/// What the author of an op that is a mere property step knows of it.
+/// What the author of an op that is an edit as it stood knows of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
+pub(crate) struct Known<'a> {
     /// Its row: the op fits it.
     pub(crate) row: &'static Row,
     /// The property in the author's replica, if it was touched before. In another the number may mean something else.
     pub(crate) cell: Option<CellIx>,
+    /// What it names, if it says below which node one stands and nothing of siblings, or undoes or redoes.
+    pub(crate) named: Option<Named<'a>>,
+}
+
+/// What an op names, as its author found it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Named<'a> {
+    /// A node and the one to be above it, as far as they have numbers in the author's replica. In another these may mean others.
+    Nodes {
+        node: Option<NodeIx>,
+        /// What the op calls it, too.
+        parent: Option<(&'a str, NodeIx)>,
+    },
+    /// A message.
+    Message(Dot),
 }
 
 impl<'a> OpView<'a> {

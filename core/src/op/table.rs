@@ -1,5 +1,7 @@
 //! The operation table: every row of every family, found by code and by name.
 
+use std::sync::LazyLock;
+
 use super::NoEffect;
 use super::row::Row;
 use super::{Op, OpCode, OpView};
@@ -73,8 +75,7 @@ impl OpCode {
 
     /// The code of the operation of that name.
     pub fn named(name: &str) -> Option<Self> {
-        let mut families = FAMILIES.iter();
-        families.find_map(|rows| rows.iter().find(|row| row.name == name)).map(|row| row.code)
+        row_named(name).map(|row| row.code)
     }
 }
 
@@ -98,6 +99,33 @@ impl OpView<'_> {
         row.check(self.path.is_some(), self.value, self.options.entries())?;
         Ok(row)
     }
+}
+
+/// Places of rows by their names: few enough to stay near, and so many that most names have one of their own.
+const NAMED_PLACES: usize = 512;
+
+/// The row of that name.
+pub(crate) fn row_named(name: &str) -> Option<&'static Row> {
+    static NAMED: LazyLock<Vec<Option<&'static Row>>> = LazyLock::new(|| {
+        let mut places = vec![None; NAMED_PLACES];
+        for row in table() {
+            let free = places_of(row.name).find(|&place| places[place].is_none());
+            places[free.expect("there are more places than rows")] = Some(row);
+        }
+        places
+    });
+    let mut rows = places_of(name).map_while(|place| NAMED[place]);
+    rows.find(|row| row.name == name)
+}
+
+/// Where to look for a name, one place after the other: what tells names apart is mostly at their end.
+fn places_of(name: &str) -> impl Iterator<Item = usize> {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let end = name.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+    let begin = u64::from(name.bytes().next().unwrap_or_default());
+    let hash = (end ^ begin ^ (name.len() as u64) << 8).wrapping_mul(FACTOR) >> 48;
+    let first = usize::try_from(hash).expect("sixteen bits");
+    (first..first + NAMED_PLACES).map(|place| place % NAMED_PLACES)
 }
 
 /// The known name that is nearest to `name`, if one is near enough to be meant.

@@ -4,6 +4,7 @@
 //! 4). Ops are kept by author: what a reset has seen of an author is a prefix of that author's steps, so finding the
 //! steps that count costs a binary search per author, however long the history.
 
+mod enter;
 mod footing;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use super::writing::{Characters, Shows};
 use crate::op::text::{Content, Span, Writing};
 use crate::op::{Kind, NoEffect};
 use crate::value::Value;
+pub(super) use enter::{Entrant, Outcome};
 use footing::{Footing, Start};
 
 /// A property and everything that was ever done to it.
@@ -128,21 +130,6 @@ impl Cell {
         Characters { sequence: Cow::Owned(script.sequence), shows }
     }
 
-    /// Puts the characters of an op that was kept into their place, to show at once if the op counts. Says whether
-    /// everything is to be computed anew: the first op that names characters came, or one that others had been waiting for.
-    pub(super) fn enter_scripts(&mut self, op: OpIx, counts: bool, history: &History) -> bool {
-        let path = history.paths.text(self.path.at());
-        let is_overdue = self.scripts.iter().any(Option::is_some) && history.is_overdue(op);
-        let is_pure = self.pure().is_some();
-        for script in self.scripts.iter_mut().flatten() {
-            script.enter(op, path, counts && is_pure && !is_overdue, history);
-        }
-        match history.kind(op) {
-            Some(Kind::Write(content, _)) => self.number_characters(content, history) || is_overdue,
-            _ => is_overdue,
-        }
-    }
-
     /// Gives identities to the characters of all ops, if they have none. Says whether they had none.
     fn number_characters(&mut self, content: Content, history: &History) -> bool {
         if self.script(content).is_some() {
@@ -157,66 +144,6 @@ impl Cell {
         }
         self.scripts[content as usize] = Some(script);
         true
-    }
-
-    /// Keeps an op, in its place. Says whether it is the last one in order.
-    pub(super) fn keep(&mut self, op: OpIx, history: &History) -> bool {
-        let actor = history.message_of(op).actor;
-        let at = self.authors.partition_point(|author| author.actor < actor);
-        if self.authors.get(at).is_none_or(|author| author.actor != actor) {
-            self.authors.insert(at, Author { actor, resets: Vec::new(), steps: Vec::new() });
-        }
-        let list = match is_reset(op, history) {
-            true => &mut self.authors[at].resets,
-            false => &mut self.authors[at].steps,
-        };
-        let place = history.place_in(list, op);
-        list.insert(place, op);
-        match history.kind(op) {
-            Some(Kind::Reset(_) | Kind::Insert) => {}
-            Some(Kind::Write(content, _)) => self.writes[content as usize] += 1,
-            _ => self.others += 1,
-        }
-        let is_last = self.newest.is_none_or(|newest| history.is_before(newest, op));
-        if is_last {
-            self.newest = Some(op);
-        }
-        is_last
-    }
-
-    /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
-    /// it did.
-    pub(super) fn join(&mut self, step: OpIx, history: &History, verdicts: &mut Verdicts) -> bool {
-        let is_last = self.open.last().is_none_or(|&last| history.is_before(last, step));
-        let is_sum = self.faults.is_empty() && self.current.sums_with(step, history);
-        if !is_last && !is_sum && !self.commutes(step, history) {
-            return false;
-        }
-        if is_last {
-            self.open.push(step);
-        } else if is_sum || self.pure().is_some() {
-            // Finding its place among many steps, and making room there, would cost more than the step.
-            self.late.push(step);
-        } else {
-            self.open.insert(history.place_in(&self.open, step), step);
-        }
-        self.step(step, history, verdicts);
-        self.is_changed = true;
-        true
-    }
-
-    /// Whether the steps that were applied and come after this one give the same with it before or after them.
-    fn commutes(&self, step: OpIx, history: &History) -> bool {
-        if self.pure().is_some() {
-            return self.can_write(step, history);
-        }
-        let Some(first) = self.current.commutes_from(step, history) else { return false };
-        let follows = history.is_before(first, step) || self.open.first() == Some(&first);
-        // What failed may not fail with it.
-        let before = |fault: &OpIx| history.is_before(*fault, step);
-        // Where no author's last step has seen it, no earlier one has.
-        let seen = |author: &Author| author.steps.last().is_some_and(|&last| history.has_seen(last, step));
-        follows && self.faults.last().is_none_or(before) && !self.authors.iter().any(seen)
     }
 
     /// Lets a step that writes characters begin or cease to count, as its mask says now, if that is all that changes. Says
@@ -278,20 +205,6 @@ impl Cell {
             self.open.append(&mut self.late);
             self.open.sort_by(|&a, &b| history.compare(a, b));
         }
-    }
-
-    /// Applies an op that counts and is the last one in order.
-    pub(super) fn append(&mut self, op: OpIx, history: &History, verdicts: &mut Verdicts) {
-        debug_assert!(!self.is_stale && self.newest == Some(op) && !history.is_masked(op));
-        if is_reset(op, history) {
-            self.gather(history);
-            self.open.retain(|&step| !history.has_seen(op, step));
-            self.fold(Start::Reset(op), history, verdicts);
-        } else {
-            self.open.push(op);
-            self.step(op, history, verdicts);
-        }
-        self.is_changed = true;
     }
 
     /// Whether a step changes nothing, because a live reset has seen it.

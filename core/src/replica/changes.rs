@@ -15,7 +15,7 @@ use crate::api::Change;
 pub(super) struct Changes {
     pub(super) cells: Vec<CellIx>,
     /// Nodes that stand elsewhere, with where they stood before.
-    pub(super) nodes: BTreeMap<NodeIx, Option<Shown>>,
+    pub(super) nodes: Vec<(NodeIx, Option<Shown>)>,
 }
 
 impl Engine {
@@ -23,16 +23,18 @@ impl Engine {
     /// gone (with all that is still below them), then properties. A property may be told that has the value it had.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let changes = std::mem::take(&mut self.changes);
+        let moved: BTreeMap<NodeIx, Option<Shown>> = changes.nodes.into_iter().collect();
         let mut told = BTreeSet::new();
         let mut entered = BTreeSet::new();
         let mut removed = Vec::new();
-        for (&node, before) in &changes.nodes {
+        for (&node, before) in &moved {
+            self.nodes[node.at()].is_changed = false;
             if !self.is_reachable(node) {
                 removed.extend(before.map(|_| node));
                 continue;
             }
             told.insert(node);
-            if !before.is_some_and(|before| self.was_reachable(before.parent, &changes.nodes)) {
+            if !before.is_some_and(|before| self.was_reachable(before.parent, &moved)) {
                 entered.extend(self.subtree(node));
             }
         }
@@ -48,7 +50,9 @@ impl Engine {
         for ix in self.changes.cells.drain(..) {
             self.cells[ix.at()].is_changed = false;
         }
-        self.changes.nodes.clear();
+        for (node, _) in self.changes.nodes.drain(..) {
+            self.nodes[node.at()].is_changed = false;
+        }
     }
 
     /// Whether a node certainly was part of the scene: it is, and nothing on the way up to the root has moved.

@@ -5,11 +5,19 @@ use super::index::NodeIx;
 /// Nodes in one chunk: to shift one costs less than to find its place.
 const CHUNK_NODES_MAX: usize = 512;
 
-/// Nodes in an order that who asks brings along.
+/// Nodes in an order that who asks brings along, each with a number that tells it roughly: see [`Place::rough`](crate::place::Place).
 #[derive(Clone, Default)]
 pub(crate) struct Children {
+    /// Empty only if there are no others. Nearly all nodes have no more below them than this.
+    first: Vec<Child>,
     /// None is empty.
-    chunks: Vec<Vec<NodeIx>>,
+    others: Vec<Vec<Child>>,
+}
+
+#[derive(Clone, Copy)]
+struct Child {
+    rough: u64,
+    node: NodeIx,
 }
 
 /// Where a node stands in such a list, or would.
@@ -17,73 +25,93 @@ pub(crate) struct Children {
 pub(crate) struct Spot {
     chunk: usize,
     offset: usize,
+    rough: u64,
 }
 
 impl Children {
     pub(crate) fn len(&self) -> usize {
-        self.chunks.iter().map(Vec::len).sum()
+        self.chunks().map(Vec::len).sum()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = NodeIx> + '_ {
-        self.chunks.iter().flatten().copied()
+        self.chunks().flatten().map(|child| child.node)
+    }
+
+    fn chunks(&self) -> impl DoubleEndedIterator<Item = &Vec<Child>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn chunk_mut(&mut self, at: usize) -> &mut Vec<Child> {
+        match at.checked_sub(1) {
+            None => &mut self.first,
+            Some(other) => &mut self.others[other],
+        }
     }
 
     /// The node at that index.
     pub(crate) fn get(&self, mut index: usize) -> Option<NodeIx> {
-        for chunk in &self.chunks {
+        for chunk in self.chunks() {
             match chunk.get(index) {
-                Some(&node) => return Some(node),
+                Some(child) => return Some(child.node),
                 None => index -= chunk.len(),
             }
         }
         None
     }
 
-    /// The spot of the first node that does not come before the one sought, or the end.
-    pub(crate) fn seek(&self, mut is_before: impl FnMut(NodeIx) -> bool) -> Spot {
-        let Some(last) = self.chunks.last() else { return Spot { chunk: 0, offset: 0 } };
+    /// The spot of the first node that does not come before the one sought, or the end. Of those with the rough number of the
+    /// one sought, `is_before` says whether they come before it.
+    pub(crate) fn seek(&self, rough: u64, is_before: impl Fn(NodeIx) -> bool) -> Spot {
+        let is_before =
+            |child: &Child| child.rough < rough || (child.rough == rough && is_before(child.node));
+        let is_passed = |chunk: &Vec<Child>| chunk.last().is_none_or(is_before);
+        let last = self.others.last().unwrap_or(&self.first);
         // Most nodes come last.
-        if is_before(last[last.len() - 1]) {
-            return Spot { chunk: self.chunks.len() - 1, offset: last.len() };
-        }
-        let chunk = self.chunks.partition_point(|chunk| is_before(chunk[chunk.len() - 1]));
-        Spot { chunk, offset: self.chunks[chunk].partition_point(|&node| is_before(node)) }
+        let (chunk, offset) = if is_passed(last) {
+            (self.others.len(), last.len())
+        } else if self.others.is_empty() || !is_passed(&self.first) {
+            (0, self.first.partition_point(is_before))
+        } else {
+            let other = self.others.partition_point(is_passed);
+            (other + 1, self.others[other].partition_point(is_before))
+        };
+        Spot { chunk, offset, rough }
     }
 
     /// How many nodes stand before a spot.
     pub(crate) fn index(&self, spot: Spot) -> usize {
-        self.chunks[..spot.chunk].iter().map(Vec::len).sum::<usize>() + spot.offset
+        self.chunks().take(spot.chunk).map(Vec::len).sum::<usize>() + spot.offset
     }
 
     pub(crate) fn insert(&mut self, spot: Spot, node: NodeIx) {
-        let Spot { chunk: at, offset } = spot;
-        let is_last = at + 1 == self.chunks.len();
-        let Some(chunk) = self.chunks.get_mut(at) else {
-            // Exactly: most nodes that have a child have one or few.
-            self.chunks = Vec::with_capacity(1);
-            self.chunks.push(vec![node]);
-            return;
-        };
+        let Spot { chunk: at, offset, rough } = spot;
+        let child = Child { rough, node };
+        let is_last = at == self.others.len();
+        let chunk = self.chunk_mut(at);
         if chunk.len() < CHUNK_NODES_MAX {
-            chunk.insert(offset, node);
+            chunk.insert(offset, child);
         } else if is_last && offset == chunk.len() {
-            self.chunks.push(vec![node]);
+            self.others.push(vec![child]);
         } else {
             let half = CHUNK_NODES_MAX / 2;
             let mut second = chunk.split_off(half);
             match offset.checked_sub(half) {
-                Some(offset) => second.insert(offset, node),
-                None => chunk.insert(offset, node),
+                Some(offset) => second.insert(offset, child),
+                None => chunk.insert(offset, child),
             }
-            self.chunks.insert(at + 1, second);
+            self.others.insert(at, second);
         }
     }
 
     pub(crate) fn remove(&mut self, spot: Spot) -> NodeIx {
-        let chunk = &mut self.chunks[spot.chunk];
-        let node = chunk.remove(spot.offset);
+        let chunk = self.chunk_mut(spot.chunk);
+        let Child { node, .. } = chunk.remove(spot.offset);
         if chunk.is_empty() {
-            self.chunks.remove(spot.chunk);
+            match spot.chunk.checked_sub(1) {
+                Some(other) => drop(self.others.remove(other)),
+                None if self.others.is_empty() => {}
+                None => self.first = self.others.remove(0),
+            }
         }
         node
     }
@@ -101,7 +129,7 @@ mod tests {
         for step in 0..20_000 {
             number = (number * 1_103_515_245 + 12_345) % (1 << 31);
             let node = NodeIx::of(if step < 2_000 { step } else { number % 4_096 });
-            let spot = children.seek(|other| other < node);
+            let spot = children.seek(node.at() as u64 / 3, |other| other < node);
             let at = plain.partition_point(|&other| other < node);
             assert_eq!(children.index(spot), at);
             if plain.get(at) == Some(&node) {
@@ -116,7 +144,7 @@ mod tests {
             }
         }
         for node in plain.drain(..).rev() {
-            let spot = children.seek(|other| other < node);
+            let spot = children.seek(node.at() as u64 / 3, |other| other < node);
             assert_eq!(children.remove(spot), node);
         }
         assert_eq!((children.len(), children.get(0)), (0, None));

@@ -5,10 +5,11 @@
 //! never been away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Engine;
 use super::index::{NodeIx, PathIx};
-use super::snapshot::{Snapshot, SnapshotError, Tally, request_hash};
+use super::snapshot::{Snapshot, SnapshotError, Stretch, Tally, request_hash};
 use crate::api::{Change, Node};
 use crate::block;
 use crate::canonical::Reader;
@@ -49,8 +50,8 @@ struct Property {
 }
 
 impl Cold {
-    pub(super) fn open(bytes: Vec<u8>) -> Result<Self, SnapshotError> {
-        let mut snapshot = Snapshot::read(bytes)?;
+    pub(super) fn open(bytes: Vec<u8>, beside: Option<Arc<[Stretch]>>) -> Result<Self, SnapshotError> {
+        let mut snapshot = Snapshot::read(bytes, beside)?;
         let mut clocks = BTreeMap::new();
         let mut version = VersionVector::default();
         for (actor, seq, clock) in std::mem::take(&mut snapshot.actors) {
@@ -186,7 +187,7 @@ impl Cold {
         let mut engine = Engine::new(self.snapshot.root.clone());
         for some in all.chunks(THAWED_AT_ONCE) {
             let views = some.iter().filter_map(|&(_, actor, body)| MessageView::read(actor, body).ok());
-            engine.apply_views(&views.collect::<Vec<_>>());
+            engine.apply_views(views);
         }
         engine.apply_all(&self.since);
         engine.drop_changes();

@@ -1,13 +1,14 @@
 //! The two forms of a replica: cold, as a snapshot has it, and warm, with its history at hand.
 
+use std::borrow::Borrow;
 use std::ops::Deref;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::Engine;
 use super::cold::Cold;
 use super::index::{CellIx, NodeIx};
 use super::node::NodeRecord;
-use super::snapshot::SnapshotError;
+use super::snapshot::{SnapshotError, Stretch};
 use crate::api::{Change, Ineffective, Node};
 use crate::clock::VersionVector;
 use crate::ground::Ground;
@@ -55,7 +56,14 @@ impl Replica {
     /// The replica whose snapshot [`Engine::snapshot`] made. Costs a look at the bytes. An error means that they are damaged
     /// or another version's: the room is then to be opened from its messages.
     pub fn open(snapshot: Vec<u8>) -> Result<Self, SnapshotError> {
-        Ok(Self { cold: Some(Box::new(Cold::open(snapshot)?)), warm: OnceLock::new() })
+        Ok(Self { cold: Some(Box::new(Cold::open(snapshot, None)?)), warm: OnceLock::new() })
+    }
+
+    /// The replica whose snapshot [`Engine::snapshot_alone`] made, with the history that was kept elsewhere: every message of
+    /// the snapshot, each actor's in order. Its bodies are looked at when something asks for them; that they are those of the
+    /// messages is for who kept them to know.
+    pub fn open_beside(snapshot: Vec<u8>, history: Arc<[Stretch]>) -> Result<Self, SnapshotError> {
+        Ok(Self { cold: Some(Box::new(Cold::open(snapshot, Some(history))?)), warm: OnceLock::new() })
     }
 
     /// Whether nothing has asked for the history yet.
@@ -108,16 +116,19 @@ impl Replica {
     }
 
     /// See [`Engine::apply_views`].
-    pub fn apply_views<'a, 'b: 'a>(
+    pub fn apply_views<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+        messages: impl IntoIterator<Item = impl Borrow<MessageView<'a>>>,
     ) -> usize {
+        if self.cold_mut().is_none() {
+            return self.warm_mut().apply_views(messages);
+        }
         let mut messages = messages.into_iter().peekable();
         let mut new = 0;
         while let Some(cold) = self.cold_mut()
             && let Some(message) = messages.peek()
         {
-            let Some(is_new) = cold.take_in(message) else { break };
+            let Some(is_new) = cold.take_in(message.borrow()) else { break };
             new += usize::from(is_new);
             messages.next();
         }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use super::columns::{Arena, Column};
 use super::held::{HeldMessage, HeldOp, Marks, MessageRecord, OpRecord, Subject, TIME_ZERO, VOID, Wide};
 use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
+use super::late::Late;
 use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot};
@@ -41,10 +42,8 @@ pub(super) struct History {
     time_base_ms: Option<u64>,
     /// The greatest message in the total order.
     greatest: Option<MessageIx>,
-    /// The messages that were not the greatest when they came, in the total order. The others are in it by themselves.
-    late: Vec<MessageIx>,
-    /// Came late since the list was last put in order.
-    late_new: Vec<MessageIx>,
+    /// The messages that were not the greatest when they came. The others are in the total order by themselves.
+    late: Late,
     ops: Column<OpRecord>,
     /// Arguments and options.
     values: Arena,
@@ -130,27 +129,9 @@ impl History {
         match self.greatest {
             Some(greatest) if self.compare_messages(message, greatest).is_lt() => {
                 self.marks.get_mut(message.at()).late = true;
-                self.late_new.push(message);
+                self.late.push(message);
             }
             _ => self.greatest = Some(message),
-        }
-    }
-
-    /// Puts the messages that came late in order, all of them at once.
-    pub(super) fn settle(&mut self) {
-        let mut new = std::mem::take(&mut self.late_new);
-        match new[..] {
-            [] => {}
-            [message] => {
-                let at = self.late.partition_point(|&other| self.compare_messages(other, message).is_lt());
-                self.late.insert(at, message);
-            }
-            _ => {
-                let mut late = std::mem::take(&mut self.late);
-                late.append(&mut new);
-                late.sort_by(|&a, &b| self.compare_messages(a, b));
-                self.late = late;
-            }
         }
     }
 
@@ -232,6 +213,12 @@ impl History {
     /// What an op does; nothing where it can have no effect whatever the scene is.
     pub(super) fn kind(&self, op: OpIx) -> Option<Kind> {
         self.ops.get(op.at()).code.row().map(|row| row.kind)
+    }
+
+    /// The property that an op works on, if it works on one.
+    pub(super) fn cell(&self, op: OpIx) -> CellIx {
+        debug_assert!(self.kind(op).is_some_and(Kind::is_property));
+        CellIx(self.ops.get(op.at()).subject)
     }
 
     /// The argument of an op.
@@ -354,9 +341,9 @@ impl History {
 
     /// All messages in the total order, the greatest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = MessageIx> + '_ {
-        debug_assert!(self.late_new.is_empty(), "whoever took messages in settled");
         let is_late = |message: &MessageIx| self.marks.get(message.at()).late;
-        let mut late = self.late.iter().rev().copied().peekable();
+        let late = self.late.in_order(|a, b| self.compare_messages(a, b));
+        let mut late = late.iter().rev().copied().peekable();
         let all = (self.ground.messages()..self.messages.len()).rev().map(MessageIx::of);
         let mut punctual = all.filter(move |message| !is_late(message)).peekable();
         std::iter::from_fn(move || match (late.peek(), punctual.peek()) {

@@ -122,16 +122,17 @@ impl Engine {
     /// Notes what shows differently than in the replica that was before, and what had not been told of that.
     fn follow(&mut self, before: &Self) {
         let stale: BTreeSet<NodeIx> = before.stale_nodes.iter().copied().collect();
+        let untold: BTreeMap<NodeIx, Option<Shown>> = before.changes.nodes.iter().copied().collect();
         for (key, number) in before.keys.iter() {
             let old = NodeIx::of(number);
             let node = self.node_number(key);
-            let shown = before.changes.nodes.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
-            let untold = before.changes.nodes.contains_key(&old) || stale.contains(&old);
-            if untold || self.told(node) != before.told(old) {
+            let shown = untold.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
+            if untold.contains_key(&old) || stale.contains(&old) || self.told(node) != before.told(old) {
                 // Of where it stood only the parent is looked at.
                 let shown =
                     shown.map(|shown| Shown { parent: self.node_number(before.key(shown.parent)), ..shown });
-                self.changes.nodes.insert(node, shown);
+                self.nodes[node.at()].is_changed = true;
+                self.changes.nodes.push((node, shown));
             }
             for cell in before.nodes[old.at()].cells().map(|cell| &before.cells[cell.at()]) {
                 let path = before.history.paths.text(cell.path.at());

@@ -1,7 +1,6 @@
 //! Dense numbers for what the fold touches often, so that its paths compare integers instead of texts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 macro_rules! number {
     ($(#[$doc:meta] $name:ident)*) => {$(
@@ -43,13 +42,16 @@ const NEAR: usize = 4;
 /// The numbers of texts, from 0 in order of first mention.
 #[derive(Default)]
 pub(super) struct Texts {
-    numbers: BTreeMap<Arc<str>, u32>,
-    texts: Vec<Arc<str>>,
-    /// Where texts are likely to be found: at the place that their bytes give or soon after, their number and 1.
+    /// All texts, one behind the other.
+    all: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+    /// Where texts are found: at the place that their bytes give or soon after, their number and 1.
+    near: Vec<u32>,
+    /// Those that found no room there.
     ///
-    /// Peers choose the texts, so they can choose some that fall to one place. What finds no room there is found in the
-    /// ordered map, which nobody can slow down.
-    likely: Vec<u32>,
+    /// Peers choose the texts, so they can choose some that fall to one place; an ordered map nobody can slow down.
+    far: BTreeMap<Box<str>, u32>,
 }
 
 impl Texts {
@@ -58,49 +60,52 @@ impl Texts {
         if let Some(number) = self.find(text) {
             return number;
         }
-        let number = self.texts.len();
-        let shared: Arc<str> = text.into();
-        let narrow = u32::try_from(number).expect("memory ends before 2^32 of them");
-        self.numbers.insert(shared.clone(), narrow);
-        self.texts.push(shared);
-        if self.likely.len() < self.texts.len() * 2 {
-            self.likely = vec![0; self.texts.len() * 8];
-            for (text, number) in self.texts.iter().zip(1..) {
-                note(&mut self.likely, text, number);
-            }
+        let number = self.ends.len();
+        self.all.push_str(text);
+        self.ends.push(self.all.len());
+        if self.near.len() < self.ends.len() * 2 {
+            self.near = vec![0; self.ends.len() * 8];
+            self.far.clear();
+            (0..=number).for_each(|number| self.note(number));
         } else {
-            note(&mut self.likely, text, narrow + 1);
+            self.note(number);
         }
         number
     }
 
     /// The number of a text that has one.
     pub(super) fn find(&self, text: &str) -> Option<usize> {
-        let place = place(text, self.likely.len());
-        for &likely in self.likely.iter().skip(place).take(NEAR) {
-            let number = likely.checked_sub(1)? as usize;
-            if *self.texts[number] == *text {
+        let place = place(text, self.near.len());
+        for &near in self.near.iter().skip(place).take(NEAR) {
+            let number = near.checked_sub(1)? as usize;
+            if self.text(number) == text {
                 return Some(number);
             }
         }
-        self.numbers.get(text).map(|&number| number as usize)
+        self.far.get(text).map(|&number| number as usize)
     }
 
     pub(super) fn text(&self, number: usize) -> &str {
-        &self.texts[number]
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.all[start..self.ends[number]]
     }
 
-    /// All texts with their numbers, in the order of the texts.
+    /// All texts with their numbers, in the order of the texts. Costs putting them in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.numbers.iter().map(|(text, &number)| (&**text, number as usize))
+        let mut all: Vec<(&str, usize)> =
+            (0..self.ends.len()).map(|number| (self.text(number), number)).collect();
+        all.sort_unstable();
+        all.into_iter()
     }
-}
 
-/// Puts a number at a text's place or soon after, if there is room.
-fn note(likely: &mut [u32], text: &str, number: u32) {
-    let place = place(text, likely.len());
-    if let Some(free) = likely.iter_mut().skip(place).take(NEAR).find(|number| **number == 0) {
-        *free = number;
+    /// Lets a text be found.
+    fn note(&mut self, number: usize) {
+        let place = place(self.text(number), self.near.len());
+        let narrow = u32::try_from(number).expect("memory ends before 2^32 of them");
+        match self.near.iter_mut().skip(place).take(NEAR).find(|near| **near == 0) {
+            Some(free) => *free = narrow + 1,
+            None => drop(self.far.insert(self.text(number).into(), narrow)),
+        }
     }
 }
 

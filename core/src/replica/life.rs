@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::few::Few;
 use super::history::History;
 use super::index::{ActorIx, OpIx};
 use super::verdicts::Verdicts;
@@ -18,11 +19,11 @@ pub(super) struct Life {
     /// It lived in the ground, and does not live any more there.
     has_ended: bool,
     /// Every insert and removal of the key, in order, masked ones included.
-    log: Vec<OpIx>,
+    log: Few<OpIx>,
     /// Births and deaths in turn, in order.
-    turns: Vec<OpIx>,
+    turns: Few<OpIx>,
     /// Of each actor the position after its last insert in the current life.
-    inserts: Vec<(ActorIx, (u64, u32))>,
+    inserts: Few<(ActorIx, (u64, u32))>,
     /// The last removal in the log.
     last_removal: Option<OpIx>,
 }
@@ -43,7 +44,7 @@ pub(super) struct Turned {
     /// The first op from which on things are different.
     pub(super) from: OpIx,
     /// The births that are new, or are none any more.
-    pub(super) births: Vec<OpIx>,
+    pub(super) births: Few<OpIx>,
 }
 
 impl Life {
@@ -133,7 +134,7 @@ impl Life {
         if is_last {
             return self
                 .walk(op, history, verdicts)
-                .then(|| Turned { from: op, births: if is_removal { Vec::new() } else { vec![op] } });
+                .then(|| Turned { from: op, births: if is_removal { Few::None } else { Few::One(op) } });
         }
         let removal_follows = self.last_removal.is_some_and(|last| !history.is_before(last, op));
         if !is_removal && !removal_follows && self.era(op, history) == Era::Current {
@@ -158,7 +159,7 @@ impl Life {
                 }
             }
         }
-        let same = old.iter().zip(&self.turns).take_while(|(old, new)| old == new).count();
+        let same = old.iter().zip(self.turns.iter()).take_while(|(old, new)| old == new).count();
         let from = history.lesser(old.get(same).copied(), self.turns.get(same).copied())?;
         // Births stand at even places; those before the first difference are the same.
         let births = |turns: &[OpIx]| -> BTreeSet<OpIx> {

@@ -12,12 +12,14 @@ mod cold;
 mod columns;
 mod current;
 mod entries;
+mod few;
 mod form;
 mod ground;
 mod held;
 mod history;
 mod horizon;
 mod index;
+mod late;
 mod life;
 mod mask;
 mod members;
@@ -40,25 +42,26 @@ pub use read::FindError;
 pub use snapshot::{SnapshotError, Stretch};
 pub(crate) use writing::{Characters, Shows};
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
-use crate::op::{Kind, NoEffect, OpView};
+use crate::op::{Kind, Named, NoEffect, OpView};
 use crate::place::Place;
 use crate::raw::Raw;
 use crate::scene::Root;
 use crate::view::MessageView;
-use cell::Cell;
+use cell::{Cell, Entrant, Outcome};
 use changes::Changes;
-use held::Subject;
+use held::{HeldOp, Subject};
 use history::History;
-use index::{MessageIx, OpIx, PathIx, Texts};
+use index::{ActorIx, MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
-use node::NodeRecord;
+use node::{NodeRecord, Shown};
 use tree::Tree;
 use verdicts::Verdicts;
 
@@ -137,12 +140,13 @@ impl Engine {
         count
     }
 
-    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read.
-    pub fn apply_views<'a, 'b: 'a>(
+    /// Takes in many messages as [`Engine::apply_all`] does, from where they were read. Each is looked at as it comes, so they
+    /// may be read one by one.
+    pub fn apply_views<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = &'a MessageView<'b>>,
+        messages: impl IntoIterator<Item = impl Borrow<MessageView<'a>>>,
     ) -> usize {
-        let count = messages.into_iter().filter(|message| self.take_in(message)).count();
+        let count = messages.into_iter().filter(|message| self.take_in(message.borrow())).count();
         self.settle();
         count
     }
@@ -154,8 +158,9 @@ impl Engine {
             self.push_op(ix, op);
         }
         let repeated = self.mask_new(ix, message.request, issue);
+        let actor = self.history.message(ix).actor;
         for op in self.history.ops_of(ix) {
-            self.enter(op);
+            self.enter(op, actor);
         }
         self.mask_others(ix, repeated);
         true
@@ -167,6 +172,11 @@ impl Engine {
             && self.is_property(cell, op.key, op.path)
         {
             self.history.push_op(message, op.code, Subject::Cell(cell), [op.value, op.options]);
+            return;
+        }
+        if let Some(named) = op.known.and_then(|known| known.named) {
+            let subject = self.named(op.key, named);
+            self.history.push_op(message, op.code, subject, [op.value, op.options]);
             return;
         }
         let kind = op.resolve().ok().map(|row| row.kind);
@@ -206,6 +216,25 @@ impl Engine {
         self.cells.get(cell.at()).is_some_and(is_it)
     }
 
+    /// What an op is about whose author found out.
+    fn named(&mut self, key: &str, named: Named<'_>) -> Subject {
+        match named {
+            Named::Nodes { node, parent } => Subject::Standing {
+                node: self.node_known(node, key),
+                parent: parent.map(|(key, parent)| self.node_known(Some(parent), key)),
+            },
+            Named::Message(Dot { actor, seq }) => {
+                Subject::Message { node: self.node_number(key), actor: self.history.actor(actor), seq }
+            }
+        }
+    }
+
+    /// The number of a key that may be the one `known`.
+    fn node_known(&mut self, known: Option<NodeIx>, key: &str) -> NodeIx {
+        let is_it = |node: &NodeIx| self.key_of(*node) == Some(key);
+        known.filter(is_it).unwrap_or_else(|| self.node_number(key))
+    }
+
     fn node_number(&mut self, key: &str) -> NodeIx {
         let ix = NodeIx::of(self.keys.number(key));
         if ix.at() == self.nodes.len() {
@@ -224,23 +253,21 @@ impl Engine {
         ix
     }
 
-    /// Puts a new op where it belongs, and lets it take effect if it counts.
-    fn enter(&mut self, op: OpIx) {
+    /// Puts a new op of an actor where it belongs, and lets it take effect if it counts.
+    fn enter(&mut self, op: OpIx, actor: ActorIx) {
         match self.history.kind(op) {
             None => self.judge_void(op),
             Some(
-                Kind::Reset(_)
+                kind @ (Kind::Reset(_)
                 | Kind::Step(_)
                 | Kind::Sum(..)
                 | Kind::List(_)
                 | Kind::Write(..)
                 | Kind::Append(_)
                 | Kind::Member(_)
-                | Kind::Entries(_),
-            ) => {
-                self.enter_property(op);
-            }
-            Some(Kind::Insert) => self.enter_insert(op),
+                | Kind::Entries(_)),
+            ) => self.enter_property(op, kind, actor),
+            Some(Kind::Insert) => self.enter_insert(op, actor),
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
@@ -258,44 +285,30 @@ impl Engine {
         self.verdicts.set(op, verdict);
     }
 
-    fn enter_property(&mut self, op: OpIx) {
-        let held = self.history.op(op);
-        let cell = held.cell.expect("a property op has a cell");
-        let life = &self.nodes[held.node.at()].life;
-        cell::judge(op, life, &self.history, &mut self.verdicts);
-        self.enter_cell(op, cell);
+    fn enter_property(&mut self, op: OpIx, kind: Kind, actor: ActorIx) {
+        let cell = self.history.cell(op);
+        let life = &self.nodes[self.cells[cell.at()].node.at()].life;
+        let era = if self.history.is_masked(op) { None } else { Some(life.era(op, &self.history)) };
+        if era == Some(Era::Dead) {
+            self.verdicts.set(op, Err(NoEffect::NodeMissing));
+        }
+        self.enter_cell(Entrant { op, kind, actor, counts: era == Some(Era::Current) }, cell);
     }
 
     /// Puts a reset or a step into its cell. What the node's life says about it is known.
-    fn enter_cell(&mut self, op: OpIx, ix: CellIx) {
+    fn enter_cell(&mut self, entrant: Entrant, ix: CellIx) {
         let cell = &mut self.cells[ix.at()];
-        let life = &self.nodes[cell.node.at()].life;
-        let is_last = cell.keep(op, &self.history);
-        let counts = self.verdicts.get(op).is_none()
-            && !cell.is_stale
-            && !self.history.is_masked(op)
-            && life.era(op, &self.history) == Era::Current
-            && (is_last
-                || cell::is_reset(op, &self.history)
-                || !cell.is_covered(op, life, &self.history, &self.verdicts));
-        if cell.enter_scripts(op, counts, &self.history) {
-            return self.mark_cell(ix);
-        }
-        if !counts {
-            return;
-        }
         let was_changed = cell.is_changed;
-        if is_last {
-            cell.append(op, &self.history, &mut self.verdicts);
-        } else if cell::is_reset(op, &self.history) || !cell.join(op, &self.history, &mut self.verdicts) {
-            return self.mark_cell(ix);
-        }
-        if !was_changed {
-            self.changes.cells.push(ix);
+        let life = &self.nodes[cell.node.at()].life;
+        match cell.enter(entrant, life, &self.history, &mut self.verdicts) {
+            Outcome::Same => {}
+            Outcome::Changed if was_changed => {}
+            Outcome::Changed => self.changes.cells.push(ix),
+            Outcome::Stale => self.mark_cell(ix),
         }
     }
 
-    fn enter_insert(&mut self, op: OpIx) {
+    fn enter_insert(&mut self, op: OpIx, actor: ActorIx) {
         let held = self.history.op(op);
         let (node, parent) = (held.node, held.parent);
         let record = &mut self.nodes[node.at()];
@@ -305,8 +318,11 @@ impl Engine {
             self.nodes[parent.at()].named += 1;
         }
         self.enter_life(op);
+        let counts = self.verdicts.get(op).is_none()
+            && !self.history.is_masked(op)
+            && self.nodes[node.at()].life.era(op, &self.history) == Era::Current;
         for cell in self.initial_cells(op) {
-            self.enter_cell(op, cell);
+            self.enter_cell(Entrant { op, kind: Kind::Insert, actor, counts }, cell);
         }
     }
 
@@ -330,7 +346,7 @@ impl Engine {
     fn follow_life(&mut self, node: NodeIx, turned: Option<Turned>) {
         let Some(Turned { from, births }) = turned else { return };
         let record = &self.nodes[node.at()];
-        for op in births {
+        for &op in births.iter() {
             self.tree.touch(op);
         }
         if record.moves > 0 {
@@ -351,9 +367,8 @@ impl Engine {
     }
 
     fn enter_move(&mut self, op: OpIx) {
-        let held = self.history.op(op);
-        let node = held.node;
-        if let Some(parent) = held.parent {
+        let HeldOp { node, parent, .. } = self.history.op(op);
+        if let Some(parent) = parent {
             for named in [node, parent] {
                 self.nodes[named.at()].named += 1;
                 self.nodes[named.at()].moves += 1;
@@ -364,18 +379,20 @@ impl Engine {
             let at = self.history.place_in(placings, op);
             placings.insert(at, op);
         }
-        self.follow_move(op);
+        self.note_move(op, node, parent);
     }
 
     /// Lets the tree know that a move may have begun or ceased to count.
     fn follow_move(&mut self, op: OpIx) {
         let held = self.history.op(op);
-        let node = held.node;
-        if held.parent.is_some() {
+        self.note_move(op, held.node, held.parent);
+    }
+
+    fn note_move(&mut self, op: OpIx, node: NodeIx, parent: Option<NodeIx>) {
+        match parent {
             // The tree judges it when it settles: undone and redone in between, it stays as it was.
-            self.tree.touch(op);
-        } else {
-            self.judge_reorder(op);
+            Some(_) => self.tree.touch(op),
+            None => self.judge_reorder(op),
         }
         self.stale_nodes.push(node);
     }
@@ -409,7 +426,6 @@ impl Engine {
 
     /// Brings every cache up to date.
     fn settle(&mut self) {
-        self.history.settle();
         if std::mem::take(&mut self.is_disordered) {
             return self.apply_anew();
         }
@@ -427,48 +443,70 @@ impl Engine {
 
     /// Puts every node that may stand elsewhere where it stands.
     fn stand_nodes(&mut self) {
-        if self.stale_nodes.is_empty() {
+        if let [node] = self.stale_nodes[..] {
+            self.stale_nodes.clear();
+            let shown = self.to_show(node);
+            if self.nodes[node.at()].shown != shown {
+                self.leave(node);
+                self.show(node, shown);
+                self.come(node);
+            }
             return;
         }
         let mut stale = std::mem::take(&mut self.stale_nodes);
         stale.sort_unstable();
         stale.dedup();
-        let mut moved = Vec::new();
-        for node in stale {
-            let record = &self.nodes[node.at()];
-            let parent = self.tree.parents().of(node);
-            let is_effective = |op| self.verdicts.get(op).is_none();
-            let gives_place = |op| self.places.contains_key(&op);
-            let shown = record.stand(parent, &self.history, is_effective, gives_place);
-            if record.shown != shown {
-                moved.push((node, shown));
-            }
-        }
+        let moved = stale.into_iter().map(|node| (node, self.to_show(node)));
+        let moved: Vec<(NodeIx, Option<Shown>)> =
+            moved.filter(|(node, shown)| self.nodes[node.at()].shown != *shown).collect();
         // All leave before any comes: siblings are found by where they stand.
-        for &(node, _) in &moved {
-            if let Some(shown) = self.nodes[node.at()].shown {
-                let spot = self.spot_among_siblings(node, shown.parent);
-                let gone = self.nodes[shown.parent.at()].children.remove(spot);
-                debug_assert_eq!(gone, node);
-                self.nodes_live -= 1;
-            }
-        }
-        for &(node, shown) in &moved {
-            let before = std::mem::replace(&mut self.nodes[node.at()].shown, shown);
-            self.changes.nodes.entry(node).or_insert(before);
-        }
-        for &(node, shown) in &moved {
-            if let Some(shown) = shown {
-                let spot = self.spot_among_siblings(node, shown.parent);
-                self.nodes[shown.parent.at()].children.insert(spot, node);
-                self.nodes_live += 1;
-            }
+        moved.iter().for_each(|&(node, _)| self.leave(node));
+        moved.iter().for_each(|&(node, shown)| self.show(node, shown));
+        moved.iter().for_each(|&(node, _)| self.come(node));
+    }
+
+    /// Where a node stands. The tree is settled.
+    fn to_show(&self, node: NodeIx) -> Option<Shown> {
+        let is_effective = |op| self.verdicts.get(op).is_none();
+        let gives_place = |op| self.places.contains_key(&op);
+        let rough = |birth, placed_by: Option<OpIx>| {
+            Place::rough(placed_by.and_then(|op| self.places.get(&op)), self.history.stamp(birth))
+        };
+        let parent = self.tree.parents().of(node);
+        self.nodes[node.at()].stand(parent, &self.history, is_effective, gives_place, rough)
+    }
+
+    /// Takes a node from among its siblings.
+    fn leave(&mut self, node: NodeIx) {
+        if let Some(shown) = self.nodes[node.at()].shown {
+            let spot = self.spot_among_siblings(node, shown);
+            let gone = self.nodes[shown.parent.at()].children.remove(spot);
+            debug_assert_eq!(gone, node);
+            self.nodes_live -= 1;
         }
     }
 
-    /// Where a node stands, or belongs, among the children of `parent`.
-    fn spot_among_siblings(&self, node: NodeIx, parent: NodeIx) -> Spot {
-        self.nodes[parent.at()].children.seek(|sibling| self.stands_before(sibling, node))
+    fn show(&mut self, node: NodeIx, shown: Option<Shown>) {
+        let record = &mut self.nodes[node.at()];
+        let before = std::mem::replace(&mut record.shown, shown);
+        if !std::mem::replace(&mut record.is_changed, true) {
+            self.changes.nodes.push((node, before));
+        }
+    }
+
+    /// Puts a node among its siblings.
+    fn come(&mut self, node: NodeIx) {
+        if let Some(shown) = self.nodes[node.at()].shown {
+            let spot = self.spot_among_siblings(node, shown);
+            self.nodes[shown.parent.at()].children.insert(spot, node);
+            self.nodes_live += 1;
+        }
+    }
+
+    /// Where a node that is shown there stands, or belongs, among its siblings.
+    fn spot_among_siblings(&self, node: NodeIx, shown: Shown) -> Spot {
+        let siblings = &self.nodes[shown.parent.at()].children;
+        siblings.seek(shown.rough, |sibling| self.stands_before(sibling, node))
     }
 
     fn stands_before(&self, a: NodeIx, b: NodeIx) -> bool {

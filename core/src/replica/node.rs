@@ -19,6 +19,8 @@ pub(super) struct NodeRecord {
     pub(super) moves: u32,
     /// How many inserts name this key as the node.
     pub(super) inserts: u32,
+    /// It may stand elsewhere since the changes were taken.
+    pub(super) is_changed: bool,
     /// Where it shows; none while it is dead, and for the root.
     pub(super) shown: Option<Shown>,
     /// The live nodes below it, in order.
@@ -33,6 +35,8 @@ pub(super) struct Shown {
     pub(super) birth: OpIx,
     /// The op that gave it its place; none for a place that is the birth's own stamp.
     pub(super) placed_by: Option<OpIx>,
+    /// Where that is among siblings, roughly.
+    pub(super) rough: u64,
 }
 
 impl NodeRecord {
@@ -68,12 +72,16 @@ impl NodeRecord {
         history: &History,
         is_effective: impl Fn(OpIx) -> bool,
         gives_place: impl Fn(OpIx) -> bool,
+        rough: impl Fn(OpIx, Option<OpIx>) -> u64,
     ) -> Option<Shown> {
         let (birth, parent) = (self.life.birth()?, parent?);
         let of_this_life = |op: &&OpIx| history.is_before(birth, **op);
         let counts = |op: &&OpIx| !history.is_masked(**op) && is_effective(**op);
         let moved = self.placings.iter().rev().take_while(of_this_life).find(counts).copied();
         let given = || Some(birth).filter(|&birth| gives_place(birth));
-        Some(Shown { parent, birth, placed_by: moved.or_else(given) })
+        let placed_by = moved.or_else(given);
+        let is_there = |shown: &&Shown| (shown.birth, shown.placed_by) == (birth, placed_by);
+        let old = self.shown.as_ref().filter(is_there).map(|shown| shown.rough);
+        Some(Shown { parent, birth, placed_by, rough: old.unwrap_or_else(|| rough(birth, placed_by)) })
     }
 }

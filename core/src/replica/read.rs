@@ -122,6 +122,14 @@ impl Engine {
         self.history.find(dot).is_some_and(|message| self.history.ops_of(message).any(is_scene))
     }
 
+    /// The message that this one undoes, if it undoes any; of several the first.
+    pub fn undoes(&self, dot: &Dot) -> Option<Dot> {
+        let is_undo = |op: &OpIx| matches!(self.history.kind(*op), Some(Kind::Undo));
+        let undo = self.history.ops_of(self.history.find(dot)?).find(is_undo)?;
+        let (actor, seq) = self.history.op(undo).target?;
+        Some(Dot { actor: self.history.actor_of(actor), seq })
+    }
+
     /// Whether a message is held.
     pub fn contains(&self, dot: &Dot) -> bool {
         self.history.find(dot).is_some()

@@ -32,6 +32,11 @@ impl Engine {
         self.tree.parents().of(node)
     }
 
+    /// Whether a live node is another or below it, through dead nodes' last parents too.
+    pub(crate) fn is_under(&self, node: NodeIx, ancestor: NodeIx) -> bool {
+        self.tree.parents().is_under(node, ancestor)
+    }
+
     /// Where a live node stands; nothing for the root.
     pub(crate) fn standing(&self, node: NodeIx) -> Option<Standing> {
         let shown = self.nodes.get(node.at())?.shown?;

@@ -6,6 +6,7 @@
 mod parser;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Engine;
 use crate::block::{self, BlockError};
@@ -111,6 +112,8 @@ pub(super) struct Snapshot {
     nodes: Vec<NodeRow>,
     properties: Vec<PropertyRow>,
     history: Vec<StretchRow>,
+    /// The history where it came beside the bytes.
+    beside: Arc<[Stretch]>,
 }
 
 /// Where something is in the bytes.
@@ -154,6 +157,7 @@ pub(super) struct Tally {
 
 struct StretchRow {
     actor: Actor,
+    first: u64,
     block: Span,
 }
 
@@ -179,14 +183,30 @@ impl Engine {
     /// A snapshot of what is held, with the given history: every message, each actor's in order. [`super::Replica::open`]
     /// reads it. Fails where messages are held whose past is not or is forgotten, or where the history is another's.
     pub fn snapshot(&self, history: &[Stretch]) -> Result<Vec<u8>, SnapshotError> {
+        self.check_whole()?;
+        check_history(&self.version_vector(), parts(history))?;
+        Ok(self.write_snapshot(history))
+    }
+
+    /// A snapshot without its history, for who keeps that elsewhere anyway; [`super::Replica::open_beside`] reads it. Fails as
+    /// [`Engine::snapshot`] does.
+    pub fn snapshot_alone(&self) -> Result<Vec<u8>, SnapshotError> {
+        self.check_whole()?;
+        Ok(self.write_snapshot(&[]))
+    }
+
+    fn check_whole(&self) -> Result<(), SnapshotError> {
         if !self.history.is_closed() {
             return Err(SnapshotError::Gaps);
         }
         if self.history.is_on_ground() {
             return Err(SnapshotError::Forgotten);
         }
+        Ok(())
+    }
+
+    fn write_snapshot(&self, history: &[Stretch]) -> Vec<u8> {
         let version = self.version_vector();
-        check_history(&version, history.iter().map(|part| (part.actor, part.first, &*part.block)))?;
         let actors: Vec<Actor> = version.iter().map(|(actor, _)| actor).collect();
         let ix = |actor: &Actor| actors.binary_search(actor).expect("messages of it are held") as u64;
         let mut writer = Writer::new();
@@ -212,7 +232,7 @@ impl Engine {
         for Stretch { actor, first, block } in history {
             writer.array(3).uint(ix(actor)).uint(*first).bytes(block);
         }
-        Ok(seal(&writer.finish()))
+        seal(&writer.finish())
     }
 
     fn request_hashes(&self) -> Vec<u8> {
@@ -274,8 +294,9 @@ impl Engine {
 }
 
 impl Snapshot {
-    /// Reads what [`Engine::snapshot`] wrote. Takes memory in proportion to the bytes, whatever they say.
-    pub(super) fn read(bytes: Vec<u8>) -> Result<Self, SnapshotError> {
+    /// Reads what [`Engine::snapshot`] wrote, or [`Engine::snapshot_alone`] where a history is given. Takes memory in proportion
+    /// to the bytes, whatever they say.
+    pub(super) fn read(bytes: Vec<u8>, beside: Option<Arc<[Stretch]>>) -> Result<Self, SnapshotError> {
         match bytes.first() {
             Some(&VERSION) => {}
             found => return Err(SnapshotError::Version(found.copied().unwrap_or(0))),
@@ -299,6 +320,13 @@ impl Snapshot {
         if snapshot.find(&snapshot.root.key).is_none() {
             return Err(DecodeError::NotCanonical.into());
         }
+        if let Some(beside) = beside.filter(|_| snapshot.history.is_empty()) {
+            snapshot.beside = beside;
+        }
+        let version = snapshot.actors.iter().map(|&(actor, seq, _)| (actor, seq)).collect();
+        let inside =
+            snapshot.history.iter().map(|row| (row.actor, row.first, &snapshot.bytes[row.block.clone()]));
+        check_history(&version, inside.chain(parts(&snapshot.beside)))?;
         Ok(snapshot)
     }
 
@@ -364,8 +392,13 @@ impl Snapshot {
 
     /// The history, packed, each actor's in order.
     pub(super) fn history(&self) -> impl Iterator<Item = (Actor, &[u8])> {
-        self.history.iter().map(|row| (row.actor, &self.bytes[row.block.clone()]))
+        let inside = self.history.iter().map(|row| (row.actor, &self.bytes[row.block.clone()]));
+        inside.chain(self.beside.iter().map(|part| (part.actor, &part.block[..])))
     }
+}
+
+fn parts(history: &[Stretch]) -> impl Iterator<Item = (Actor, u64, &[u8])> {
+    history.iter().map(|part| (part.actor, part.first, &part.block[..]))
 }
 
 /// Whether the parts of a history are what a version holds, each actor's in order.

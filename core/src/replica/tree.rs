@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::Engine;
+use super::held::HeldOp;
 use super::history::History;
 use super::index::{NodeIx, OpIx};
 use super::life::Era;
@@ -129,6 +130,17 @@ impl Tree {
             return Vec::new();
         }
         let mut world = World { nodes, history, verdicts };
+        if self.unsure_from.is_none()
+            && let [op] = self.dirty[..]
+            && self.log.last().is_none_or(|last| history.is_before(last.op, op))
+        {
+            self.dirty.clear();
+            let held = history.op(op);
+            if belongs(op, &held, &world) {
+                self.enter(op, &held, &mut world);
+            }
+            return Vec::new();
+        }
         let comings = self.comings(&world);
         let unsure_at = self.unsure_from.take().map_or(self.log.len(), |from| self.seek(0, from, history));
         let matters = |coming: &&Coming| !is_exempt(coming.op, &world);
@@ -144,7 +156,7 @@ impl Tree {
             && unsure_at == end
             && at == redo_at
         {
-            self.enter(op, &mut world);
+            self.enter(op, &history.op(op), &mut world);
             self.put_back(&tail, &mut world, &mut moved);
             return moved;
         }
@@ -156,7 +168,7 @@ impl Tree {
                 self.leave(&tail, at, &mut world);
                 next += 1;
             } else {
-                self.enter(op, &mut world);
+                self.enter(op, &history.op(op), &mut world);
             }
         }
         self.go_on(&tail, next..end, &mut world, &mut moved);
@@ -173,7 +185,7 @@ impl Tree {
         for op in dirty {
             at = self.seek(at, op, world.history);
             let is_in = self.log.get(at).is_some_and(|entry| entry.op == op);
-            if is_in != belongs(op, world) {
+            if is_in != belongs(op, &world.history.op(op), world) {
                 comings.push(Coming { op, at, is_in });
             }
         }
@@ -273,8 +285,7 @@ impl Tree {
     }
 
     /// Does an op that was not in the log before.
-    fn enter(&mut self, op: OpIx, world: &mut World<'_>) {
-        let held = world.history.op(op);
+    fn enter(&mut self, op: OpIx, held: &HeldOp<'_>, world: &mut World<'_>) {
         let is_birth = matches!(held.kind(), Some(Kind::Insert));
         let mut entry = Entry {
             op,
@@ -325,8 +336,7 @@ impl Engine {
 }
 
 /// Whether the op is a birth, or a move that counts.
-fn belongs(op: OpIx, world: &World<'_>) -> bool {
-    let held = world.history.op(op);
+fn belongs(op: OpIx, held: &HeldOp<'_>, world: &World<'_>) -> bool {
     match held.kind() {
         Some(Kind::Insert) => world.nodes[held.node.at()].life.is_birth(op, world.history),
         _ => !world.history.is_masked(op),

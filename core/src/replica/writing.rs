@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::Engine;
-use super::index::{NodeIx, OpIx, PathIx};
+use super::index::{CellIx, NodeIx, OpIx, PathIx};
 use crate::op::text::{CharId, Content, Span};
 use crate::sequence::Sequence;
 
@@ -27,17 +27,13 @@ pub(crate) enum Shows {
 impl Engine {
     /// The characters of a property, or the elements, those that do not show included.
     pub(crate) fn characters(&self, content: Content, key: &str, path: &str) -> Characters<'_> {
-        self.characters_of(content, self.keys.find(key).map(NodeIx::of), path)
-    }
-
-    /// The same of a node that is alive.
-    pub(crate) fn live_characters(&self, content: Content, key: &str, path: &str) -> Option<Characters<'_>> {
-        Some(self.characters_of(content, Some(self.live(key)?), path))
-    }
-
-    fn characters_of(&self, content: Content, node: Option<NodeIx>, path: &str) -> Characters<'_> {
+        let node = self.keys.find(key).map(NodeIx::of);
         let path = self.history.paths.find(path).map(PathIx::of);
-        let cell = node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path));
+        self.characters_at(content, node.zip(path).and_then(|(node, path)| self.nodes[node.at()].cell(path)))
+    }
+
+    /// The same of a property by its number; nothing stands for one that was never touched.
+    pub(crate) fn characters_at(&self, content: Content, cell: Option<CellIx>) -> Characters<'_> {
         match cell.map(|cell| &self.cells[cell.at()]) {
             Some(cell) => {
                 cell.characters(content, &self.nodes[cell.node.at()].life, &self.history, &self.verdicts)

@@ -3,10 +3,9 @@
 use crate::api::{self, ApiError, Code, Edited, Wait};
 use crate::author::{About, Author, Made, MakeError};
 use crate::chain::Link;
-use crate::id::{Actor, Dot, PeerKey};
+use crate::id::{Actor, Dot};
 use crate::limits::{NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::message::Head;
-use crate::op::{Kind, OpView};
 use crate::replica::FindError;
 use crate::room::{Batch, Output, Room};
 use crate::store::{Record, StoreError};
@@ -28,8 +27,6 @@ pub(super) struct Commits {
     outbox_bytes: usize,
     /// Answered when they are where they were asked to be.
     waits: Vec<Waiting>,
-    /// Messages made with this machine's key, oldest first: what undo without a target looks through.
-    own: Vec<Own>,
 }
 
 /// A message between its commit and its signature.
@@ -56,19 +53,6 @@ struct Waiting {
     batch: Option<u64>,
 }
 
-/// One message of our own.
-struct Own {
-    dot: Dot,
-    kind: OwnKind,
-}
-
-enum OwnKind {
-    /// It undid that message, perhaps among other things.
-    Undo(Dot),
-    /// Whether it can be undone, the replica knows.
-    Other,
-}
-
 /// An edit that is ready to become a message.
 struct Commit {
     token: u64,
@@ -86,14 +70,10 @@ impl Commits {
     }
 
     /// Notes a message that has been applied, whoever made it.
-    pub(super) fn note(&mut self, message: &MessageView<'_>, link: Link, key: &PeerKey) {
+    pub(super) fn note(&mut self, message: &MessageView<'_>, link: Link) {
         if let Some(author) = self.author.as_mut().filter(|author| author.actor() != message.actor) {
             let head = Head { actor: message.actor, seq: message.seq, link: link.short() };
             author.hear(head, message.lamport);
-        }
-        if message.actor.key() == *key {
-            let kind = message.ops().find_map(undone_by).map_or(OwnKind::Other, OwnKind::Undo);
-            self.own.push(Own { dot: message.dot(), kind });
         }
     }
 
@@ -186,15 +166,25 @@ impl Room {
             return Ok(dot);
         }
         let undone = |dot: &Dot| self.replica.is_undone(dot);
-        let target = self.commits.own.iter().rev().find_map(|own| match (redo, &own.kind) {
-            (false, _) => (self.replica.is_undoable(&own.dot) && !undone(&own.dot)).then_some(own.dot),
-            (true, OwnKind::Undo(target)) => undone(target).then_some(*target),
-            (true, OwnKind::Other) => None,
+        let target = self.own_newest().find_map(|own| match redo {
+            false => (self.replica.is_undoable(&own) && !undone(&own)).then_some(own),
+            true => self.replica.undoes(&own).filter(undone),
         });
         target.ok_or_else(|| {
             let what = if redo { "redo" } else { "undo" };
             ApiError::new(Code::NotFound, format!("there is nothing to {what}"))
                 .with_hint(format!("name a message: `rtc {what} MSG`; `rtc log` lists them"))
+        })
+    }
+
+    /// The messages made with this machine's key that are held, the newest first.
+    fn own_newest(&self) -> impl Iterator<Item = Dot> {
+        let mut heads: Vec<Dot> = self.log.heads_of(&self.keys.public()).collect();
+        std::iter::from_fn(move || {
+            let head = heads.iter_mut().max_by_key(|head| self.replica.lamport(head))?;
+            let newest = *head;
+            self.replica.contains(&newest).then(|| head.seq -= 1)?;
+            Some(newest)
         })
     }
 
@@ -239,7 +229,7 @@ impl Room {
         }
         self.log.append(&message, made.link, made.body.len(), false);
         self.replica.apply_view(&message);
-        self.commits.note(&message, made.link, &self.keys.public());
+        self.commits.note(&message, made.link);
         let mut events = Vec::new();
         self.tell(&made.dot, &mut events);
         let Made { dot, body, link, .. } = made;
@@ -328,12 +318,6 @@ impl Room {
         }
         self.commits.author = Some(author);
     }
-}
-
-/// The message that an op undoes.
-fn undone_by(op: &OpView<'_>) -> Option<Dot> {
-    let undo = matches!(op.code.row()?.kind, Kind::Undo);
-    op.options.get("target").filter(|_| undo)?.as_text()?.parse().ok()
 }
 
 /// A message that is not found, in the words of the API.

@@ -5,40 +5,70 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::chain::Link;
 use crate::clock::VersionVector;
-use crate::id::{Actor, Dot, RoomId};
+use crate::id::{Actor, Dot, PeerKey, RoomId};
+use crate::room::older::Older;
 use crate::sync::frame::Digest;
 use crate::sync::run::{Step, backlog_run};
 use crate::view::MessageView;
 
 /// The chains of a room's actors, without the messages' content.
 pub(super) struct Log {
-    room: RoomId,
-    actors: BTreeMap<Actor, ActorLog>,
-    messages: u64,
-    digest: Option<Digest>,
+    pub(super) room: RoomId,
+    pub(super) actors: BTreeMap<Actor, ActorLog>,
+    /// The messages before those that `actors` has entries of.
+    pub(super) older: Older,
+    pub(super) messages: u64,
+    pub(super) digest: Option<Digest>,
 }
 
-struct ActorLog {
-    entries: Vec<Entry>,
+pub(super) struct ActorLog {
+    /// The newest message before the entries.
+    pub(super) base: Base,
+    pub(super) entries: Vec<Entry>,
     /// The author's clock at its newest message: which heads of others it had seen.
-    clock: VersionVector,
+    pub(super) clock: VersionVector,
+}
+
+/// What the next message of an actor follows from; before the first, the chain's origin.
+#[derive(Clone, Copy)]
+pub(super) struct Base {
+    pub(super) seq: u64,
+    pub(super) link: Link,
+    pub(super) lamport: u64,
 }
 
 /// One message, as far as chains and plans go.
-struct Entry {
-    link: Link,
-    lamport: u64,
+pub(super) struct Entry {
+    pub(super) link: Link,
+    pub(super) lamport: u64,
     /// How many messages this replica had applied before: a causal order.
-    arrival: u64,
-    body_bytes: u32,
-    signed: bool,
+    pub(super) arrival: u64,
+    pub(super) body_bytes: u32,
+    pub(super) signed: bool,
     /// Whether it names heads of others: then a run can begin, but not go on with it.
-    advances: bool,
+    pub(super) advances: bool,
+}
+
+impl ActorLog {
+    /// The number of the newest message.
+    pub(super) fn head(&self) -> u64 {
+        self.base.seq + self.entries.len() as u64
+    }
+
+    /// The link of the newest message.
+    pub(super) fn head_link(&self) -> Link {
+        self.entries.last().map_or(self.base.link, |entry| entry.link)
+    }
+
+    /// The lamport time of the newest message.
+    pub(super) fn head_lamport(&self) -> u64 {
+        self.entries.last().map_or(self.base.lamport, |entry| entry.lamport)
+    }
 }
 
 impl Log {
     pub(super) fn new(room: RoomId) -> Self {
-        Self { room, actors: BTreeMap::new(), messages: 0, digest: None }
+        Self { room, actors: BTreeMap::new(), older: Older::default(), messages: 0, digest: None }
     }
 
     /// Messages held.
@@ -48,21 +78,42 @@ impl Log {
 
     /// The number of the newest message held of `actor`, 0 where none is.
     pub(super) fn head(&self, actor: &Actor) -> u64 {
-        self.actors.get(actor).map_or(0, |log| log.entries.len() as u64)
+        self.actors.get(actor).map_or(0, ActorLog::head)
+    }
+
+    /// Of each actor the number and the link of the newest message.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (Actor, u64, Link)> + '_ {
+        self.actors.iter().map(|(&actor, log)| (actor, log.head(), log.head_link()))
+    }
+
+    /// The newest message of each actor of that key.
+    pub(super) fn heads_of(&self, key: &PeerKey) -> impl Iterator<Item = Dot> + '_ {
+        let epochs = self.actors.range(Actor::new(*key, 0)..=Actor::new(*key, u64::MAX));
+        epochs.map(|(&actor, log)| Dot { actor, seq: log.head() })
     }
 
     /// The link that the message after number `seq` hangs on.
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
         if seq == 0 {
-            Some(Link::origin(&self.room, actor))
-        } else {
-            Some(self.entry(&Dot { actor: *actor, seq })?.link)
+            return Some(Link::origin(&self.room, actor));
+        }
+        match self.base(actor, seq) {
+            Some(base) => Some(base.link),
+            None => Some(self.entry(&Dot { actor: *actor, seq })?.link),
         }
     }
 
     /// The lamport of a message held.
     pub(super) fn lamport(&self, dot: &Dot) -> Option<u64> {
-        self.entry(dot).map(|entry| entry.lamport)
+        match self.base(&dot.actor, dot.seq) {
+            Some(base) => Some(base.lamport),
+            None => self.entry(dot).map(|entry| entry.lamport),
+        }
+    }
+
+    /// What the entries of an actor follow from, if that is message `seq`.
+    fn base(&self, actor: &Actor, seq: u64) -> Option<Base> {
+        self.actors.get(actor).map(|log| log.base).filter(|base| seq > 0 && base.seq == seq)
     }
 
     /// What the author of `actor`'s newest message had seen of `other`.
@@ -72,7 +123,7 @@ impl Log {
 
     /// Of each actor the number of the newest message.
     pub(super) fn vector(&self) -> VersionVector {
-        self.actors.iter().map(|(&actor, log)| (actor, log.entries.len() as u64)).collect()
+        self.actors.iter().map(|(&actor, log)| (actor, log.head())).collect()
     }
 
     /// Takes what is held out of `vector`, up to the first entry that is not. Called again and again, it looks at each entry
@@ -89,9 +140,13 @@ impl Log {
 
     /// Appends the next message of its actor.
     pub(super) fn append(&mut self, message: &MessageView<'_>, link: Link, body_bytes: usize, signed: bool) {
-        let log = self.actors.entry(message.actor);
-        let log = log.or_insert_with(|| ActorLog { entries: Vec::new(), clock: VersionVector::default() });
-        debug_assert_eq!(log.entries.len() as u64 + 1, message.seq, "chains have no gaps");
+        let room = &self.room;
+        let log = self.actors.entry(message.actor).or_insert_with(|| ActorLog {
+            base: Base { seq: 0, link: Link::origin(room, &message.actor), lamport: 0 },
+            entries: Vec::new(),
+            clock: VersionVector::default(),
+        });
+        debug_assert_eq!(log.head() + 1, message.seq, "chains have no gaps");
         log.entries.push(Entry {
             link,
             lamport: message.lamport,
@@ -109,8 +164,16 @@ impl Log {
 
     /// Notes whether a signature over the link of `dot` is there.
     pub(super) fn set_signed(&mut self, dot: &Dot, signed: bool) {
-        let index = usize::try_from(dot.seq - 1).expect("held, so it was an index");
-        if let Some(entry) = self.actors.get_mut(&dot.actor).and_then(|log| log.entries.get_mut(index)) {
+        let Some(log) = self.actors.get_mut(&dot.actor) else { return };
+        let entry = match dot.seq.checked_sub(log.base.seq + 1) {
+            Some(index) => log.entries.get_mut(index_of(index)),
+            None => {
+                let older = self.older.of_mut(&dot.actor);
+                let first = log.base.seq + 1 - older.len() as u64;
+                dot.seq.checked_sub(first).and_then(|index| older.get_mut(index_of(index)))
+            }
+        };
+        if let Some(entry) = entry {
             entry.signed = signed;
         }
     }
@@ -120,11 +183,7 @@ impl Log {
         *self.digest.get_or_insert_with(|| {
             let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 digest v1");
             for (actor, log) in &self.actors {
-                let Some(head) = log.entries.last() else { continue };
-                hasher
-                    .update(&actor.0)
-                    .update(&(log.entries.len() as u64).to_be_bytes())
-                    .update(&head.link.short());
+                hasher.update(&actor.0).update(&log.head().to_be_bytes()).update(&log.head_link().short());
             }
             let mut digest = [0; 16];
             digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
@@ -143,10 +202,8 @@ impl Log {
     }
 
     fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
-        let entries = &self.actors.get(&actor)?.entries;
-        let begin = usize::try_from(first - 1).ok()?;
-        let end = usize::try_from(last).ok()?;
-        let steps = entries[begin..end].iter().map(|entry| Step {
+        let count = usize::try_from(last - first + 1).ok()?;
+        let steps = self.entries_from(&actor, first)?.take(count).map(|entry| Step {
             body_bytes: entry.body_bytes as usize,
             signed: entry.signed,
             advances: entry.advances,
@@ -155,10 +212,34 @@ impl Log {
         Some(PlannedRun { actor, first, last: first + messages as u64 - 1, body_bytes })
     }
 
-    fn entry(&self, dot: &Dot) -> Option<&Entry> {
-        let index = usize::try_from(dot.seq.checked_sub(1)?).ok()?;
-        self.actors.get(&dot.actor)?.entries.get(index)
+    /// What is known of an actor's messages from that number on, if that one is held.
+    pub(super) fn entries_from(&self, actor: &Actor, seq: u64) -> Option<impl Iterator<Item = &Entry>> {
+        let log = self.actors.get(actor)?;
+        let (older, newer) = match seq.checked_sub(log.base.seq + 1) {
+            Some(index) => (&[][..], log.entries.get(index_of(index)..)?),
+            None => {
+                let older = self.older.of(actor);
+                let first = log.base.seq + 1 - older.len() as u64;
+                (older.get(index_of(seq.checked_sub(first)?)..)?, &log.entries[..])
+            }
+        };
+        Some(older.iter().chain(newer))
     }
+
+    /// What is known of an actor's messages.
+    pub(super) fn entries(&self, actor: &Actor) -> impl Iterator<Item = &Entry> {
+        let newer = self.actors.get(actor).map(|log| &log.entries[..]).unwrap_or_default();
+        self.older.of(actor).iter().chain(newer)
+    }
+
+    fn entry(&self, dot: &Dot) -> Option<&Entry> {
+        self.entries_from(&dot.actor, dot.seq)?.next()
+    }
+}
+
+/// A number as an index; of one too large there is nothing.
+fn index_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The runs a peer lacks, those that arrived here first before others. That is a causal order.

@@ -7,8 +7,10 @@ mod admission;
 mod batch;
 mod commit;
 mod log;
+mod older;
 mod packed;
 mod peer;
+mod snapshot;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,6 +38,7 @@ use peer::Peer;
 use waiting::{Early, Waiting};
 
 /// What a room is opened with.
+#[derive(Clone)]
 pub struct Opening {
     /// Its id.
     pub room: RoomId,
@@ -268,7 +271,7 @@ impl Room {
         }
         let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
-        self.commits.note(&message, record.link, &self.keys.public());
+        self.commits.note(&message, record.link);
         Ok(message)
     }
 
@@ -416,7 +419,7 @@ impl Room {
             if self.watched {
                 self.replica.apply_view(&message);
             }
-            self.commits.note(&message, link, &self.keys.public());
+            self.commits.note(&message, link);
             self.tell(&dot, out);
             let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });

@@ -16,36 +16,45 @@ use crate::sync::Run;
 
 /// What a frame is cut to where it would exceed [`PIECE_BYTES_MAX`]: parts are never quite alike.
 const CUT_BYTES: usize = PIECE_BYTES_MAX / 8 * 7;
+/// Bytes of bodies that are packed first, to see how much that takes off.
+const PORTION_BYTES: usize = PIECE_BYTES_MAX * 8;
 /// Actors one frame may pack, and runs it may have: no more than it has bytes to name them.
 const RUNS_MAX: usize = 65_536;
 
-/// Packs `runs` into as few frames as stay below [`PIECE_BYTES_MAX`], or have one run; says how many runs each has.
+/// Packs `runs` into few frames that stay below [`PIECE_BYTES_MAX`], or have one run; says how many runs each has.
 ///
 /// The runs stand in a causal order, and stay in it. Together they have at most [`BLOCK_BYTES_MAX`].
 pub fn pack(runs: &[Run]) -> Vec<(Vec<u8>, usize)> {
-    let packed = pack_one(runs);
-    if runs.is_empty() {
-        return Vec::new();
-    }
-    if packed.len() <= CUT_BYTES || runs.len() == 1 {
-        return vec![(packed, runs.len())];
-    }
-    let frames = packed.len().div_ceil(CUT_BYTES);
-    let portion = runs.iter().map(Run::body_bytes).sum::<usize>().div_ceil(frames);
     let mut frames = Vec::new();
     let mut rest = runs;
+    // How much packing takes off is known when something was packed; it is about the same for what follows.
+    let mut portion = PORTION_BYTES;
+    let mut may_grow = true;
     while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|run| {
-            let begins = bytes == 0;
-            bytes += run.body_bytes();
-            begins || bytes <= portion
-        });
-        let (now, later) = rest.split_at(fits.count());
-        frames.push((pack_one(now), now.len()));
-        rest = later;
+        let (now, bytes) = fitting(rest, portion);
+        let packed = pack_one(&rest[..now]);
+        portion = bytes * CUT_BYTES / packed.len();
+        let is_too_large = packed.len() > PIECE_BYTES_MAX && now > 1;
+        let is_too_small = packed.len() < CUT_BYTES / 2 && may_grow && fitting(rest, portion).0 > now;
+        if !is_too_large && !is_too_small {
+            frames.push((packed, now));
+            rest = &rest[now..];
+        }
+        // What was too much once with the runs that follow would be again.
+        may_grow = !is_too_large;
     }
     frames
+}
+
+/// How many runs have no more than so many bytes of bodies, but at least one; and how many bytes.
+fn fitting(runs: &[Run], body_bytes_max: usize) -> (usize, usize) {
+    let mut bytes = runs[0].body_bytes();
+    let more = runs[1..].iter().take_while(|run| {
+        let fits = bytes + run.body_bytes() <= body_bytes_max;
+        bytes += if fits { run.body_bytes() } else { 0 };
+        fits
+    });
+    (1 + more.count(), bytes)
 }
 
 /// What a frame with this content costs of the receiver's credit, in bytes.

@@ -4,6 +4,7 @@
 //! Inward it stops listening while the disk is far behind, so that senders wait instead of memory growing.
 
 mod answer;
+mod keeping;
 mod link;
 mod reading;
 mod request;
@@ -24,6 +25,7 @@ use rtc_core::sync::{LinkId, Now};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
+use crate::hub::keeping::Keeping;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
 use crate::past::PastThread;
@@ -66,6 +68,7 @@ pub(crate) struct Hub {
     store: StoreThread,
     unstored: BTreeMap<(RoomId, u64), usize>,
     unstored_bytes: usize,
+    kept: BTreeMap<RoomId, Keeping>,
     net: NetHandle,
     listening: Vec<Multiaddr>,
     links: BTreeMap<LinkId, LinkSender>,
@@ -164,6 +167,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         store,
         unstored: BTreeMap::new(),
         unstored_bytes: 0,
+        kept: BTreeMap::new(),
         net,
         listening: Vec::new(),
         links: BTreeMap::new(),
@@ -195,6 +199,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         }
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
+        hub.keep_due();
         // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
         if hub.wake_at() <= Instant::now() {
             hub.wake();
@@ -300,6 +305,7 @@ impl Hub {
             room::Output::Store { batch, records } => {
                 let bytes = records.iter().map(|record| record.body.len() + size_of_val(record)).sum();
                 self.unstored_bytes += bytes;
+                self.kept.entry(room).or_default().add(records.len(), bytes);
                 self.unstored.insert((room, batch), bytes);
                 self.store.send(Job::Append { room, batch, records });
             }
@@ -349,6 +355,7 @@ impl Hub {
             Done::FactSet { room, result: Err(error), .. } => {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }
+            Done::Kept { room, result } => self.hear_kept(room, result),
             Done::FactSet { .. } | Done::Opened { .. } | Done::Closed { .. } => {}
         }
     }
@@ -372,13 +379,14 @@ impl Hub {
     /// Lets the disk catch up with what was accepted.
     async fn finish(mut self, done: &mut mpsc::UnboundedReceiver<Done>) -> StoreThread {
         self.flush();
+        self.keep_all();
         // It reads from the disk, which goes next.
         self.past = None;
         for call in std::mem::take(&mut self.joins) {
             call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }
         let caught_up = async {
-            while !self.unstored.is_empty() {
+            while !self.unstored.is_empty() || self.is_keeping() {
                 let Some(report) = done.recv().await else { return };
                 self.hear_store(report);
             }

@@ -7,7 +7,7 @@ use rtc_core::api::{ApiError, Code, Reply, RoomInfo};
 use rtc_core::founding::Founding;
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::{Store, StoreError};
+use rtc_core::store::{Kept, Record, Store, StoreError};
 use rtc_core::ticket::{Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
@@ -89,14 +89,23 @@ impl Hub {
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).context("no randomness")?;
         let number = NumberRecord::open(self.places.volatile_dir.as_deref(), self.me, id);
-        let mut room = Room::open(Opening {
+        let opening = Opening {
             room: id,
             founding,
             keys: self.keys.clone(),
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
-        });
-        load(&mut room, &mut store)?;
+        };
+        let (room, since) = match open_kept(&opening, &mut store) {
+            Some(opened) => opened,
+            None => {
+                let mut room = Room::open(opening);
+                load(&mut room, |visit| store.scan(visit))?;
+                let messages = room.messages();
+                (room, messages)
+            }
+        };
+        self.kept.entry(id).or_default().messages = since;
         self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
@@ -266,11 +275,35 @@ impl Hub {
     }
 }
 
-/// Takes in a room's journal.
-fn load(room: &mut Room, store: &mut SqliteStore) -> Result<(), StoreError> {
+/// A room as it was put away, if it was, with what came since, and how many messages that are. Where anything is not as it was, the
+/// room is opened from its messages.
+fn open_kept(opening: &Opening, store: &mut SqliteStore) -> Option<(Room, u64)> {
+    let mut open = || -> anyhow::Result<_> {
+        let Some(Kept { snapshot, history }) = store.kept()? else { return Ok(None) };
+        let mut room = Room::open_from(opening.clone(), &snapshot, history.into())?;
+        let kept = room.messages();
+        load(&mut room, |visit| store.scan_after_kept(visit))?;
+        let since = room.messages() - kept;
+        tracing::info!(room = %opening.room, kept, since, "the room is opened as it was put away");
+        Ok(Some((room, since)))
+    };
+    open().unwrap_or_else(|error| {
+        tracing::warn!(room = %opening.room, "what was kept of the room is not used: {error:#}");
+        None
+    })
+}
+
+/// Visits records as a store has them.
+type Visit<'a> = dyn FnMut(Record) -> ControlFlow<()> + 'a;
+
+/// Takes in what a scan of a room's journal visits.
+fn load(
+    room: &mut Room,
+    scan: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let (mut records, mut bytes) = (Vec::new(), 0);
     let mut refused = None;
-    store.scan(&mut |record| {
+    scan(&mut |record| {
         bytes += record.body.len() + size_of_val(&record);
         records.push(record);
         if bytes < LOAD_BYTES_MAX {

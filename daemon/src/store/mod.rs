@@ -1,6 +1,7 @@
 //! Rooms at rest: one SQLite file each, and the one thread that writes them all.
 
 mod block;
+mod kept;
 mod pack;
 mod reading;
 pub mod schema;

@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::{Actor, RoomId};
 use rtc_core::store::{Record, StoreError};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::block::{self, Block};
+use super::kept::{Head, Mark};
 
 /// Why something inside a statement or transaction was given up.
 pub(super) enum Refusal {
@@ -64,25 +65,28 @@ impl Chain {
     }
 }
 
-/// Visits the messages in blocks and those in rows as they arrived.
+/// Visits the messages after a mark, in blocks and in rows, as they arrived.
 pub(super) fn scan(
     connection: &Connection,
     room: &RoomId,
+    mark: &Mark,
     visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
 ) -> Result<(), Refusal> {
     let mut blocks = connection.prepare(
         "SELECT arrival, actor, actor_ix, last FROM block LEFT JOIN actor ON ix = actor_ix ORDER BY arrival",
     )?;
     let mut blocks = blocks.query([])?;
-    let mut next_block = blocks.next()?.map(block_end).transpose()?;
+    let mut next_block = block_after(&mut blocks, mark)?;
     let mut rows = connection.prepare(
-        "SELECT actor, seq, link, body, signature, arrival FROM journal LEFT JOIN actor ON ix = actor_ix ORDER BY arrival",
+        "SELECT actor, seq, link, body, signature, arrival FROM journal LEFT JOIN actor ON ix = actor_ix WHERE arrival > ?1 ORDER BY arrival",
     )?;
-    let mut rows = rows.query([])?;
+    let mut rows = rows.query([mark.arrival])?;
     let mut next_row = rows.next()?.map(arrived).transpose()?;
     // By when their next message arrived: each block, with the index of that message.
     let mut open: BTreeMap<i64, (Block, usize)> = BTreeMap::new();
-    let mut chains: BTreeMap<Actor, Chain> = BTreeMap::new();
+    let chain_from =
+        |(&actor, head): (&Actor, &Head)| (actor, Chain { seq: head.seq, link: Some(head.link) });
+    let mut chains: BTreeMap<Actor, Chain> = mark.heads.iter().map(chain_from).collect();
     loop {
         let before_blocks = |arrival: i64| next_block.as_ref().is_none_or(|(block, ..)| arrival < *block);
         let from_block = open.first_key_value().map(|(&arrival, _)| arrival);
@@ -104,9 +108,15 @@ pub(super) fn scan(
                 record
             }
             _ => {
-                let Some((arrival, actor, ix, last)) = next_block.take() else { return Ok(()) };
-                open.insert(arrival, (open_block(connection, room, actor, ix, last)?, 0));
-                next_block = blocks.next()?.map(block_end).transpose()?;
+                let Some((_, actor, ix, last)) = next_block.take() else { return Ok(()) };
+                let block = open_block(connection, room, actor, ix, last)?;
+                // Of a block that was made since, the first messages may lie before the mark.
+                let before = mark.seq(&actor).saturating_sub(block.seqs().start() - 1);
+                let index = usize::try_from(before).unwrap_or(usize::MAX);
+                if let Some(arrival) = block.arrival(index) {
+                    open.insert(arrival, (block, index));
+                }
+                next_block = block_after(&mut blocks, mark)?;
                 continue;
             }
         };
@@ -118,6 +128,17 @@ pub(super) fn scan(
 
 fn chain_of<'a>(chains: &'a mut BTreeMap<Actor, Chain>, room: &RoomId, record: &Record) -> &'a mut Chain {
     chains.entry(record.actor).or_insert_with(|| Chain::of(room, &record.actor))
+}
+
+/// The next block that has messages after the mark.
+fn block_after(blocks: &mut Rows<'_>, mark: &Mark) -> Result<Option<(i64, Actor, i64, u64)>, Refusal> {
+    while let Some(row) = blocks.next()? {
+        let block = block_end(row)?;
+        if block.3 > mark.seq(&block.1) {
+            return Ok(Some(block));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads `arrival, actor, actor_ix, last` of a block.

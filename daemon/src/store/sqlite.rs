@@ -7,14 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Record, Store, StoreError};
+use rtc_core::store::{Kept, Record, Store, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::block::Block;
+use super::kept::Mark;
 use super::reading::{Chain, Refusal, link_before, open_block, out_of_range, packed, record, scan};
 use super::schema::{self, OpenError};
 
@@ -32,6 +34,8 @@ pub struct SqliteStore {
     unpacked: BTreeSet<Actor>,
     /// The block read last: runs are shorter.
     pub(super) opened: Option<Block>,
+    /// Where what was put away stands, once it has been read.
+    pub(super) mark: Option<Mark>,
     /// Pages the write-ahead log had after the last commit. Atomic only because SQLite's hook must be `Send`.
     wal_pages: Arc<AtomicI32>,
     /// Why nothing is written any more.
@@ -64,6 +68,7 @@ impl SqliteStore {
                 actors: BTreeMap::new(),
                 unpacked,
                 opened: None,
+                mark: None,
                 wal_pages,
                 poison: None,
             })
@@ -181,7 +186,12 @@ impl SqliteStore {
         Ok(Some(row))
     }
 
-    fn read_range(&mut self, actor: &Actor, mut from: u64, to: u64) -> Result<Vec<Record>, Refusal> {
+    pub(super) fn read_range(
+        &mut self,
+        actor: &Actor,
+        mut from: u64,
+        to: u64,
+    ) -> Result<Vec<Record>, Refusal> {
         let mut records = Vec::new();
         let Some(ActorRow { ix, packed }) = self.actor_row(actor)? else { return Ok(records) };
         while from <= to.min(packed) {
@@ -234,7 +244,26 @@ impl Store for SqliteStore {
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), StoreError> {
-        let outcome = scan(&self.connection, &self.room, visit);
+        let outcome = scan(&self.connection, &self.room, &Mark::default(), visit);
+        outcome.map_err(|refusal| self.judge_refusal(refusal))
+    }
+
+    fn keep(&mut self, snapshot: &[u8], heads: &[(Actor, u64, Link)]) -> Result<bool, StoreError> {
+        let outcome = self.write_kept(snapshot, heads);
+        outcome.map_err(|refusal| self.judge_refusal(refusal))
+    }
+
+    fn kept(&mut self) -> Result<Option<Kept>, StoreError> {
+        let outcome = self.read_kept();
+        outcome.map_err(|refusal| self.judge_refusal(refusal))
+    }
+
+    fn scan_after_kept(
+        &mut self,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let outcome =
+            scan(&self.connection, &self.room, self.mark.as_ref().unwrap_or(&Mark::default()), visit);
         outcome.map_err(|refusal| self.judge_refusal(refusal))
     }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvErr
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
 use rtc_core::store::{Record, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -77,6 +78,15 @@ pub enum Job {
         /// Takes the records, fewer where some are missing, without making the thread wait.
         reply: SyncSender<Result<Vec<Record>, StoreError>>,
     },
+    /// Keeps what a room knows, after what was appended. Answered by [`Done::Kept`].
+    Keep {
+        /// The room.
+        room: RoomId,
+        /// What it gave.
+        snapshot: Vec<u8>,
+        /// Its actors, each with its newest message's number and link.
+        heads: Vec<(Actor, u64, Link)>,
+    },
     /// Ends a room, after what was appended. Answered by [`Done::Closed`].
     Close {
         /// The room.
@@ -130,6 +140,13 @@ pub enum Done {
         token: u64,
         /// The records, range by range; fewer where some are missing.
         records: Result<Vec<Record>, StoreError>,
+    },
+    /// To [`Job::Keep`].
+    Kept {
+        /// The room.
+        room: RoomId,
+        /// Whether it is kept: see [`Store::keep`].
+        result: Result<bool, StoreError>,
     },
     /// To [`Job::Close`].
     Closed {
@@ -288,6 +305,10 @@ impl Worker {
                 // Whoever does not wait any more has no use for it.
                 let _ = reply.try_send(records);
             }
+            Job::Keep { room, snapshot, heads } => {
+                let result = self.with_room(room, |held| held.store.keep(&snapshot, &heads));
+                self.tell(Done::Kept { room, result });
+            }
             Job::Close { room } => {
                 self.commit(room);
                 self.rooms.remove(&room);
@@ -396,6 +417,7 @@ impl Job {
         match self {
             Self::Append { records, .. } => records.iter().map(|record| record.body.len()).sum(),
             Self::SetFact { value, .. } => value.len(),
+            Self::Keep { snapshot, .. } => snapshot.len(),
             Self::Adopt { .. }
             | Self::Open { .. }
             | Self::Read { .. }
@@ -414,7 +436,6 @@ mod tests {
     use std::ops::ControlFlow;
     use std::sync::{Arc, Mutex};
 
-    use rtc_core::chain::Link;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
     use super::*;

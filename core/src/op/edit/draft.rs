@@ -210,7 +210,8 @@ impl<'a> Draft<'a> {
         for &node in self.changed.keys() {
             if replica.standing(node).is_some_and(|standing| standing.parent == parent) {
                 let own = replica.rank(node);
-                let spot = children.seek(|other| Place::compare(replica.rank(other), own).is_lt());
+                let rough = Place::rough(own.0, own.1);
+                let spot = children.seek(rough, |other| Place::compare(replica.rank(other), own).is_lt());
                 children.remove(spot);
             }
         }
@@ -225,7 +226,7 @@ impl<'a> Draft<'a> {
     /// Where a node stands, or belongs, in a list of siblings.
     fn spot(&self, siblings: &Children, node: NodeIx) -> Spot {
         let own = self.rank(node);
-        siblings.seek(|other| Place::compare(self.rank(other), own).is_lt())
+        siblings.seek(Place::rough(own.0, own.1), |other| Place::compare(self.rank(other), own).is_lt())
     }
 
     fn rank(&self, node: NodeIx) -> (Option<&Place>, Stamp) {

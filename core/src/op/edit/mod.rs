@@ -4,6 +4,7 @@
 mod draft;
 mod error;
 mod naming;
+mod plain;
 mod range;
 mod text;
 mod typing;
@@ -11,7 +12,7 @@ mod typing;
 pub use error::{EditError, EditFault};
 
 use super::row::{Kind, Row};
-use super::{Known, Op, OpCode, OpView, Options, nearest_name};
+use super::{Known, Op, OpView, Options, nearest_name, row_named};
 use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::clock::Stamp;
@@ -78,28 +79,38 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     Ok(ops)
 }
 
-/// An edit that is an op as it stands, and was written as one.
+/// An edit that became one op of the same row, key and path, and was written as it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain<'a> {
     edit: &'a EditOp,
-    known: Known,
-    /// Where it ends with its argument, and where that begins; the same where there is none.
-    end: usize,
+    known: Known<'a>,
+    /// Where its argument begins, its options, and where it ends; each is there unless the next begins there too.
     value: usize,
+    options: usize,
+    end: usize,
 }
 
-impl Plain<'_> {
+impl<'a> Plain<'a> {
+    fn write(edit: &'a EditOp, known: Known<'a>, writer: &mut Writer) -> Self {
+        let EditOp { key, path, value, options, .. } = edit;
+        let given = value.as_ref().unwrap_or(&Value::Null);
+        let [value, options] = super::encode(known.row.code, key, path.as_deref(), given, options, writer);
+        Self { edit, known, value, options, end: writer.len() }
+    }
+
     /// The op, in what was written.
-    pub(crate) fn view<'a>(&'a self, written: &'a [u8]) -> OpView<'a> {
-        let value =
-            if self.value < self.end { Raw::of_checked(&written[self.value..self.end]) } else { Raw::NULL };
-        let EditOp { key, path, .. } = self.edit;
-        let code = self.known.row.code;
-        OpView { code, key, path: path.as_deref(), value, options: Raw::EMPTY_MAP, known: Some(self.known) }
+    pub(crate) fn view<'b>(&'b self, written: &'b [u8]) -> OpView<'b> {
+        let Self { edit: EditOp { key, path, .. }, known, value, options, end } = *self;
+        let part = |start, end, absent| {
+            if start < end { Raw::of_checked(&written[start..end]) } else { absent }
+        };
+        let (value, options) = (part(value, options, Raw::NULL), part(options, end, Raw::EMPTY_MAP));
+        let code = known.row.code;
+        OpView { code, key, path: path.as_deref(), value, options, known: Some(known) }
     }
 }
 
-/// Writes the list of ops that [`compile`] makes of the edits. Gives the only one if it is an edit as it stands.
+/// Writes the list of ops that [`compile`] makes of the edits. Gives the only one if its author knows it without reading it.
 pub(crate) fn write<'a>(
     edits: &'a [EditOp],
     replica: &Replica,
@@ -107,11 +118,17 @@ pub(crate) fn write<'a>(
     writer: &mut Writer,
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
-    if let [edit] = edits {
-        if typing::write(edit, replica, commit, writer) {
-            return Ok(None);
+    if let [edit] = edits
+        && let Some(row) = row_named(&edit.otype)
+    {
+        if let Some(typed) = typing::write(edit, row, replica, commit, writer) {
+            return Ok(Some(typed));
         }
         writer.truncate(start);
+        if let Some(named) = plain::named(edit, row, replica) {
+            writer.array(1);
+            return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
+        }
     }
     if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
         writer.array(edits.len());
@@ -135,7 +152,7 @@ pub(crate) fn write<'a>(
 /// characters. Nothing where it is not one; nearly all are.
 fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> Option<Plain<'a>> {
     let EditOp { otype, key, path, value, options } = edit;
-    let row = OpCode::named(otype).and_then(OpCode::row)?;
+    let row = row_named(otype)?;
     let path = path.as_ref().filter(|_| options.is_empty())?;
     let value = value.as_ref().unwrap_or(&Value::Null);
     let is_plain = row.kind.is_property()
@@ -144,8 +161,7 @@ fn write_plain<'a>(edit: &'a EditOp, replica: &Replica, writer: &mut Writer) -> 
         && (1..=PATH_BYTES_MAX).contains(&path.len())
         && row.argument.check(value).is_ok();
     let cell = replica.property_number(key, path).filter(|_| is_plain)?;
-    let value = super::encode(row.code, key, Some(path), value, options, writer);
-    Some(Plain { edit, known: Known { row, cell }, value, end: writer.len() })
+    Some(Plain::write(edit, Known { row, cell, named: None }, writer))
 }
 
 /// Puts what an edit becomes behind the ops before it: one op, or more where it deletes much.
@@ -160,7 +176,7 @@ fn compile_one(
     let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };
-    let row = OpCode::named(&edit.otype).and_then(OpCode::row).ok_or_else(unknown)?;
+    let row = row_named(&edit.otype).ok_or_else(unknown)?;
     let mut op = Op {
         code: row.code,
         key: key(edit, row)?,

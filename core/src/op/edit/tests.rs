@@ -208,11 +208,78 @@ fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
         let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
         let commit = Commit { lamport: author.seq + 1, actor: Actor::from_name("me"), seq: author.seq + 1 };
         let mut writer = Writer::new();
-        if typing::write(&edits[0], &author.replica, commit, &mut writer) {
-            assert_eq!(writer.finish(), long.finish(), "round {round}: {edit}");
+        let row = row_named(&edits[0].otype).unwrap();
+        if let Some(plain) = typing::write(&edits[0], row, &author.replica, commit, &mut writer) {
+            let written = writer.finish();
+            assert_eq!(written, long.finish(), "round {round}: {edit}");
+            assert_eq!([plain.view(&written).to_op()][..], ops, "round {round}: {edit}");
             short += 1;
         }
         author.commit(&[&edit]);
     }
     assert!(short > 300, "only {short} went the short way");
+}
+
+#[test]
+fn one_edit_of_the_tree_or_one_undo_gives_the_same_bytes_the_short_way_and_the_long_one() {
+    let mut author = Author::new();
+    author.commit(&[r#"{"otype":"node.insert","key":"dead"}"#]);
+    author.commit(&[r#"{"otype":"node.remove","key":"dead"}"#]);
+    let options = [
+        "",
+        r#","parent":"b""#,
+        r#","parent":"c""#,
+        r#","parent":"scene""#,
+        r#","parentKey":"b""#,
+        r#","parent":"dead""#,
+        r#","parent":"nobody""#,
+        r#","parent":7"#,
+        r#","parent":"b","name":"n","tag":"Mesh""#,
+        r#","parent":"b","index":0"#,
+        r#","ifAbsent":true"#,
+        r#","path":"children","parent":"b""#,
+        r#","value":{"x":1,"y":[1,"2"]}"#,
+        r#","parent":"b","value":null"#,
+        r#","value":3,"parent":"b""#,
+        r#","colour":"red","parent":"b""#,
+    ];
+    let (mut short, mut refused) = (0, 0);
+    let first = Dot { actor: Actor::from_name("me"), seq: 1 }.to_string();
+    let targets = [
+        format!(r#","target":"{first}""#),
+        format!(r#","target":"{}""#, first.to_uppercase()),
+        format!(r#","target":"{}""#, first.replace(':', ":0")),
+        format!(r#","target":"{}:1""#, &first[..4]),
+        format!(r#","target":"{first}7""#),
+        format!(r#","target":"{first}","value":1"#),
+    ];
+    let options: Vec<&str> = options.into_iter().chain(targets.iter().map(String::as_str)).collect();
+    for otype in ["node.insert", "node.move", "meta.undo", "meta.redo"] {
+        for key in ["", "a", "b", "c", "d", "dead", "scene"] {
+            for options in &options {
+                let edit = format!(r#"{{"otype":"{otype}","key":"{key}"{options}}}"#);
+                let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
+                let row = row_named(otype).unwrap();
+                let is_short = plain::named(&edits[0], row, &author.replica).is_some();
+                let Ok(ops) = author.compile(&[&edit]) else {
+                    assert!(!is_short, "{edit}");
+                    refused += 1;
+                    continue;
+                };
+                let (mut long, mut written) = (Writer::new(), Writer::new());
+                ops.iter().fold(long.array(ops.len()), |writer, op| {
+                    op.encode(writer);
+                    writer
+                });
+                let commit = Commit { lamport: 9, actor: Actor::from_name("me"), seq: 9 };
+                let plain = write(&edits, &author.replica, commit, &mut written).unwrap();
+                let (long, written) = (long.finish(), written.finish());
+                assert_eq!((plain.is_some(), &written), (is_short, &long), "{edit}");
+                let views = plain.iter().map(|plain| plain.view(&written).to_op());
+                assert!(views.eq(ops.into_iter().filter(|_| is_short)), "{edit}");
+                short += usize::from(is_short);
+            }
+        }
+    }
+    assert!(short > 40 && refused > 60, "{short} went the short way, {refused} were refused");
 }

@@ -4,25 +4,26 @@
 
 use super::naming::Naming;
 use super::text::Plan;
-use super::{Commit, Range};
+use super::{Commit, Plain, Range};
 use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::id::Dot;
 use crate::limits::{PATH_BYTES_MAX, SPANS_MAX};
-use crate::op::OpCode;
-use crate::op::row::Kind;
+use crate::op::Known;
+use crate::op::row::{Kind, Row};
 use crate::op::text::{Content, encode_options};
-use crate::replica::{Replica, Shows};
+use crate::replica::{Engine, Replica, Shows};
 use crate::value::Value;
 
-/// Writes the list of the one op that the edit becomes. Says whether it is such an edit; if not, what was written is worth
-/// nothing.
-pub(super) fn write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> bool {
-    try_write(edit, replica, commit, writer).is_some()
-}
-
-fn try_write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writer) -> Option<()> {
-    let row = OpCode::named(&edit.otype).and_then(OpCode::row)?;
+/// Writes the list of the one op that the edit becomes, and gives the op. Nothing if it is no such edit; what was written
+/// then is worth nothing.
+pub(super) fn write<'a>(
+    edit: &'a EditOp,
+    row: &'static Row,
+    replica: &Replica,
+    commit: Commit,
+    writer: &mut Writer,
+) -> Option<Plain<'a>> {
     let Kind::Write(Content::Text, writing) = row.kind else { return None };
     let (key, path) = (edit.key.as_str(), edit.path.as_deref()?);
     let range = range(edit).filter(|range| range.length.is_none() || writing.deletes())?;
@@ -31,7 +32,10 @@ fn try_write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writ
         (None | Some(Value::Null), false) => None,
         (_, _) => return None,
     };
-    let characters = replica.live_characters(Content::Text, key, path)?;
+    // The history says where characters are, so whoever has put it away reads it.
+    let engine: &Engine = replica;
+    let cell = engine.property_number(key, path)?;
+    let characters = engine.characters_at(Content::Text, cell);
     if !(1..=PATH_BYTES_MAX).contains(&path.len()) || characters.shows == Shows::Other {
         return None;
     }
@@ -42,9 +46,12 @@ fn try_write(edit: &EditOp, replica: &Replica, commit: Commit, writer: &mut Writ
     let spans = naming.spans(key, path, sequence, &plan.gone);
     let spot = plan.spot.filter(|_| text.is_some_and(|text| !text.is_empty()));
     let anchors = spot.map(|spot| naming.anchors(sequence, spot));
-    writer.array(1).array(5).uint(row.code.0.into()).text(key).text(path).text_or_null(text);
+    let value = writer.array(1).array(5).uint(row.code.0.into()).text(key).text(path).len();
+    let options = writer.text_or_null(text).len();
     let has_options = encode_options(anchors, &spans, own, writer);
-    (has_options && spans.len() <= SPANS_MAX).then_some(())
+    let end = writer.len();
+    let plain = Plain { edit, known: Known { row, cell, named: None }, value, options, end };
+    (has_options && spans.len() <= SPANS_MAX).then_some(plain)
 }
 
 /// The positions of an edit that gives nothing else.
