@@ -9,10 +9,9 @@ use crate::id::{Actor, Dot, RoomId};
 use crate::limits::{
     CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_DEPTH_MAX,
 };
-use crate::message::{Envelope, Head, Message};
+use crate::message::{Envelope, Head, Message, Origin};
 use crate::op::Op;
 use crate::op::edit::{self, Commit, EditError, Plain};
-use crate::op::room::ORIGIN;
 use crate::replica::Replica;
 use crate::value::Value;
 use crate::view::MessageView;
@@ -156,11 +155,10 @@ impl Author {
     /// Makes the next message of one that a horizon left outside, as [`Author::next`] does of edits: with the same ops,
     /// request and description, and the same time. That one may be a re-issue itself: what counts is its origin.
     pub fn reissue<'a>(&mut self, outside: &'a Message) -> Result<Made<'a>, MakeError> {
-        let of = outside.origin().unwrap_or(outside.dot());
-        let options = [("of".to_owned(), of.to_string().into())].into();
-        let origin = Op { code: ORIGIN, key: String::new(), path: None, value: Value::Null, options };
-        let is_there = usize::from(outside.origin().is_some());
-        let ops: Vec<Op> = [origin].into_iter().chain(outside.ops[is_there..].iter().cloned()).collect();
+        let before = outside.origin();
+        let own = Origin { dot: outside.dot(), lamport: outside.lamport };
+        let rest = &outside.ops[usize::from(before.is_some())..];
+        let ops: Vec<Op> = [before.unwrap_or(own).op()].into_iter().chain(rest.iter().cloned()).collect();
         let (request, note) = (outside.request.as_deref(), outside.note.as_deref());
         self.make_of(&ops, About { time_ms: outside.time_ms, request, note })
     }

@@ -30,7 +30,7 @@ mod check;
 mod format;
 mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Dot, PeerKey};
@@ -52,6 +52,8 @@ pub struct Ground {
     pub lamport: u64,
     /// The last requests that counted, in the order of their messages.
     pub requests: Vec<(PeerKey, String)>,
+    /// The messages that were issued again: what is issued once more counts no more.
+    pub origins: BTreeSet<Dot>,
     /// Every key that ever lived or was written to, the root's included.
     pub nodes: BTreeMap<String, GroundNode>,
 }

@@ -4,6 +4,7 @@ use crate::canonical::{DecodeError, Writer};
 use crate::id::{Actor, Dot};
 use crate::op::Op;
 use crate::op::room::ORIGIN;
+use crate::value::{Number, Value};
 use crate::view::MessageView;
 
 /// The format this code writes; the first item of every message.
@@ -66,6 +67,34 @@ pub struct Head {
     pub link: [u8; SHORT_LINK_BYTES],
 }
 
+/// The message that another is, issued again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Its identity, by which characters, elements and undos go on to name it.
+    pub dot: Dot,
+    /// The lamport time it had: the places that it gave to nodes end in it, as others' places beside those know.
+    pub lamport: u64,
+}
+
+impl Origin {
+    /// The op that says it, the first of the message that is issued again.
+    pub fn op(&self) -> Op {
+        let lamport = self.lamport.to_string().parse().ok().and_then(Value::number);
+        let options = [
+            ("of".to_owned(), self.dot.to_string().into()),
+            ("lamport".to_owned(), lamport.unwrap_or_default()),
+        ];
+        Op { code: ORIGIN, key: String::new(), path: None, value: Value::Null, options: options.into() }
+    }
+
+    /// What the message `own` says it was before; nothing where that is itself.
+    pub(crate) fn read(own: Dot, of: &str, lamport: Option<f64>) -> Option<Self> {
+        let dot = of.parse().ok().filter(|dot| *dot != own)?;
+        let lamport = lamport.and_then(Number::new).and_then(Number::as_integer);
+        Some(Self { dot, lamport: lamport.and_then(|lamport| lamport.try_into().ok()).unwrap_or(0) })
+    }
+}
+
 /// All of a message but its actor, its clock and its ops.
 pub(crate) struct Envelope<'a> {
     pub(crate) seq: u64,
@@ -93,9 +122,10 @@ impl Message {
     }
 
     /// The message that this one is, issued again because a horizon left that outside (DESIGN §3, law 14); usually none.
-    pub fn origin(&self) -> Option<Dot> {
+    pub fn origin(&self) -> Option<Origin> {
         let first = self.ops.first().filter(|op| op.code == ORIGIN && op.resolve().is_ok())?;
-        first.options.get("of")?.as_text()?.parse().ok()
+        let (of, lamport) = (first.options.get("of")?.as_text()?, first.options.get("lamport"));
+        Origin::read(self.dot(), of, lamport.and_then(Value::as_number))
     }
 
     /// The canonical bytes: `[1, seq, lamport, [[actor, seq, link]…], time_ms, request, note, [op…]]`.
@@ -122,7 +152,6 @@ impl Message {
 mod tests {
     use super::*;
     use crate::op::OpCode;
-    use crate::value::Value;
 
     fn message() -> Message {
         Message {

@@ -9,10 +9,12 @@
 //! assert_eq!(nothing.scene.hash(), Replica::new(Root::default()).state_hash());
 //! ```
 
+mod again;
 mod ground;
 mod property;
 mod text;
 
+pub use again::inside;
 pub use ground::ground;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,7 @@ use crate::api::Node;
 use crate::clock::{Stamp, VersionVector};
 use crate::ground::{Base, Ground, REQUESTS_KEPT};
 use crate::id::{Actor, Dot, PeerKey};
-use crate::message::Message;
+use crate::message::{Message, Origin};
 use crate::op::{Kind, NoEffect, Op, Row, node::DEFAULT_TAG};
 use crate::place::Place;
 use crate::scene::{Root, Scene};
@@ -59,22 +61,6 @@ pub fn fold_behind(horizon: &VersionVector, root: &Root, messages: &[Message]) -
         ineffective: fold.ineffective,
         undone,
     })
-}
-
-/// The messages that lie in a horizon, and those that are not outside: whose past holds all that lies in it, and nothing outside.
-pub fn inside(ground: &Ground, horizon: &VersionVector, messages: &[Message]) -> Vec<Message> {
-    let mut sorted: Vec<&Message> = messages.iter().collect();
-    sorted.sort_by_key(|message| (message.lamport, message.actor, message.seq));
-    let clocks = clocks(ground, &sorted);
-    let mut outside: BTreeSet<Dot> = BTreeSet::new();
-    for dot in sorted.iter().map(|message| message.dot()).filter(|dot| !horizon.covers(dot)) {
-        let clock = &clocks[&dot];
-        let has_all = horizon.iter().all(|(actor, seq)| clock.get(&actor) >= seq);
-        if !has_all || outside.iter().any(|other| clock.covers(other)) {
-            outside.insert(dot);
-        }
-    }
-    messages.iter().filter(|message| !outside.contains(&message.dot())).cloned().collect()
 }
 
 /// Of each message the whole vector clock.
@@ -126,6 +112,10 @@ struct Fold<'a> {
     /// The first of them is none: ops with its number are the ground's.
     messages: Vec<&'a Message>,
     clocks: BTreeMap<Dot, VersionVector>,
+    /// The messages that are others, issued again.
+    origins: BTreeMap<Dot, Origin>,
+    /// Those of them that do not count.
+    superseded: BTreeSet<Dot>,
     masked: BTreeSet<Dot>,
     ineffective: BTreeMap<(Dot, u32), NoEffect>,
     nodes: BTreeMap<String, Life>,
@@ -165,6 +155,8 @@ impl<'a> Fold<'a> {
             forgotten,
             requests: ground.requests.clone(),
             clocks: clocks(ground, &sorted),
+            origins: sorted.iter().filter_map(|message| Some((message.dot(), message.origin()?))).collect(),
+            superseded: BTreeSet::new(),
             masked: BTreeSet::new(),
             messages: [&NO_MESSAGE].into_iter().chain(sorted).collect(),
             ineffective: BTreeMap::new(),
@@ -172,6 +164,7 @@ impl<'a> Fold<'a> {
             parents: BTreeMap::new(),
             root: root.clone(),
         };
+        fold.supersede();
         fold.mask_repeated();
         let undone = fold.undo();
         fold.masked.extend(undone.iter().copied());
@@ -193,7 +186,11 @@ impl<'a> Fold<'a> {
                 first = self.requests.iter().cloned().collect();
             }
             let Some(request) = &message.request else { continue };
-            let request = (message.actor.key(), request.clone());
+            if self.superseded.contains(&message.dot()) {
+                continue;
+            }
+            let author = self.origins.get(&message.dot()).map_or(message.actor, |origin| origin.dot.actor);
+            let request = (author.key(), request.clone());
             if first.insert(request.clone()) {
                 self.requests.push(request);
             } else {
@@ -251,23 +248,14 @@ impl<'a> Fold<'a> {
             }
             let target = self.op(at).options["target"].as_text().and_then(|text| text.parse::<Dot>().ok());
             let target = target.expect("the row's check has read it");
-            let own = self.messages[at.0].dot();
-            let verdict = if self.forgotten.covers(&target) && !self.forgotten.covers(&own) {
-                Err(NoEffect::TargetForgotten)
-            } else if !self.clocks.contains_key(&target) {
-                Err(NoEffect::TargetMissing)
-            } else if target == own || !self.clocks[&own].covers(&target) {
-                Err(NoEffect::TargetUnseen)
-            } else {
-                match row.kind {
-                    Kind::Undo => undone.insert(target),
-                    _ => undone.remove(&target),
-                };
-                Ok(())
-            };
+            let verdict = self.target(at.0, target).map(|target| match row.kind {
+                Kind::Undo => drop(undone.insert(target)),
+                _ => drop(undone.remove(&target)),
+            });
             self.judge(at, verdict);
         }
-        undone
+        let messages = (1..self.messages.len()).filter(|&i| undone.contains(&self.name(i)));
+        messages.map(|i| self.messages[i].dot()).collect()
     }
 
     fn scene_ops(&mut self) {
@@ -289,6 +277,9 @@ impl<'a> Fold<'a> {
                     Kind::Insert => self.insert(at),
                     Kind::Remove => self.remove(at),
                     Kind::Move => self.move_node(at),
+                    Kind::Origin if at.1 > 0 || !self.origins.contains_key(&self.messages[at.0].dot()) => {
+                        Err(NoEffect::Misplaced)
+                    }
                     Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin => Ok(()),
                 },
             };
@@ -336,7 +327,7 @@ impl<'a> Fold<'a> {
                 parent = self.root.key.clone();
             }
             self.parents.insert(op.key.clone(), parent);
-            let stamp = self.stamp(at);
+            let stamp = self.first_stamp(at);
             let given = op.options.get("place").and_then(|value| Place::read(value, stamp));
             let life = Life {
                 alive: true,
@@ -390,7 +381,7 @@ impl<'a> Fold<'a> {
             }
             self.parents.insert(op.key.clone(), parent.to_owned());
         }
-        let stamp = self.stamp(at);
+        let stamp = self.first_stamp(at);
         if let Some(place) = op.options.get("place").and_then(|value| Place::read(value, stamp)) {
             self.nodes.get_mut(&op.key).expect("it is live").place = place;
         }

@@ -5,8 +5,9 @@ use crate::id::{Actor, Dot};
 use crate::limits::{
     CLOCK_ENTRIES_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
 };
-use crate::message::{Envelope, Head, Message, VERSION};
+use crate::message::{Envelope, Head, Message, Origin, VERSION};
 use crate::op::OpView;
+use crate::op::room::ORIGIN;
 use crate::raw::Raw;
 
 /// A message whose texts and values rest where it was read.
@@ -127,6 +128,13 @@ impl<'a> MessageView<'a> {
     /// The steps, in order.
     pub fn ops(&self) -> impl Iterator<Item = &OpView<'a>> {
         self.first.iter().chain(&self.others)
+    }
+
+    /// The message that this one is, issued again: see [`Message::origin`].
+    pub fn origin(&self) -> Option<Origin> {
+        let first = self.first.filter(|op| op.code == ORIGIN && op.resolve().is_ok())?;
+        let (of, lamport) = (first.options.get("of")?.as_text()?, first.options.get("lamport"));
+        Origin::read(self.dot(), of, lamport.and_then(Raw::as_number))
     }
 
     /// The message as plain data.

@@ -82,3 +82,33 @@ fn a_description_or_request_that_is_too_long_is_an_error() {
         assert!(matches!(made, Err(MakeError::Unreadable(_))), "{made:?}");
     }
 }
+
+#[test]
+fn who_issues_a_message_again_says_what_it_was_and_that_counts_once() {
+    let (mut replica, mut author) = begun();
+    let mut other = Author::new(&RoomId([1; 32]), Actor::new(PeerKey([3; 32]), 1));
+    let mut lost = Author::new(&RoomId([1; 32]), Actor::new(PeerKey([4; 32]), 1));
+    let about = About { request: Some("once"), note: Some("pushed"), time_ms: Some(7) };
+    let push = [edit("array.push", Some("p"), Some("x".into()))];
+    let outside = lost.next(&push, about, &replica).unwrap().view().to_message();
+    let first = author.reissue(&outside).unwrap().view().to_message();
+    let again = other.reissue(&first).unwrap().view().to_message();
+    for issued in [&first, &again] {
+        assert_eq!(issued.origin().map(|origin| origin.dot), Some(outside.dot()));
+        assert_eq!(issued.ops[1..], outside.ops[..]);
+        assert_eq!(
+            (&issued.request, &issued.note, issued.time_ms),
+            (&outside.request, &outside.note, Some(7))
+        );
+        replica.apply(issued);
+    }
+    assert_eq!(replica.value("n", "p"), Some(Value::List(vec![Value::Null, "x".into()])));
+    assert_eq!(replica.request(&outside.actor.key(), "once"), Some(again.dot()), "the least in order counts");
+}
+
+#[test]
+fn no_client_writes_what_daemons_write() {
+    for otype in ["room.horizon", "room.origin"] {
+        assert!(!check(edit(otype, None, None), About::default()));
+    }
+}

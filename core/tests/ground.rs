@@ -122,7 +122,7 @@ fn the_bytes_of_a_ground_never_change() {
     assert_eq!(Replica::on(&all.ground().unwrap(), Root::default()).value("note", "list"), Some(moved));
     let bytes = all.ground().unwrap().encode();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, include_str!("../../tests/data/ground-1.hex").trim_end());
+    assert_eq!(hex, include_str!("../../tests/data/ground-2.hex").trim_end());
     assert!(Ground::decode(&bytes).is_ok());
 }
 

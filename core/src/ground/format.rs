@@ -2,7 +2,7 @@
 //!
 //! Actors are written once, in `version`; stamps and characters name them by their index there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::run::{Rest, push_run};
 use super::{Base, Brought, Form, Ground, GroundLife, GroundNode, Spot};
@@ -18,7 +18,7 @@ use crate::place::Place;
 use crate::value::Value;
 
 /// The format this code writes.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Separates grounds' hashes from every other use of the hash function.
 const HASH_CONTEXT: &str = "rtc 2026 ground 1";
 /// Items of any list: what bounds them is the length of the bytes.
@@ -29,23 +29,36 @@ const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 impl Ground {
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let actors = self.version.iter().zip(0..).map(|((actor, _), ix)| (actor, ix)).collect();
+        let named: BTreeSet<Actor> =
+            self.version.iter().map(|(actor, _)| actor).chain(self.again_by()).collect();
+        let actors = named.iter().copied().zip(0..).collect();
         let mut out = Encoding { writer: Writer::new(), actors };
-        out.writer.array(5).uint(FORMAT);
-        out.writer.array(self.version.len());
-        for (actor, seq) in self.version.iter() {
-            out.writer.array(2).bytes(&actor.0).uint(seq);
+        out.writer.array(6).uint(FORMAT);
+        out.writer.array(named.len());
+        for actor in &named {
+            out.writer.array(2).bytes(&actor.0).uint(self.version.get(actor));
         }
         out.writer.uint(self.lamport);
         out.writer.array(self.requests.len());
         for (key, request) in &self.requests {
             out.writer.array(2).bytes(&key.0).text(request);
         }
+        out.writer.array(self.origins.len());
+        for Dot { actor, seq } in &self.origins {
+            out.writer.array(2);
+            out.actor(actor);
+            out.writer.uint(*seq);
+        }
         out.writer.array(self.nodes.len());
         for (key, node) in &self.nodes {
             out.node(key, node);
         }
         out.writer.finish()
+    }
+
+    /// Whose messages were issued again.
+    fn again_by(&self) -> impl Iterator<Item = Actor> + '_ {
+        self.origins.iter().map(|dot| dot.actor)
     }
 
     /// What replicas that fold the same messages agree on, and a horizon names: the hash of the bytes.
@@ -56,9 +69,9 @@ impl Ground {
     /// Reads canonical bytes that this version's operations can stand on. Whatever stands in them, it can be folded on.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(5, "a ground")?;
+        reader.array_of(6, "a ground")?;
         if reader.uint()? != FORMAT {
-            return Err(unexpected("ground format 1"));
+            return Err(unexpected("ground format 2"));
         }
         let version = list(&mut reader, |reader| {
             reader.array_of(2, "an actor's head")?;
@@ -71,13 +84,18 @@ impl Ground {
             reader.array_of(2, "a request")?;
             Ok((PeerKey(reader.bytes_of()?), reader.text(REQUEST_BYTES_MAX, "request id")?))
         })?;
+        let mut origins = BTreeSet::new();
+        for _ in 0..from.reader.array(ITEMS_MAX, "messages")? {
+            from.reader.array_of(2, "a message")?;
+            origins.insert(Dot { actor: from.actor()?, seq: from.reader.uint()? });
+        }
         let mut nodes = BTreeMap::new();
         for _ in 0..from.reader.array(ITEMS_MAX, "nodes")? {
             let (key, node) = from.node()?;
             nodes.insert(key, node);
         }
         from.reader.finish()?;
-        let ground = Self { version: version.into_iter().collect(), lamport, requests, nodes };
+        let ground = Self { version: version.into_iter().collect(), lamport, requests, origins, nodes };
         ground.check()?;
         if ground.encode() == bytes { Ok(ground) } else { Err(DecodeError::NotCanonical) }
     }

@@ -169,6 +169,10 @@ impl<'a> Fold<'a> {
 
     pub(super) fn char_id(&self, key: &str, path: &str, content: Content, char: Char<At>) -> CharId {
         let (op, offset) = char;
+        if op.0 != GROUND {
+            let (dot, index) = self.op_name(op);
+            return CharId { dot, index, offset };
+        }
         let (stamp, _) = self.maker(key, path, content, op);
         CharId { dot: stamp.dot(), index: stamp.index, offset }
     }
@@ -193,8 +197,10 @@ impl<'a> Fold<'a> {
             version: self.ground.version.clone(),
             lamport: self.ground.lamport,
             requests: self.requests[self.requests.len().saturating_sub(REQUESTS_KEPT)..].to_vec(),
+            origins: self.ground.origins.clone(),
             nodes: BTreeMap::new(),
         };
+        ground.origins.extend(self.origins.values().map(|origin| origin.dot));
         for message in &self.messages[1..] {
             ground.version.raise(message.actor, message.seq);
             ground.lamport = ground.lamport.max(message.lamport);

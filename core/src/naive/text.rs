@@ -6,7 +6,6 @@ use super::property::Held;
 use super::{At, Fold, GROUND};
 use crate::canonical::Writer;
 use crate::ground;
-use crate::id::Dot;
 use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
 use crate::op::{Kind, NoEffect, Options};
 use crate::raw::Raw;
@@ -157,10 +156,10 @@ impl Fold<'_> {
         if writing.deletes() {
             let path = op.path.as_deref().expect("the row's check has seen it");
             let options = encoded(&op.options);
-            for span in spans(Raw::of_checked(&options).get("spans"), self.messages[at.0].dot()) {
+            for span in spans(Raw::of_checked(&options).get("spans"), self.name(at.0)) {
                 let gone = script.order.iter().filter(|&&(brought, offset)| {
                     let id = self.char_id(&op.key, path, script.content, (brought, offset));
-                    span.first <= id && id <= span.last && self.seen(at, brought)
+                    span.first <= id && id <= span.last && self.knows(at, brought)
                 });
                 script.deleted.extend(gone);
             }
@@ -212,6 +211,9 @@ impl Fold<'_> {
         content: Content,
     ) -> Option<(Vec<Value>, Spot<At>)> {
         let op = self.op(at);
+        if self.superseded.contains(&self.messages[at.0].dot()) {
+            return None;
+        }
         if op.key != key || (kind.is_property() && op.path.as_deref() != Some(path)) {
             return None;
         }
@@ -235,7 +237,7 @@ impl Fold<'_> {
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
     fn spot(&self, at: At) -> Option<Spot<At>> {
         let options = encoded(&self.op(at).options);
-        let anchors = Anchors::read(Raw::of_checked(&options), self.messages[at.0].dot());
+        let anchors = Anchors::read(Raw::of_checked(&options), self.name(at.0));
         let left = match anchors.side {
             Side::Before(id) => return self.char(at, id).map(Spot::Before),
             Side::After(None) => None,
@@ -253,7 +255,7 @@ impl Fold<'_> {
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
         let op = self.op(at);
         let options = encoded(&op.options);
-        let item = CharId::read(Raw::of_checked(&options).get("item")?, self.messages[at.0].dot())?;
+        let item = CharId::read(Raw::of_checked(&options).get("item")?, self.name(at.0))?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
         let (_, code) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
         let kind = code.row().map(|row| row.kind);
@@ -266,11 +268,7 @@ impl Fold<'_> {
             let content = content_of(op.code.row()?.kind);
             return self.ground_char(&op.key, op.path.as_deref()?, content, &id);
         }
-        let at = (self.message_index(&id.dot)?, id.index);
-        (self.messages[at.0].ops.len() > id.index as usize && self.seen(by, at)).then_some((at, id.offset))
-    }
-
-    fn message_index(&self, dot: &Dot) -> Option<usize> {
-        self.messages.iter().position(|message| message.dot() == *dot)
+        let at = self.named((id.dot, id.index)).filter(|&at| self.knows(by, at))?;
+        Some((at, id.offset))
     }
 }

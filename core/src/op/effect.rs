@@ -76,6 +76,9 @@ pub enum NoEffect {
     /// A move to the node itself or below it.
     #[error("the parent lies below the node")]
     Cycle,
+    /// It says what its message was before, and is not the first op, or the message has always been that.
+    #[error("it says what its message was, which only the first op can, of another message")]
+    Misplaced,
     /// An undo or redo of a message that is not held.
     #[error("there is no such message")]
     TargetMissing,

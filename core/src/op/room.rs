@@ -29,9 +29,12 @@ pub(super) const ROWS: &[Row] = &[
         code: ORIGIN,
         name: "room.origin",
         argument: Shape::Nothing,
-        options: &[OptionRow { name: "of", shape: Shape::Message, doc: "The message it was before." }],
+        options: &[
+            OptionRow { name: "of", shape: Shape::Message, doc: "The message it was before." },
+            OptionRow { name: "lamport", shape: Shape::Amount, doc: "The lamport time it had." },
+        ],
         kind: Kind::Origin,
         doc: "Says which message is issued again, because it came from before a horizon and was not in it.",
-        example: "'' room.origin of=MESSAGE",
+        example: "'' room.origin of=MESSAGE lamport=7",
     },
 ];

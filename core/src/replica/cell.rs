@@ -369,12 +369,14 @@ impl Author {
 /// The ops of one actor in which a span's characters are.
 fn named(authors: &[Author], footing: Option<&Footing>, span: &Span, history: &History) -> Vec<OpIx> {
     let mut ops = footing.map(|footing| footing.named(span, history)).unwrap_or_default();
+    ops.extend(history.again_within(span));
     let actor = history.actor_number(&span.first.dot.actor);
     let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return ops };
     let (first, last) = ((span.first.dot.seq, span.first.index), (span.last.dot.seq, span.last.index));
     for list in [&author.resets, &author.steps] {
         let from = list.partition_point(|&op| history.position(op) < first);
-        ops.extend(list[from..].iter().take_while(|&&op| history.position(op) <= last));
+        let within = list[from..].iter().take_while(|&&op| history.position(op) <= last);
+        ops.extend(within.filter(|&&op| !history.is_again(history.owner(op))));
     }
     ops
 }

@@ -22,7 +22,7 @@ impl Engine {
     pub fn on(ground: &Ground, root: Root) -> Self {
         let mut replica = Self::new(root);
         replica.ground = Arc::new(ground.clone());
-        replica.history.stand_on(&ground.version, ground.lamport);
+        replica.history.stand_on(ground);
         for (key, request) in &ground.requests {
             replica.requests.forget(*key, request);
         }
@@ -106,6 +106,7 @@ impl Engine {
             version: self.version_vector(),
             lamport: self.lamport_max(),
             requests,
+            origins: self.history.origins(),
             nodes: nodes.filter(|(_, node)| *node != GroundNode::default()).collect(),
         })
     }

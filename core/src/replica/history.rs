@@ -5,6 +5,8 @@
 //!
 //! Nothing here is an object of its own: messages and ops are rows of columns, values the bytes they came as.
 
+mod again;
+mod clocks;
 mod relics;
 
 use std::cmp::Ordering;
@@ -17,11 +19,12 @@ use super::late::Late;
 use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot};
-use crate::message::{Head, SHORT_LINK_BYTES};
 use crate::op::{Kind, OpCode};
 use crate::planted::{Bug, planted};
 use crate::raw::Raw;
 use crate::view::MessageView;
+use again::Again;
+pub(super) use again::{Issue, key};
 use relics::Relics;
 
 /// Everything held, as it came.
@@ -50,6 +53,7 @@ pub(super) struct History {
     /// What ops are about that neither a cell nor a node says.
     subjects: Column<Subject>,
     ground: Relics,
+    again: Again,
 }
 
 /// What is known of one actor.
@@ -359,41 +363,6 @@ impl History {
     /// Whether nothing is missing before what is held, and nothing that a clock held names.
     pub(super) fn is_closed(&self) -> bool {
         self.actors.iter().all(|log| log.held.last().max(log.named).max(log.forgotten) == log.gapless)
-    }
-
-    /// What the messages of an actor have seen of others.
-    pub(super) fn clock(&self, actor: &Actor) -> VersionVector {
-        let log = self.actor_number(actor).map(|ix| &self.actors[ix.at()]);
-        let last =
-            |(other, points): (&ActorIx, &Vec<(u64, u64)>)| Some((self.actor_of(*other), points.last()?.1));
-        log.into_iter().flat_map(|log| log.clock.iter().filter_map(last)).collect()
-    }
-
-    /// The last message held of each actor; the last one forgotten where none is.
-    pub(super) fn lasts(&self) -> impl Iterator<Item = (ActorIx, u64)> + '_ {
-        (0..).map(ActorIx::of).zip(&self.actors).map(|(ix, log)| (ix, log.held.last().max(log.forgotten)))
-    }
-
-    /// The first message of an actor that has seen so much of another.
-    pub(super) fn first_to_see(&self, actor: ActorIx, other: ActorIx, seq: u64) -> Option<u64> {
-        let points = self.actors[actor.at()].clock.get(&other)?;
-        points.get(points.partition_point(|&(_, covered)| covered < seq)).map(|&(from, _)| from)
-    }
-
-    /// The clocks of all messages, as advances, without links.
-    pub(super) fn heads(&self) -> BTreeMap<(ActorIx, u64), Vec<Head>> {
-        let mut heads: BTreeMap<(ActorIx, u64), Vec<Head>> = BTreeMap::new();
-        for (ix, log) in (0..).map(ActorIx::of).zip(&self.actors) {
-            for (&other, points) in &log.clock {
-                for &(seq, covered) in points {
-                    let head =
-                        Head { actor: self.actor_of(other), seq: covered, link: [0; SHORT_LINK_BYTES] };
-                    heads.entry((ix, seq)).or_default().push(head);
-                }
-            }
-        }
-        heads.values_mut().for_each(|clock| clock.sort_unstable());
-        heads
     }
 
     pub(super) fn version_vector(&self) -> VersionVector {

@@ -1,6 +1,6 @@
 //! Horizons (DESIGN §3, law 14): where they may lie, what they leave, and standing on that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::history::History;
@@ -8,7 +8,7 @@ use super::index::{ActorIx, MessageIx, NodeIx, PathIx};
 use super::node::Shown;
 use crate::clock::VersionVector;
 use crate::ground::{Ground, Unfoldable};
-use crate::id::Actor;
+use crate::id::{Actor, Dot};
 use crate::message::Message;
 
 impl Engine {
@@ -69,6 +69,18 @@ impl Engine {
         dropped
     }
 
+    /// Takes in everything again in the total order, so that every name means from the beginning what it means.
+    pub(super) fn apply_anew(&mut self) {
+        let all = self.messages(|_, _| true);
+        let held: BTreeSet<Dot> = all.iter().map(Message::dot).collect();
+        let mut anew = Self::on(&self.ground, self.root.clone());
+        anew.history.expect(self.history.origins().intersection(&held).copied().collect());
+        anew.apply_all(&all);
+        anew.drop_changes();
+        anew.follow(self);
+        *self = anew;
+    }
+
     /// How many messages of `other` the message `seq` of an actor has seen, itself included.
     fn sees(&self, actor: ActorIx, seq: u64, other: &Actor) -> u64 {
         let other = self.history.actor_number(other);
@@ -109,12 +121,13 @@ impl Engine {
 
     /// Notes what shows differently than in the replica that was before, and what had not been told of that.
     fn follow(&mut self, before: &Self) {
+        let stale: BTreeSet<NodeIx> = before.stale_nodes.iter().copied().collect();
         let untold: BTreeMap<NodeIx, Option<Shown>> = before.changes.nodes.iter().copied().collect();
         for (key, number) in before.keys.iter() {
             let old = NodeIx::of(number);
             let node = self.node_number(key);
             let shown = untold.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
-            if untold.contains_key(&old) || self.told(node) != before.told(old) {
+            if untold.contains_key(&old) || stale.contains(&old) || self.told(node) != before.told(old) {
                 // Of where it stood only the parent is looked at.
                 let shown =
                     shown.map(|shown| Shown { parent: self.node_number(before.key(shown.parent)), ..shown });
@@ -126,7 +139,8 @@ impl Engine {
                 let value = cell.value(&before.history);
                 let path = PathIx::of(self.history.paths.number(path));
                 let ix = self.cell_number(node, path);
-                let is_changed = cell.is_changed || self.cells[ix.at()].value(&self.history) != value;
+                let is_changed =
+                    cell.is_changed || cell.is_stale || self.cells[ix.at()].value(&self.history) != value;
                 if is_changed && !std::mem::replace(&mut self.cells[ix.at()].is_changed, true) {
                     self.changes.cells.push(ix);
                 }

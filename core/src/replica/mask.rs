@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::Engine;
-use super::history::History;
+use super::held::HeldMessage;
+use super::history::{History, Issue, key};
 use super::index::{ActorIx, CellIx, MessageIx, OpIx};
 use super::verdicts::Verdicts;
-use crate::id::PeerKey;
+use crate::id::{Dot, PeerKey};
 use crate::op::{Kind, NoEffect};
 
 /// The undos and redos of every target, which may not be held yet, in order.
@@ -30,29 +31,34 @@ impl Registers {
         for &op in self.0.get(&target).into_iter().flatten() {
             match history.is_repeated(history.owner(op)) {
                 true => verdicts.clear(op),
-                false => verdicts.set(op, effect(op, target, history)),
+                false => verdicts.set(op, effect(op, history)),
             }
         }
     }
 
     /// Whether the target is undone.
     pub(super) fn is_undone(&self, target: (ActorIx, u64), history: &History) -> bool {
-        let counts =
-            |op: &&OpIx| !history.is_repeated(history.owner(**op)) && effect(**op, target, history).is_ok();
+        let counts = |op: &&OpIx| !history.is_repeated(history.owner(**op)) && effect(**op, history).is_ok();
         let last = self.0.get(&target).and_then(|register| register.iter().rev().find(counts));
         last.is_some_and(|&op| matches!(history.kind(op), Some(Kind::Undo)))
     }
 }
 
 /// Whether an undo or a redo counts.
-fn effect(op: OpIx, (actor, seq): (ActorIx, u64), history: &History) -> Result<(), NoEffect> {
-    if history.is_forgotten(actor, seq) {
+fn effect(op: OpIx, history: &History) -> Result<(), NoEffect> {
+    let (actor, seq) = history.op(op).target.expect("an undo or a redo has a target");
+    let dot = Dot { actor: history.actor_of(actor), seq };
+    if history.is_dot_forgotten(&dot) {
         return Err(NoEffect::TargetForgotten);
     }
-    let target = history.find_by(actor, seq).ok_or(NoEffect::TargetMissing)?;
-    let message = history.message_of(op);
-    let has_seen = history.owner(op) != target && history.cover(message.actor, message.seq, actor) >= seq;
-    if has_seen { Ok(()) } else { Err(NoEffect::TargetUnseen) }
+    let held = history.find_by(actor, seq);
+    let target = held.or_else(|| history.issues_of(&dot).first().copied()).ok_or(NoEffect::TargetMissing)?;
+    let has_seen = match held {
+        Some(message) => history.has_seen_message(op, message),
+        None => history.knows_message(op, target),
+    };
+    let is_own = history.name(target) == history.name(history.owner(op));
+    if has_seen && !is_own { Ok(()) } else { Err(NoEffect::TargetUnseen) }
 }
 
 /// The messages that carry requests: of each key and request the least.
@@ -73,7 +79,7 @@ impl Requests {
         message: MessageIx,
         history: &History,
     ) -> Option<MessageIx> {
-        let name = (history.dot(message).actor.key(), request.into());
+        let name = (history.name(message).actor.key(), request.into());
         let repeated = match self.held.entry(name) {
             Entry::Vacant(entry) if !self.forgotten.contains_key(entry.key()) => {
                 entry.insert(message);
@@ -86,6 +92,12 @@ impl Requests {
         };
         self.repeated.insert(repeated, request.into());
         Some(repeated)
+    }
+
+    /// Keeps the request of a message that does not count.
+    pub(super) fn keep(&mut self, request: &str, message: MessageIx) -> Option<MessageIx> {
+        self.repeated.insert(message, request.into());
+        None
     }
 
     /// The request of each message that carries one.
@@ -122,8 +134,52 @@ impl Requests {
 }
 
 impl Engine {
+    /// Lets a message that came know whether it counts. Gives the one that is a repetition of a request now, if there is one.
+    pub(super) fn mask_new(
+        &mut self,
+        message: MessageIx,
+        request: Option<&str>,
+        issue: Issue,
+    ) -> Option<MessageIx> {
+        let repeated = request.and_then(|request| match issue {
+            Issue::Superseded => self.requests.keep(request, message),
+            Issue::Counts | Issue::Supersedes => self.requests.enter(request, message, &self.history),
+        });
+        if repeated == Some(message) {
+            self.history.set_repeated(message);
+        }
+        self.is_disordered |= issue == Issue::Supersedes || self.is_undone_by_other_name(message);
+        let [named, own] = self.targets(message);
+        self.history.set_undone(message, self.registers.is_undone(named, &self.history));
+        self.registers.judge(own, &self.history, &mut self.verdicts);
+        if named != own {
+            self.registers.judge(named, &self.history, &mut self.verdicts);
+        }
+        repeated
+    }
+
+    /// Lets others know that a message came, whose ops are in their places.
+    pub(super) fn mask_others(&mut self, message: MessageIx, repeated: Option<MessageIx>) {
+        if let Some(other) = repeated.filter(|&other| other != message) {
+            self.set_repeated(other);
+        }
+        if self.history.has_issues() {
+            // Whether somebody knew what he undid may depend on this one.
+            self.targets(message).into_iter().for_each(|target| self.follow_register(target));
+        }
+    }
+
+    /// What undos may call a message: by what it was, and by what it is.
+    fn targets(&mut self, message: MessageIx) -> [(ActorIx, u64); 2] {
+        let HeldMessage { actor, seq, .. } = self.history.message(message);
+        match self.history.is_again(message) {
+            true => [key(&self.history.name(message), &mut self.history), (actor, seq)],
+            false => [(actor, seq); 2],
+        }
+    }
+
     pub(super) fn enter_meta(&mut self, op: OpIx) {
-        let target = self.history.op(op).target.expect("an undo or a redo has a target");
+        let target = self.target(op);
         self.registers.enter(target, op, &self.history);
         self.follow_register(target);
     }
@@ -132,11 +188,40 @@ impl Engine {
     pub(super) fn follow_register(&mut self, target: (ActorIx, u64)) {
         self.registers.judge(target, &self.history, &mut self.verdicts);
         let undone = self.registers.is_undone(target, &self.history);
+        let dot = Dot { actor: self.history.actor_of(target.0), seq: target.1 };
+        let held =
+            self.history.find_by(target.0, target.1).filter(|&message| !self.history.is_again(message));
+        let all = held.into_iter().chain(self.history.issues_of(&dot).iter().copied());
         let changed = |&message: &MessageIx| self.history.is_undone(message) != undone;
-        if let Some(message) = self.history.find_by(target.0, target.1).filter(changed) {
+        for message in all.filter(changed).collect::<Vec<_>>() {
             self.history.set_undone(message, undone);
             self.follow_mask(message);
         }
+    }
+
+    /// The message that an undo or a redo is about: by what that was before, if its author knew.
+    fn target(&mut self, op: OpIx) -> (ActorIx, u64) {
+        let target = self.history.op(op).target.expect("an undo or a redo has a target");
+        let held = self.history.find_by(target.0, target.1);
+        match held.filter(|&message| self.history.has_seen_message(op, message)) {
+            Some(message) => key(&self.history.name(message), &mut self.history),
+            None => target,
+        }
+    }
+
+    /// Whether an undo or a redo came before the message that it names by another name than the one that counts.
+    pub(super) fn is_undone_by_other_name(&self, message: MessageIx) -> bool {
+        let HeldMessage { actor, seq, .. } = self.history.message(message);
+        let metas = || self.registers.0.get(&(actor, seq)).into_iter().flatten();
+        self.history.is_again(message) && metas().any(|&op| self.history.has_seen_message(op, message))
+    }
+
+    /// Judges what says that a message was another.
+    pub(super) fn judge_origin(&mut self, op: OpIx) {
+        let message = self.history.owner(op);
+        let is_first = self.history.index(op) == 0 && self.history.is_again(message);
+        let is_fine = is_first || self.history.is_masked(op);
+        self.verdicts.set(op, if is_fine { Ok(()) } else { Err(NoEffect::Misplaced) });
     }
 
     /// A lesser message with the same request came: of this one nothing counts any more.
@@ -144,7 +229,8 @@ impl Engine {
         self.history.set_repeated(message);
         self.follow_mask(message);
         for op in self.history.ops_of(message) {
-            if let Some(target) = self.history.op(op).target {
+            if matches!(self.history.kind(op), Some(Kind::Undo | Kind::Redo)) {
+                let target = self.target(op);
                 self.follow_register(target);
             }
         }
@@ -180,7 +266,8 @@ impl Engine {
                     }
                 }
                 Some(Kind::Move) => self.follow_move(op),
-                Some(Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin) => {}
+                Some(Kind::Origin) => self.judge_origin(op),
+                Some(Kind::Undo | Kind::Redo | Kind::Horizon) => {}
             }
         }
     }

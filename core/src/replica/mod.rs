@@ -88,6 +88,8 @@ pub struct Engine {
     stale_cells: Vec<CellIx>,
     /// Nodes that may stand elsewhere before the next read.
     stale_nodes: Vec<NodeIx>,
+    /// Whether messages came in an order in which their names meant something else.
+    is_disordered: bool,
 }
 
 impl Engine {
@@ -112,6 +114,7 @@ impl Engine {
             changes: Changes::default(),
             stale_cells: Vec::new(),
             stale_nodes: Vec::new(),
+            is_disordered: false,
         }
     }
 
@@ -151,24 +154,16 @@ impl Engine {
 
     fn take_in(&mut self, message: &MessageView<'_>) -> bool {
         let Some(ix) = self.history.push(message) else { return false };
+        let issue = self.history.issue(ix, message.origin());
         for op in message.ops() {
             self.push_op(ix, op);
         }
-        let repeated = message.request.and_then(|id| self.requests.enter(id, ix, &self.history));
-        if repeated == Some(ix) {
-            self.history.set_repeated(ix);
-        }
+        let repeated = self.mask_new(ix, message.request, issue);
         let actor = self.history.message(ix).actor;
-        let target = (actor, message.seq);
-        self.history.set_undone(ix, self.registers.is_undone(target, &self.history));
-        self.registers.judge(target, &self.history, &mut self.verdicts);
         for op in self.history.ops_of(ix) {
             self.enter(op, actor);
         }
-        match repeated {
-            Some(other) if other != ix => self.set_repeated(other),
-            Some(_) | None => {}
-        }
+        self.mask_others(ix, repeated);
         true
     }
 
@@ -205,10 +200,13 @@ impl Engine {
         };
         let is_standing = matches!(subject, Subject::Standing { .. });
         let ix = self.history.push_op(message, op.code, subject, [op.value, op.options]);
-        if is_standing && let Some(place) = op.options.get("place") {
-            let place = Place::read(&place.decode(), self.history.stamp(ix));
-            self.places.extend(place.map(|place| (ix, place)));
+        if !is_standing {
+            return;
         }
+        let stamp = self.history.first_stamp(ix);
+        let given = op.options.get("place").and_then(|place| Place::read(&place.decode(), stamp));
+        let is_first = matches!(kind, Some(Kind::Insert)) && self.history.is_again(message);
+        self.places.extend(given.or_else(|| is_first.then(|| Place::at(stamp))).map(|place| (ix, place)));
     }
 
     /// Whether that is the number of the property of that path of the node of that key.
@@ -274,7 +272,8 @@ impl Engine {
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
-            Some(Kind::Horizon | Kind::Origin) => {}
+            Some(Kind::Horizon) => {}
+            Some(Kind::Origin) => self.judge_origin(op),
         }
     }
 
@@ -428,6 +427,9 @@ impl Engine {
 
     /// Brings every cache up to date.
     fn settle(&mut self) {
+        if std::mem::take(&mut self.is_disordered) {
+            return self.apply_anew();
+        }
         for ix in self.stale_cells.drain(..) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {

@@ -102,7 +102,7 @@ impl Script {
     /// Puts characters of the ground into their place, whatever they hold.
     pub(super) fn stand(&mut self, op: OpIx, brought: &Brought, whole: Option<&Value>, history: &History) {
         let char = |id: &CharId| {
-            let op = history.op_at(&id.dot, id.index)?;
+            let op = history.op_named(&id.dot, id.index)?;
             self.sequence.char(op.0, id.offset)
         };
         let known = |id: &CharId| char(id).expect("the ground holds what its characters stand beside");
@@ -136,7 +136,7 @@ impl Script {
 
     /// Lets an element show where a move of the ground has put it.
     pub(super) fn show_moved(&mut self, op: OpIx, element: &CharId, history: &History) {
-        let found = history.op_at(&element.dot, element.index);
+        let found = history.op_named(&element.dot, element.index);
         if let Some(element) = found.and_then(|op| self.sequence.char(op.0, element.offset)) {
             self.sequence.carry(op.0, element, true, |a, b| history.compare(OpIx(a), OpIx(b)));
         }
@@ -168,8 +168,8 @@ impl Script {
                     remains.pieces.entry(op).or_default().push((offset, Value::List(vec![value.clone()])));
                     if let Some((by, _)) = self.sequence.origin(position).filter(|_| position != element) {
                         let brought = OpIx(op);
-                        let dot = history.dot(history.op(brought).message);
-                        remains.moved.insert(by, CharId { dot, index: history.index(brought), offset });
+                        let (dot, index) = history.op_name(brought);
+                        remains.moved.insert(by, CharId { dot, index, offset });
                     }
                 }
             }
@@ -185,7 +185,7 @@ impl Script {
         }
         let mut entered = vec![op];
         while let Some(op) = entered.pop() {
-            let name = (history.dot(history.owner(op)), history.index(op));
+            let name = history.op_name(op);
             let waiting = self.waiting.remove(&name).unwrap_or_default();
             entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, path, false, history)));
         }
@@ -206,6 +206,9 @@ impl Script {
 
     /// Fails where an op names a character that is not here.
     fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> Result<(), CharId> {
+        if history.is_superseded(history.owner(op)) {
+            return Ok(());
+        }
         let held = history.op(op);
         let start = Spot::After(Char::START, Until::Given(None));
         match held.kind() {
@@ -256,7 +259,7 @@ impl Script {
 
     fn spot(&self, op: OpIx, history: &History) -> Result<Spot, CharId> {
         let held = history.op(op);
-        let anchors = Anchors::read(held.raw.rest(), history.dot(held.message));
+        let anchors = Anchors::read(held.raw.rest(), history.name(held.message));
         let char = |id: CharId| self.char(id, op, history).ok_or(id);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
@@ -273,15 +276,15 @@ impl Script {
 
     /// A character that `by` names: one that is here and that it has seen.
     fn char(&self, id: CharId, by: OpIx, history: &History) -> Option<Char> {
-        let op = history.op_at(&id.dot, id.index).filter(|&op| history.has_seen(by, op))?;
+        let op = history.op_named(&id.dot, id.index).filter(|&op| history.knows(by, op))?;
         self.sequence.char(op.0, id.offset)
     }
 
     /// The element that a step is about; nothing where what it names is no element, but where one was moved to.
     fn item(&self, step: OpIx, history: &History) -> Option<Char> {
         let held = history.op(step);
-        let id = CharId::read(held.option("item")?, history.dot(held.message))?;
-        history.op_at(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
+        let id = CharId::read(held.option("item")?, history.name(held.message))?;
+        history.op_named(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
         self.char(id, step, history)
     }
 
@@ -345,14 +348,14 @@ impl Script {
     fn spanned(&self, step: OpIx, history: &History, ops: &dyn Fn(&Span) -> Vec<OpIx>) -> Vec<Range<Char>> {
         let held = history.op(step);
         let mut all: Vec<Range<Char>> = Vec::new();
-        for span in spans(held.option("spans"), history.dot(held.message)) {
+        for span in spans(held.option("spans"), history.name(held.message)) {
             let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
             let take = |op: OpIx| {
-                if !history.has_seen(step, op) || is_move(op, history) {
+                if !history.knows(step, op) || is_move(op, history) {
                     return;
                 }
-                let position = history.position(op);
-                let is = |id: &CharId| (id.dot.seq, id.index) == position;
+                let name = history.op_name(op);
+                let is = |id: &CharId| (id.dot, id.index) == name;
                 let chars = self.sequence.chars(op.0);
                 let from = if is(&span.first) { chars.start.plus(span.first.offset) } else { chars.start };
                 let to = if is(&span.last) { chars.start.plus(span.last.offset).plus(1) } else { chars.end };
@@ -364,7 +367,7 @@ impl Script {
                 }
             };
             match in_one {
-                true => history.op_at(&span.first.dot, span.first.index).into_iter().for_each(take),
+                true => history.op_named(&span.first.dot, span.first.index).into_iter().for_each(take),
                 false => ops(&span).into_iter().for_each(take),
             }
         }

@@ -54,13 +54,13 @@ impl Engine {
 
     /// The identity of a character that an op brought.
     pub(crate) fn char_id(&self, op: u32, offset: u32) -> CharId {
-        let held = self.history.op(OpIx(op));
-        CharId { dot: self.history.dot(held.message), index: self.history.index(OpIx(op)), offset }
+        let (dot, index) = self.history.op_name(OpIx(op));
+        CharId { dot, index, offset }
     }
 
     /// The number of the op that brought a character.
     pub(crate) fn op_number(&self, id: &CharId) -> Option<u32> {
-        self.history.op_at(&id.dot, id.index).map(|op| op.0)
+        self.history.op_named(&id.dot, id.index).map(|op| op.0)
     }
 
     /// The other ops with which the actor of a span touched the property from its first character to its last.

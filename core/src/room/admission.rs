@@ -166,12 +166,12 @@ pub(super) fn judge<'a>(
 fn lacks_forgotten(message: &MessageView<'_>, log: &Log) -> bool {
     let named =
         |actor: &Actor| message.clock.iter().find(|head| head.actor == *actor).map_or(0, |head| head.seq);
-    // Whoever comes after one that has seen it all has, too.
+    let sees = |actor: &Actor, seq: u64| log.seen(&message.actor, actor).max(named(actor)) >= seq;
+    let lacks = |(actor, cut): (&Actor, &Cut)| *actor != message.actor && !sees(actor, cut.seq);
+    // Whoever comes after one that has seen it all has, too, be that its author's message before or the horizon.
     let is_first = log.head(&message.actor) == log.floor(&message.actor);
-    let lacks = |(actor, cut): (&Actor, &Cut)| {
-        *actor != message.actor && log.seen(&message.actor, actor).max(named(actor)) < cut.seq
-    };
-    is_first && message.seq == log.head(&message.actor) + 1 && log.frontier.iter().any(lacks)
+    let sees_horizon = log.horizon.is_some_and(|horizon| sees(&horizon.actor, horizon.seq));
+    is_first && message.seq == log.head(&message.actor) + 1 && !sees_horizon && log.frontier.iter().any(lacks)
         || message.clock.iter().any(|head| log.is_outside(&head.actor, head.seq))
 }
 

@@ -19,7 +19,8 @@ pub(super) struct Log {
     pub(super) actors: BTreeMap<Actor, ActorLog>,
     /// The messages before those that `actors` has entries of.
     pub(super) older: Older,
-    /// What lies in the horizon that the room stands on.
+    /// The horizon that the room stands on, and what lies in it.
+    pub(super) horizon: Option<Dot>,
     pub(super) frontier: Frontier,
     /// Of actors with messages outside of it, as far as they are known, the number of the first.
     pub(super) outside: BTreeMap<Actor, u64>,
@@ -81,6 +82,7 @@ impl Log {
             room,
             actors: BTreeMap::new(),
             older: Older::default(),
+            horizon: None,
             frontier: Frontier::default(),
             outside: BTreeMap::new(),
             messages: 0,
@@ -215,9 +217,10 @@ impl Log {
         *first = dot.seq.min(*first);
     }
 
-    /// Forgets what lies in a horizon and drops what is not in `kept`. `version_of` tells the past of a message that stays.
+    /// Stands on a horizon: forgets what lies in it and drops what is not in `kept`. `version_of` tells the past of a message that stays.
     pub(super) fn stand(
         &mut self,
+        horizon: Dot,
         frontier: &Frontier,
         footing: &Footing,
         kept: &VersionVector,
@@ -248,6 +251,7 @@ impl Log {
         self.messages = actors.values().map(|log| log.entries.len() as u64).sum();
         self.actors = actors;
         self.older = Older::default();
+        self.horizon = Some(horizon);
         self.frontier = frontier.clone();
         self.outside = outside.clone();
         self.digest = None;

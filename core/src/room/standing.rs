@@ -8,8 +8,6 @@ use crate::ground::{Ground, Unfoldable};
 use crate::horizon::{Frontier, Horizon, NotNext};
 use crate::id::{Actor, Dot, PeerKey};
 use crate::message::Message;
-use crate::op::room::ORIGIN;
-use crate::raw::Raw;
 use crate::replica::Replica;
 use crate::room::footing::{Footing, FootingError, Standing, decode_outside, encode_outside};
 use crate::room::{Output, Room, Waiting, packed};
@@ -63,8 +61,8 @@ impl Horizons {
         {
             self.heard.push((message.dot(), horizon));
         }
-        if let Some(origin) = origin(message) {
-            self.outside.retain(|outside| origin_of(&outside.message) != origin);
+        if let Some(origin) = message.origin() {
+            self.outside.retain(|outside| origin_of(&outside.message) != origin.dot);
         }
     }
 
@@ -92,6 +90,7 @@ impl Room {
             standing.packed.open(standing.dot, &standing.horizon).map_err(|error| damaged(&error))?;
         self.replica = Replica::on(&footing.ground, Root::default());
         self.log.stand(
+            standing.dot,
             &standing.horizon.frontier,
             &footing,
             &footing.ground.version,
@@ -222,7 +221,8 @@ impl Room {
             *first = message.seq.min(*first);
         }
         let kept = self.replica.version_vector();
-        self.log.stand(&horizon.frontier, &footing, &kept, &outside_from, |dot| self.replica.version_of(dot));
+        let version_of = |dot: &Dot| self.replica.version_of(dot);
+        self.log.stand(dot, &horizon.frontier, &footing, &kept, &outside_from, version_of);
         // Whatever waited may wait for what is forgotten.
         self.waiting = Waiting::default();
         self.ask_again();
@@ -276,13 +276,7 @@ impl Room {
     }
 }
 
-/// The message that this one is, issued again, if it is.
-fn origin(message: &MessageView<'_>) -> Option<Dot> {
-    let first = message.ops().next().filter(|op| op.code == ORIGIN)?;
-    first.options.get("of").and_then(Raw::as_text)?.parse().ok()
-}
-
 /// The message by which all re-issues of one are known.
 fn origin_of(message: &Message) -> Dot {
-    message.origin().unwrap_or(message.dot())
+    message.origin().map_or(message.dot(), |origin| origin.dot)
 }

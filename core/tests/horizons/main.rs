@@ -243,6 +243,12 @@ fn others_issue_again_what_its_author_does_not() {
     world.settle();
     assert_eq!(world.value(0), number(6.0));
     assert_eq!(world.value(1), number(6.0));
+    // Its author comes after all, and issues it again, too: it counts once.
+    world.join(2, 0);
+    world.join(2, 1);
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(2), number(6.0));
 }
 
 #[test]
@@ -379,6 +385,7 @@ fn rooms_that_part_and_meet_and_forget_come_to_show_the_same() {
                 world.join(a, b);
             }
         }
+        world.ms += 61_000;
         world.settle();
         world.check_equal();
         let sum: u64 = 4 + expected.values().sum::<u64>();

@@ -42,7 +42,8 @@ fn nothing() -> Op {
 pub(crate) fn known(mut messages: Vec<Message>) -> Vec<Message> {
     for op in messages.iter_mut().flat_map(|message| &mut message.ops) {
         op.options.remove("future");
-        if op.code.row().is_none() {
+        // Characters of what was issued again have no names in a ground yet.
+        if op.code.row().is_none_or(|row| matches!(row.kind, Kind::Origin)) {
             *op = nothing();
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::id::{Actor, Dot, PeerKey};
-use rtc_core::message::{Head, Message};
+use rtc_core::message::{Head, Message, Origin};
 use rtc_core::op::text::{CharId, Span};
 use rtc_core::op::{Kind, Op, OpCode, Row, Shape, table};
 use rtc_core::place::Place;
@@ -57,6 +57,8 @@ pub(crate) struct Step {
     /// Whom the actor hears before it writes.
     hears: Option<u8>,
     request: Option<u8>,
+    /// Which message it is, issued again.
+    again: Option<Pick>,
     ops: Vec<Pick>,
 }
 
@@ -90,8 +92,10 @@ pub(crate) fn steps(messages: usize) -> impl Strategy<Value = Vec<Step>> {
     let hears = prop_oneof![2 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let request = prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let ops = prop::collection::vec(pick, 1..4);
-    let step = (any::<u8>(), hears, request, ops);
-    let step = step.prop_map(|(actor, hears, request, ops)| Step { actor, hears, request, ops });
+    let again = prop_oneof![9 => Just(None), 1 => picks().prop_map(Some)];
+    let step = (any::<u8>(), hears, request, again, ops);
+    let step =
+        step.prop_map(|(actor, hears, request, again, ops)| Step { actor, hears, request, again, ops });
     prop::collection::vec(step, 1..messages)
 }
 
@@ -117,7 +121,11 @@ pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> V
         }
         let request = step.request.map(|id| format!("r{}", id % 3));
         let mut picks = step.ops.iter();
-        history.write(me, request, step.ops.len(), |stamp, earlier| {
+        let mut again = step.again.as_ref();
+        history.write(me, request, step.ops.len() + usize::from(again.is_some()), |stamp, earlier| {
+            if let Some(again) = again.take() {
+                return origin(again, earlier);
+            }
             let pick = picks.next().expect("one for each op");
             match mix {
                 Mix::Everything => op(pick, row(pick), stamp, earlier),
@@ -326,7 +334,14 @@ fn char_id(number: usize, stamp: Stamp, earlier: &[Message]) -> CharId {
         .filter(|(_, (_, op))| op.path.is_some() && brings(op))
         .map(|(dot, (index, _))| (dot, index))
         .collect();
+    let origin = |dot: &Dot| earlier.iter().find(|message| message.dot() == *dot).and_then(Message::origin);
     match texts.get(number / 2 % (texts.len() + 1)) {
+        // What is issued again is mostly named by what it was.
+        Some((dot, index))
+            if let Some(Origin { dot, .. }) = origin(dot).filter(|_| !number.is_multiple_of(8)) =>
+        {
+            CharId { dot, index: index.saturating_sub(1), offset }
+        }
         Some(&(dot, index)) => CharId { dot, index, offset },
         None => CharId { dot: own, index: stamp.index.saturating_sub(1), offset },
     }
@@ -350,11 +365,23 @@ fn spans(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Value {
     Value::List(spans.iter().map(|span| span.write(own)).collect())
 }
 
+/// What says that a message is another, issued again: one that is there, or of that nobody has heard.
+fn origin(pick: &Pick, earlier: &[Message]) -> Op {
+    let (key, epoch) = choose(&ACTORS, pick.argument);
+    let unheard = Dot { actor: Actor::new(PeerKey([key; 32]), epoch), seq: 90 + u64::from(pick.target % 2) };
+    let held = earlier.get(usize::from(pick.target) % (earlier.len() + 1)).map(Message::dot);
+    let dot = held.filter(|_| pick.row.is_multiple_of(4)).unwrap_or(unheard);
+    Origin { dot, lamport: u64::from(pick.key % 8) }.op()
+}
+
 /// Mostly a message made before; sometimes one made later, or never.
 fn target(pick: &Pick, earlier: &[Message]) -> Value {
     let number = usize::from(pick.target);
     let (key, epoch) = choose(&ACTORS, pick.argument);
     match earlier.get(number % (earlier.len() + 1)) {
+        Some(message) if let Some(Origin { dot, .. }) = message.origin().filter(|_| number % 8 > 2) => {
+            dot.to_string().into()
+        }
         Some(message) => message.dot().to_string().into(),
         None => Dot { actor: Actor::new(PeerKey([key; 32]), epoch), seq: 1 + number as u64 % 9 }
             .to_string()

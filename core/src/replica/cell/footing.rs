@@ -292,7 +292,7 @@ fn spot(op: OpIx, history: &History) -> Option<Spot> {
         Kind::Reset(_) | Kind::Insert => Some(Spot::After(None, Some(None))),
         Kind::Append(_) => Some(Spot::Last),
         Kind::Write(_, writing) if writing.inserts() || writing == Writing::Move => {
-            let anchors = Anchors::read(held.raw.rest(), history.dot(held.message));
+            let anchors = Anchors::read(held.raw.rest(), history.name(held.message));
             Some(match anchors.side {
                 Side::Before(id) => Spot::Before(id),
                 Side::After(left) => Spot::After(left, anchors.until),

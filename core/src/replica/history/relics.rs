@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{History, Marks, MessageRecord, Wide};
-use crate::clock::{Stamp, VersionVector};
+use crate::clock::Stamp;
+use crate::ground::Ground;
 use crate::id::Dot;
 use crate::op::OpCode;
 use crate::raw::Raw;
@@ -62,14 +63,16 @@ impl Relics {
 
 impl History {
     /// Begins with a ground that stands for these messages.
-    pub(in crate::replica) fn stand_on(&mut self, version: &VersionVector, lamport: u64) {
+    pub(in crate::replica) fn stand_on(&mut self, ground: &Ground) {
+        let Ground { version, lamport, origins, .. } = ground;
         debug_assert!(self.messages.len() == 0, "nothing stands below a ground");
         for (actor, seq) in version.iter() {
             let ix = self.actor(actor);
             let log = &mut self.actors[ix.at()];
             (log.forgotten, log.gapless) = (seq, seq);
         }
-        self.ground = Relics::new(lamport);
+        self.ground = Relics::new(*lamport);
+        self.again.forgotten.clone_from(origins);
     }
 
     /// An op of the ground that is named still; all of them come before the first message. What it did is the ground's business.
@@ -110,8 +113,13 @@ impl History {
     pub(in crate::replica) fn op_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
         match self.find(dot) {
             Some(message) => self.ops_of(message).nth(index as usize),
-            None => self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index),
+            None => self.relic_at(dot, index),
         }
+    }
+
+    /// The op of the ground of that message and index.
+    pub(in crate::replica) fn relic_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
+        self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index)
     }
 
     /// Whether there are messages that lie in the ground.
