@@ -30,12 +30,12 @@ pub(super) struct Standing {
     /// The horizon's message.
     pub(super) dot: Dot,
     pub(super) horizon: Horizon,
-    pub(super) packed: Packed,
+    pub(super) packed: PackedFooting,
 }
 
 /// The bytes of a footing, deflated.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Packed {
+pub(super) struct PackedFooting {
     /// How many they are when they are inflated.
     pub(super) whole_bytes: usize,
     pub(super) deflated: std::sync::Arc<[u8]>,
@@ -139,13 +139,13 @@ impl Footing {
     }
 
     /// The bytes, deflated.
-    pub(super) fn pack(&self) -> Packed {
+    pub(super) fn pack(&self) -> PackedFooting {
         let bytes = self.encode();
-        Packed { whole_bytes: bytes.len(), deflated: block::deflate(&bytes).into() }
+        PackedFooting { whole_bytes: bytes.len(), deflated: block::deflate(&bytes).into() }
     }
 }
 
-impl Packed {
+impl PackedFooting {
     /// Reads a footing, which must be the one that the horizon names.
     pub(super) fn open(&self, dot: Dot, horizon: &Horizon) -> Result<Footing, FootingError> {
         let (bytes, packed) = (self.whole_bytes as u64, self.deflated.len() as u64);
@@ -205,7 +205,7 @@ impl Standing {
         let whole_bytes = usize::try_from(reader.uint()?).map_err(|_| MALFORMED)?;
         let deflated = reader.slice(bytes.len(), "ground")?.into();
         reader.finish()?;
-        Ok(Self { dot: this, horizon, packed: Packed { whole_bytes, deflated } })
+        Ok(Self { dot: this, horizon, packed: PackedFooting { whole_bytes, deflated } })
     }
 }
 

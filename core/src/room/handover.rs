@@ -5,7 +5,7 @@ use crate::chain::Link;
 use crate::horizon::Horizon;
 use crate::id::{Dot, StateHash};
 use crate::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
-use crate::room::footing::{FootingError, Packed};
+use crate::room::footing::{FootingError, PackedFooting};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
@@ -174,7 +174,7 @@ impl Room {
             // It could not be kept. It is offered again.
             return;
         }
-        match (Packed { whole_bytes, deflated: bytes.into() }).open(dot, &horizon) {
+        match (PackedFooting { whole_bytes, deflated: bytes.into() }).open(dot, &horizon) {
             Ok(footing) => {
                 self.stand(dot, horizon, footing, now, out);
                 for link in self.peers.keys().copied().collect::<Vec<_>>() {

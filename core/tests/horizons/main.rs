@@ -219,6 +219,26 @@ fn only_the_keeper_lets_history_go_and_keeps_his_policy() {
 }
 
 #[test]
+fn a_keeper_lets_history_go_by_itself_once_enough_is_old() {
+    let mut world = World::new(2);
+    world.edit(0, "node.insert", "n", None);
+    for _ in 0..10_000 {
+        world.add_one(0);
+    }
+    world.join(0, 1);
+    world.settle();
+    world.ms += 60 * 60 * 1000;
+    world.settle();
+    assert_eq!(world.peers[0].room.horizon(), None, "everything is young");
+    world.ms += 8 * DAY_MS;
+    world.settle();
+    world.check_equal();
+    assert!(world.peers[1].room.horizon().is_some());
+    assert!(world.journal(0) < 10 && world.journal(1) < 10);
+    assert_eq!(world.value(1), number(10_000.0));
+}
+
+#[test]
 fn others_issue_again_what_its_author_does_not() {
     let mut world = three();
     for (a, b) in [(2, 0), (2, 1), (1, 0)] {
