@@ -14,8 +14,8 @@ pub struct Version {
     pub at: Option<At>,
 }
 
-/// A message's id, or a time: neither can be taken for the other, since ids have no blanks and letters before the colon.
-fn parse(text: &str) -> Result<At, String> {
+/// Reads a message's id, or a time: neither can be taken for the other, since ids have no blanks and letters before the colon.
+pub fn parse(text: &str) -> Result<At, String> {
     match parse_time(text, &Zoned::now()) {
         Some(time_ms) => Ok(At::Time(time_ms)),
         None if is_id(text) => Ok(At::Message(text.to_owned())),

@@ -85,18 +85,19 @@ impl Settings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(ConfigError::Io { path: path.to_owned(), error }),
         };
-        let settings = Self::parse(&text, path)?;
-        settings.check(&path.display().to_string())?;
-        let settings = settings.with(overrides);
+        let settings = Self::read(&text, path)?.with(overrides);
         settings.check("the command line")?;
         Ok(settings)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
+    /// The settings that `text` says, which is that of the file `path`.
+    pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let settings: Self = toml::from_str(text).map_err(|error| {
             let (line, column) = position(text, error.span().map_or(0, |span| span.start));
             ConfigError::Invalid { path: path.to_owned(), line, column, message: error.message().to_owned() }
-        })
+        })?;
+        settings.check(&path.display().to_string())?;
+        Ok(settings)
     }
 
     fn with(self, overrides: &Overrides) -> Self {

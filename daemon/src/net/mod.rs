@@ -16,6 +16,8 @@ mod link;
 mod listeners;
 mod piece;
 mod queue;
+#[doc(hidden)]
+pub mod readers;
 mod redial;
 mod rendezvous;
 mod start;

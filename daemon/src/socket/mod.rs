@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 
 pub use caller::Caller;
 pub use session::AGENT;
+#[doc(hidden)]
+pub use session::run as serve_one;
 pub use unix::{BindError, Listener};
 
 /// When the system has no descriptors left, accepting again at once would only heat the processor.

@@ -30,7 +30,7 @@ enum End {
 }
 
 /// Serves one client.
-pub(super) async fn run<R, W>(
+pub async fn run<R, W>(
     session: SessionId,
     mut reader: R,
     mut writer: W,
