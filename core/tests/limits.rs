@@ -162,7 +162,12 @@ fn said_of_frame(bytes: &[u8]) -> Option<String> {
 
 fn run(messages: usize) -> Run {
     let bodies = vec![message().encode(); messages];
-    Run { actor: Actor::from_name("a"), first: 1, bodies, signature: Signature([0; 64]) }
+    Run {
+        actor: Actor::from_name("a"),
+        first: 1,
+        bodies: bodies.into_iter().collect(),
+        signature: Signature([0; 64]),
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) fn edit(ops: Vec<EditOp>) -> Input {
 }
 
 fn run_of(record: &Record) -> Option<Run> {
-    let bodies = vec![record.body.clone()];
+    let bodies = [&record.body].into_iter().collect();
     record.signature.map(|signature| Run { actor: record.actor, first: record.seq, bodies, signature })
 }
 
@@ -134,7 +134,7 @@ pub(super) fn room(bytes: &[u8]) {
     let honest = &members_runs()[0].actor;
     assert_eq!(lone.room.vector().get(honest), members_runs().len() as u64, "nothing true is kept out");
     check(&mut lone.room, &lone.disk, honest, |seq| {
-        members_runs().iter().find(|run| run.first == seq).map(|run| run.bodies[0].as_slice())
+        members_runs().iter().find(|run| run.first == seq).map(|run| run.bodies.get(0))
     });
 }
 
@@ -221,24 +221,26 @@ fn step(lone: &mut Lone, choices: &mut Choices<'_>) {
 /// One of the member's runs, or several in one, with something wrong about it.
 fn damaged(choices: &mut Choices<'_>) -> Run {
     let mut run = choices.pick(members_runs()).clone();
+    let mut bodies: Vec<Vec<u8>> = run.bodies.iter().map(<[u8]>::to_vec).collect();
     match choices.below(8) {
         0 => {}
         1 => run.first = choices.byte().max(1).into(),
         2 => run.signature.0[choices.below(64)] ^= 1 << choices.below(8),
         3 => run.actor.0[choices.below(40)] ^= 1 << choices.below(8),
-        4 => run.bodies.push(choices.bytes().to_vec()),
+        4 => bodies.push(choices.bytes().to_vec()),
         5 => {
             let more = choices.pick(members_runs());
-            run.bodies.extend(more.bodies.clone());
+            bodies.extend(more.bodies.iter().map(<[u8]>::to_vec));
             run.signature = more.signature;
         }
-        6 => run.bodies[0] = choices.bytes().to_vec(),
+        6 => bodies[0] = choices.bytes().to_vec(),
         _ => {
-            let body = &mut run.bodies[0];
+            let body = &mut bodies[0];
             let at = choices.below(256) % body.len();
             body[at] ^= 1 << choices.below(8);
         }
     }
+    run.bodies = bodies.into_iter().collect();
     run
 }
 

@@ -127,7 +127,12 @@ fn moves(count: u64) -> Vec<Vec<u8>> {
 }
 
 fn run(first: u64, bodies: Vec<Vec<u8>>) -> Run {
-    Run { actor: Actor::from_name("a"), first, bodies, signature: Signature([7; 64]) }
+    Run {
+        actor: Actor::from_name("a"),
+        first,
+        bodies: bodies.into_iter().collect(),
+        signature: Signature([7; 64]),
+    }
 }
 
 pub(super) fn frame(bytes: &[u8]) {
