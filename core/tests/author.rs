@@ -105,6 +105,10 @@ fn who_issues_a_message_again_says_what_it_was_and_that_counts_once() {
     }
     assert_eq!(replica.value("n", "p"), Some(Value::List(vec![Value::Null, "x".into()])));
     assert_eq!(replica.request(&outside.actor.key(), "once"), Some(again.dot()), "the least in order counts");
+    for id in [outside.dot(), again.dot()] {
+        assert_eq!(replica.find(&id.to_string()).ok(), Some(again.dot()));
+    }
+    assert_eq!(replica.find(&first.dot().to_string()).ok(), Some(first.dot()));
 }
 
 #[test]

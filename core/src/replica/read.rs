@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// The one message that goes by `text`: a whole id, the first letters of its actor with its number (`k3f:17`), or the first
-    /// letters of the id of the only message they fit.
+    /// letters of the id of the only message they fit. What was issued again goes by the id that it had, too, with its number.
     pub fn find(&self, text: &str) -> Result<Dot, FindError> {
         let (actor, seq) = match text.split_once(':') {
             Some((actor, seq)) => (actor, Some(seq.parse::<u64>().map_err(|_| FindError::Missing)?)),
@@ -189,6 +189,9 @@ impl Engine {
                     matches += held.len().saturating_sub(1);
                 }
             }
+        }
+        if let Some(seq) = seq.filter(|_| found.is_empty()) {
+            found.extend(self.history.issues_by_actor_text(actor, seq));
         }
         match (matches + found.len(), found.first()) {
             (1, Some(&message)) => Ok(self.history.dot(message)),

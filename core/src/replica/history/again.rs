@@ -76,6 +76,17 @@ impl History {
         self.issues_of(dot).iter().copied().find(|&message| !self.is_superseded(message))
     }
 
+    /// The re-issues that count of the messages of that number of every actor whose text begins like this.
+    pub(in crate::replica) fn issues_by_actor_text(
+        &self,
+        text: &str,
+        seq: u64,
+    ) -> impl Iterator<Item = MessageIx> {
+        let dots = self.again.issues.keys();
+        let dots = dots.filter(move |dot| dot.seq == seq && dot.actor.to_string().starts_with(text));
+        dots.filter_map(|dot| self.counting_issue(dot))
+    }
+
     /// Whether a message lies in the ground, as it was first issued or later.
     pub(in crate::replica) fn is_dot_forgotten(&self, dot: &Dot) -> bool {
         let actor = self.actor_number(&dot.actor);
