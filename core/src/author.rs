@@ -7,7 +7,8 @@ use crate::canonical::{DecodeError, Writer};
 use crate::chain::Link;
 use crate::id::{Actor, Dot, RoomId};
 use crate::limits::{
-    CLOCK_ENTRIES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_DEPTH_MAX,
+    CLOCK_ENTRIES_MAX, COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, REQUEST_BYTES_MAX,
+    VALUE_DEPTH_MAX,
 };
 use crate::message::{Envelope, Head, Message, Origin};
 use crate::op::Op;
@@ -66,10 +67,12 @@ pub enum MakeError {
     #[error(transparent)]
     Edit(#[from] EditError),
     /// They are too much for one message.
-    #[error("a commit of {bytes} bytes exceeds {MESSAGE_BYTES_MAX}")]
+    #[error("a commit of {bytes} bytes exceeds {bytes_max}")]
     TooLarge {
         /// What the message would take.
         bytes: usize,
+        /// What it may.
+        bytes_max: usize,
     },
     /// They exceed a limit of messages, so that nobody could read what they become.
     #[error("no message can hold this: {0}")]
@@ -141,7 +144,7 @@ impl Author {
         about: About<'a>,
         replica: &Replica,
     ) -> Result<Made<'a>, MakeError> {
-        self.make(about, edits.iter().any(is_deep), |commit, writer| {
+        self.make(about, COMMIT_BYTES_MAX, edits.iter().any(is_deep), |commit, writer| {
             edit::write(edits, replica, commit, writer)
         })
     }
@@ -164,18 +167,20 @@ impl Author {
     }
 
     fn make_of<'a>(&mut self, ops: &[Op], about: About<'a>) -> Result<Made<'a>, MakeError> {
-        self.make(about, true, |_, writer| {
+        self.make(about, MESSAGE_BYTES_MAX, true, |_, writer| {
             writer.array(ops.len());
             ops.iter().for_each(|op| op.encode(writer));
             Ok(None)
         })
     }
 
-    /// Makes the next message of the list of ops that `write` writes, which may say the one op it is. What is doubtful is read
+    /// Makes the next message of the list of ops that `write` writes, which may say the one op it is. Heads that make it longer
+    /// than `bytes_max` go ahead of it. What is doubtful is read
     /// again before it gets its number.
     fn make<'a>(
         &mut self,
         about: About<'a>,
+        bytes_max: usize,
         is_doubtful: bool,
         write: impl Fn(Commit, &mut Writer) -> Result<Option<Plain<'a>>, EditError>,
     ) -> Result<Made<'a>, MakeError> {
@@ -187,13 +192,13 @@ impl Author {
         about.envelope(seq, lamport).write(heads.clone(), &mut writer);
         let commit = Commit { lamport, actor: self.actor, seq };
         let mut plain = write(commit, &mut writer)?;
-        let is_ahead = writer.len() > MESSAGE_BYTES_MAX || self.advanced.len() > CLOCK_ENTRIES_MAX;
+        let is_ahead = writer.len() > bytes_max || self.advanced.len() > CLOCK_ENTRIES_MAX;
         if is_ahead {
             let mut alone = Writer::new();
             about.envelope(seq, lamport).write([].iter(), &mut alone);
             write(commit, &mut alone)?;
-            if alone.len() > MESSAGE_BYTES_MAX {
-                return Err(MakeError::TooLarge { bytes: alone.len() });
+            if alone.len() > bytes_max {
+                return Err(MakeError::TooLarge { bytes: alone.len(), bytes_max });
             }
             plain = None;
             writer = Writer::reusing(writer.finish());

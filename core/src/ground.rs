@@ -132,6 +132,8 @@ pub enum Form {
 pub struct Brought {
     /// The op.
     pub by: Stamp,
+    /// What its message was before, where that is one that was issued again.
+    pub origin: Option<Dot>,
     /// Its code.
     pub code: OpCode,
     /// Where they went.
@@ -148,7 +150,16 @@ pub struct Brought {
 impl Brought {
     /// The names of those it brought.
     pub(crate) fn char(&self, offset: u32) -> CharId {
-        CharId { dot: self.by.dot(), index: self.by.index, offset }
+        let (dot, index) = self.name();
+        CharId { dot, index, offset }
+    }
+
+    /// The name of the op: its message's, and its index in what that was first.
+    pub(crate) fn name(&self) -> (Dot, u32) {
+        match self.origin {
+            None => (self.by.dot(), self.by.index),
+            Some(origin) => (origin, self.by.index.saturating_sub(1)),
+        }
     }
 }
 

@@ -4,6 +4,10 @@
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Ops one message may hold: a commit is an edit, not an import.
 pub const MESSAGE_OPS_MAX: usize = 1024;
+/// Ops of a commit: whoever issues it again, because a horizon left it outside, adds the one that says so.
+pub const COMMIT_OPS_MAX: usize = MESSAGE_OPS_MAX - 1;
+/// Bytes of a commit without the heads it tells, which may go ahead of it: that op and greater numbers take less than the rest.
+pub const COMMIT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 256;
 /// Actors one message's clock may advance: they take half a message. A daemon that saw more new writers at once sends clocks
 /// ahead, in messages without ops.
 pub const CLOCK_ENTRIES_MAX: usize = 512;

@@ -255,7 +255,10 @@ impl<'a> Fold<'a> {
             self.judge(at, verdict);
         }
         let messages = (1..self.messages.len()).filter(|&i| undone.contains(&self.name(i)));
-        messages.map(|i| self.messages[i].dot()).collect()
+        let messages = messages.map(|i| (self.messages[i].dot(), self.name(i)));
+        // What lies behind the horizon is done with, however often it is issued again.
+        let messages = messages.filter(|(dot, name)| self.forgotten.covers(dot) || !self.lies_behind(name));
+        messages.map(|(dot, _)| dot).collect()
     }
 
     fn scene_ops(&mut self) {

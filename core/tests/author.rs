@@ -2,8 +2,9 @@
 
 use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author, MakeError};
+use rtc_core::chain::Link;
 use rtc_core::id::{Actor, PeerKey, RoomId};
-use rtc_core::limits::VALUE_DEPTH_MAX;
+use rtc_core::limits::{COMMIT_OPS_MAX, LAMPORT_MAX, MESSAGE_BYTES_MAX, VALUE_DEPTH_MAX};
 use rtc_core::message::Message;
 use rtc_core::op::table;
 use rtc_core::replica::Replica;
@@ -104,6 +105,27 @@ fn who_issues_a_message_again_says_what_it_was_and_that_counts_once() {
     }
     assert_eq!(replica.value("n", "p"), Some(Value::List(vec![Value::Null, "x".into()])));
     assert_eq!(replica.request(&outside.actor.key(), "once"), Some(again.dot()), "the least in order counts");
+    for id in [outside.dot(), again.dot()] {
+        assert_eq!(replica.find(&id.to_string()).ok(), Some(again.dot()));
+    }
+    assert_eq!(replica.find(&first.dot().to_string()).ok(), Some(first.dot()));
+}
+
+#[test]
+fn whatever_was_made_can_be_issued_again() {
+    let (replica, mut author) = begun();
+    let late =
+        Author::resume(Actor::new(PeerKey([9; 32]), u64::MAX), 1 << 40, Link([0; 32]), LAMPORT_MAX - 1);
+    let push = |bytes: usize| [edit("array.push", Some("p"), Some("x".repeat(bytes).into()))];
+    let fits = |bytes: &usize| author.clone().next(&push(*bytes), About::default(), &replica).is_ok();
+    let longest = (MESSAGE_BYTES_MAX - 1024..MESSAGE_BYTES_MAX).rev().find(fits).unwrap();
+    let most = vec![edit("array.push", Some("p"), Some("x".into())); COMMIT_OPS_MAX];
+    let too_many = vec![most[0].clone(); COMMIT_OPS_MAX + 1];
+    assert!(author.next(&too_many, About::default(), &replica).is_err());
+    for edits in [&push(longest)[..], &most] {
+        let outside = author.next(edits, About::default(), &replica).unwrap().view().to_message();
+        assert_eq!(late.clone().reissue(&outside).unwrap().view().ops().count(), edits.len() + 1);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rtc_core::ground::Ground;
 use rtc_core::id::{Actor, Dot, PeerKey};
-use rtc_core::message::Message;
+use rtc_core::message::{Message, Origin};
 use rtc_core::op::text::{CharId, Span};
 use rtc_core::op::{Op, OpCode};
 use rtc_core::replica::{Replica, SnapshotError, Stretch};
@@ -161,6 +161,24 @@ fn who_writes_between_characters_of_a_ground_writes_what_he_would_have_written()
     standing.apply(&Message { ops: vec![undo], ..message(5 + TYPED, "node.insert", Value::Null, &[]) });
     assert_eq!(standing.image(), all.image());
     assert_eq!(standing.ineffective(&own(5 + TYPED))[0].reason, "the message lies behind a horizon");
+}
+
+#[test]
+fn on_a_ground_too_what_was_issued_again_is_named_by_what_it_was() {
+    let outside = Dot { actor: Actor::new(PeerKey([8; 32]), 1), seq: 4 };
+    let mut again = message(4, "text.insert", "!?".into(), &[("after", char_of(3).write(outside))]);
+    again.ops.insert(0, Origin { dot: outside, lamport: 4 }.op());
+    let messages: Vec<Message> = typed().into_iter().take(3).chain([again]).collect();
+    let all = replica(&messages);
+    let ground = all.ground().unwrap();
+    assert_eq!(Ground::decode(&ground.encode()), Ok(ground.clone()));
+    let beside = CharId { dot: outside, index: 0, offset: 0 }.write(own(5));
+    let insert = message(5, "text.insert", ",".into(), &[("after", beside)]);
+    for mut replica in [all, Replica::on(&ground, Root::default())] {
+        assert_eq!(replica.value("note", "body"), Some("cd!?".into()));
+        replica.apply(&insert);
+        assert_eq!(replica.value("note", "body"), Some("cd!,?".into()));
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ impl Ground {
         for node in self.nodes.values() {
             for texts in node.texts.values().chain(node.lists.values()) {
                 check_texts(texts, covers)?;
+                if texts.iter().filter_map(|brought| brought.origin).any(|dot| !self.origins.contains(&dot)) {
+                    return Err(unexpected("messages that were issued again"));
+                }
             }
             let GroundLife::Lives { stands, properties, .. } = &node.life else { continue };
             if stands.as_ref().is_some_and(|(birth, _)| !covers(birth)) {
@@ -71,9 +74,9 @@ fn check_texts(texts: &[Brought], covers: impl Fn(&Stamp) -> bool) -> Result<(),
             return Err(unexpected("the one move of an element"));
         }
         if is_move(brought.code) {
-            positions.insert((brought.by.dot(), brought.by.index));
+            positions.insert(brought.name());
         }
-        if held.insert((brought.by.dot(), brought.by.index), brought.len).is_some() {
+        if held.insert(brought.name(), brought.len).is_some() {
             return Err(unexpected("each op once"));
         }
     }

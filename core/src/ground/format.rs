@@ -44,11 +44,7 @@ impl Ground {
             out.writer.array(2).bytes(&key.0).text(request);
         }
         out.writer.array(self.origins.len());
-        for Dot { actor, seq } in &self.origins {
-            out.writer.array(2);
-            out.actor(actor);
-            out.writer.uint(*seq);
-        }
+        self.origins.iter().for_each(|origin| out.dot(origin));
         out.writer.array(self.nodes.len());
         for (key, node) in &self.nodes {
             out.node(key, node);
@@ -86,8 +82,7 @@ impl Ground {
         })?;
         let mut origins = BTreeSet::new();
         for _ in 0..from.reader.array(ITEMS_MAX, "messages")? {
-            from.reader.array_of(2, "a message")?;
-            origins.insert(Dot { actor: from.actor()?, seq: from.reader.uint()? });
+            origins.insert(from.dot()?);
         }
         let mut nodes = BTreeMap::new();
         for _ in 0..from.reader.array(ITEMS_MAX, "nodes")? {
@@ -110,6 +105,12 @@ impl Encoding {
     fn actor(&mut self, actor: &Actor) {
         let ix = self.actors.get(actor).expect("a ground names only what it stands for");
         self.writer.uint(*ix);
+    }
+
+    fn dot(&mut self, dot: &Dot) {
+        self.writer.array(2);
+        self.actor(&dot.actor);
+        self.writer.uint(dot.seq);
     }
 
     fn stamp(&mut self, stamp: &Stamp) {
@@ -175,7 +176,7 @@ impl Encoding {
     /// What several messages brought, each behind the one before: who types writes one run.
     fn run(&mut self, run: &[Brought]) {
         let first = &run[0];
-        self.writer.array(5);
+        self.writer.array(if first.origin.is_some() { 6 } else { 5 });
         self.stamp(&first.by);
         self.writer.uint(first.code.0.into());
         let lengths: Vec<&[Brought]> = run.chunk_by(|a, b| a.len == b.len).collect();
@@ -186,13 +187,14 @@ impl Encoding {
         self.spot(&first.spot);
         if is_move(first.code) {
             self.char(first.element.as_ref());
-            return;
+        } else {
+            let shown = joined(run);
+            self.writer.array(shown.len());
+            for (from, run) in shown {
+                self.writer.array(2).uint(from).value(&run);
+            }
         }
-        let shown = joined(run);
-        self.writer.array(shown.len());
-        for (from, run) in shown {
-            self.writer.array(2).uint(from).value(&run);
-        }
+        first.origin.iter().for_each(|origin| self.dot(origin));
     }
 
     fn spot(&mut self, spot: &Spot) {
@@ -219,7 +221,9 @@ impl Encoding {
 
 /// Whether `b` is what the next message of the same actor brought behind what `a` did.
 fn continues(a: &Brought, b: &Brought) -> bool {
-    b.code == a.code && !is_move(a.code) && b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(a)
+    let is_first_issue = a.origin.is_none() && b.origin.is_none();
+    let is_next = b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(a);
+    is_first_issue && is_next && b.code == a.code && !is_move(a.code)
 }
 
 /// The first op of the next message, where nothing else came between.
@@ -275,6 +279,11 @@ impl Decoding<'_> {
     fn actor(&mut self) -> Result<Actor, DecodeError> {
         let ix = usize::try_from(self.reader.uint()?).ok();
         ix.and_then(|ix| self.actors.get(ix).copied()).ok_or(unexpected("the index of an actor"))
+    }
+
+    fn dot(&mut self) -> Result<Dot, DecodeError> {
+        self.reader.array_of(2, "a message")?;
+        Ok(Dot { actor: self.actor()?, seq: self.reader.uint()? })
     }
 
     fn small(&mut self) -> Result<u32, DecodeError> {
@@ -367,14 +376,14 @@ impl Decoding<'_> {
     }
 
     fn run(&mut self, content: Content, all: &mut Vec<Brought>) -> Result<(), DecodeError> {
-        self.reader.array_of(5, "characters")?;
+        let items = self.reader.array(6, "characters")?;
         let (mut by, code) = (self.stamp()?, self.code()?);
         let numbers = list(&mut self.reader, Reader::uint)?;
         let mut spot = self.spot()?;
         if is_move(code) && content == Content::List {
-            let element = self.char()?;
+            let (element, origin) = (self.char()?, self.origin(items)?);
             self.count(1)?;
-            all.push(Brought { by, code, spot, len: 1, shown: Vec::new(), element });
+            all.push(Brought { by, origin, code, spot, len: 1, shown: Vec::new(), element });
             return if numbers == [1, 1] { Ok(()) } else { Err(unexpected("one position")) };
         }
         let shown = list(&mut self.reader, |reader| {
@@ -387,6 +396,7 @@ impl Decoding<'_> {
             };
             if content.fits(&run) { Ok((u64::from(from), run)) } else { Err(unexpected("a list")) }
         })?;
+        let origin = self.origin(items)?;
         let mut rest = shown.iter().map(|(from, run)| (*from, Rest::of(run))).peekable();
         let mut start = 0;
         for pair in numbers.chunks(2) {
@@ -407,7 +417,7 @@ impl Decoding<'_> {
                         rest.next();
                     }
                 }
-                let brought = Brought { by, code, spot, len, shown, element: None };
+                let brought = Brought { by, origin, code, spot, len, shown, element: None };
                 (spot, by, start) = (behind(&brought), after(&by), end);
                 all.push(brought);
             }
@@ -415,6 +425,15 @@ impl Decoding<'_> {
         match rest.next() {
             None => Ok(()),
             Some(_) => Err(unexpected("runs of the characters there are")),
+        }
+    }
+
+    /// What the message of an op was before, where it says so behind all else.
+    fn origin(&mut self, items: usize) -> Result<Option<Dot>, DecodeError> {
+        match items {
+            5 => Ok(None),
+            6 => self.dot().map(Some),
+            _ => Err(unexpected("characters")),
         }
     }
 

@@ -26,10 +26,15 @@ pub fn inside(ground: &Ground, horizon: &VersionVector, messages: &[Message]) ->
 }
 
 impl Fold<'_> {
-    /// Law 14: of several messages that are one, issued again, all but the least in order; all where that one is there.
+    /// Law 14: of several messages that are one, issued again, all but the least in order; all where that one is there. What
+    /// the ground holds issued again counts there.
     pub(super) fn supersede(&mut self) {
         let mut counting: BTreeSet<Dot> = self.ground.origins.clone();
         for message in &self.messages[1..] {
+            if self.ground.origins.contains(&message.dot()) {
+                self.superseded.insert(message.dot());
+                continue;
+            }
             let Some(Origin { dot, .. }) = self.origins.get(&message.dot()) else { continue };
             if self.clocks.contains_key(dot) || self.ground.version.covers(dot) || !counting.insert(*dot) {
                 self.superseded.insert(message.dot());
@@ -78,20 +83,26 @@ impl Fold<'_> {
         self.seen(by, op) || op.0 != GROUND && by.0 != op.0 && same.into_iter().any(|i| self.seen(by, (i, 0)))
     }
 
+    /// Whether a message lies in the horizon, as it was first issued or later.
+    pub(super) fn lies_behind(&self, name: &Dot) -> bool {
+        let is_issue = |i: usize| self.name(i) == *name && self.forgotten.covers(&self.messages[i].dot());
+        let mut messages = 1..self.messages.len();
+        self.forgotten.covers(name) || self.ground.origins.contains(name) || messages.any(is_issue)
+    }
+
     /// The message that an undo or a redo is about, by its identity.
     pub(super) fn target(&self, by: usize, target: Dot) -> Result<Dot, NoEffect> {
         let own = self.messages[by].dot();
         let is = |i: &usize| self.messages[*i].dot() == target;
         let held = (1..self.messages.len()).find(is);
+        let name = held.map_or(target, |message| self.name(message));
+        if !self.forgotten.covers(&own) && [target, name].iter().any(|dot| self.lies_behind(dot)) {
+            return Err(NoEffect::TargetForgotten);
+        }
         let again: Vec<usize> = match held {
             Some(message) => vec![message],
             None => (1..self.messages.len()).filter(|&i| self.name(i) == target).collect(),
         };
-        let is_forgotten = |&i: &usize| self.forgotten.covers(&self.messages[i].dot());
-        let lies_behind = self.forgotten.covers(&target) || self.ground.origins.contains(&target);
-        if !self.forgotten.covers(&own) && (lies_behind || again.iter().any(is_forgotten)) {
-            return Err(NoEffect::TargetForgotten);
-        }
         let Some(&first) = again.first() else { return Err(NoEffect::TargetMissing) };
         let clock = &self.clocks[&own];
         let is_known =

@@ -9,7 +9,7 @@ use crate::clock::Stamp;
 use crate::ground::{
     Base, Brought, Form, Ground, GroundLife, GroundNode, REQUESTS_KEPT, Spot, Unfoldable, push_run,
 };
-use crate::id::Actor;
+use crate::id::{Actor, Dot};
 use crate::message::Message;
 use crate::op::text::{CharId, Content};
 use crate::op::{Kind, OpCode};
@@ -142,39 +142,54 @@ impl<'a> Fold<'a> {
         content: Content,
         spot: &Spot,
     ) -> plain::Spot<At> {
-        let char = |id: &CharId| self.ground_char(key, path, content, id).expect("the ground holds it");
-        match spot {
-            Spot::Before(id) => plain::Spot::Before(char(id)),
-            Spot::After(left, until) => {
-                let until = match until {
-                    None => Until::Inherited,
-                    Some(until) => Until::Given(until.as_ref().map(char)),
-                };
-                plain::Spot::After(left.as_ref().map(char), until)
+        let char = |id: &CharId| self.ground_char(key, path, content, id);
+        let char_or_end = |id: &Option<CharId>| match id {
+            None => Some(None),
+            Some(id) => char(id).map(Some),
+        };
+        let found = match spot {
+            Spot::Before(id) => char(id).map(plain::Spot::Before),
+            Spot::After(left, None) => {
+                char_or_end(left).map(|left| plain::Spot::After(left, Until::Inherited))
             }
-            Spot::Last => plain::Spot::Last,
-        }
+            Spot::After(left, Some(until)) => char_or_end(left)
+                .zip(char_or_end(until))
+                .map(|(left, until)| plain::Spot::After(left, Until::Given(until))),
+            Spot::Last => None,
+        };
+        // What is not there has nothing beside it.
+        found.unwrap_or(plain::Spot::Last)
     }
 
-    /// The stamp and the code of an op, be it held or of the ground.
-    pub(super) fn maker(&self, key: &str, path: &str, content: Content, op: At) -> (Stamp, OpCode) {
+    /// The stamp and the code of an op, be it held or of the ground, and what its message was before.
+    pub(super) fn maker(
+        &self,
+        key: &str,
+        path: &str,
+        content: Content,
+        op: At,
+    ) -> (Stamp, OpCode, Option<Dot>) {
         match op.0 {
             GROUND => {
                 let brought = &self.ground_texts(key, path, content)[op.1 as usize];
-                (brought.by, brought.code)
+                (brought.by, brought.code, brought.origin)
             }
-            _ => (self.stamp(op), self.op(op).code),
+            message => {
+                let origin = self.origins.get(&self.messages[message].dot());
+                (self.stamp(op), self.op(op).code, origin.map(|origin| origin.dot))
+            }
         }
     }
 
     pub(super) fn char_id(&self, key: &str, path: &str, content: Content, char: Char<At>) -> CharId {
         let (op, offset) = char;
-        if op.0 != GROUND {
-            let (dot, index) = self.op_name(op);
-            return CharId { dot, index, offset };
+        match op.0 {
+            GROUND => self.ground_texts(key, path, content)[op.1 as usize].char(offset),
+            _ => {
+                let (dot, index) = self.op_name(op);
+                CharId { dot, index, offset }
+            }
         }
-        let (stamp, _) = self.maker(key, path, content, op);
-        CharId { dot: stamp.dot(), index: stamp.index, offset }
     }
 
     pub(super) fn named_spot(&self, key: &str, path: &str, content: Content, spot: plain::Spot<At>) -> Spot {
@@ -277,7 +292,7 @@ impl<'a> Fold<'a> {
         let id = |char| self.char_id(key, path, script.content, char);
         let mut list = Vec::new();
         for (&at, parts) in script.brought.iter().filter(|(_, parts)| !parts.is_empty()) {
-            let (by, code) = self.maker(key, path, script.content, at);
+            let (by, code, origin) = self.maker(key, path, script.content, at);
             let len = offset_of(parts.len());
             let mut shown = Vec::new();
             for offset in (0..len).filter(|&offset| visible.iter().any(|(char, _)| *char == (at, offset))) {
@@ -287,7 +302,7 @@ impl<'a> Fold<'a> {
             }
             let moved = visible.iter().find(|(char, position)| *position == (at, 0) && char != position);
             let element = moved.map(|(char, _)| id(*char));
-            list.push(Brought { by, code, spot: script.spots[&at], len, shown, element });
+            list.push(Brought { by, origin, code, spot: script.spots[&at], len, shown, element });
         }
         list
     }

@@ -184,8 +184,9 @@ impl Fold<'_> {
         for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
             let at = (GROUND, n);
             let spot = self.ground_spot(key, path, content, &brought.spot);
-            let is_placed = plain.place(at, brought.len, spot);
-            debug_assert!(is_placed, "the ground holds what its texts stand beside");
+            if !plain.place(at, brought.len, spot) {
+                plain.place(at, brought.len, Spot::Last);
+            }
             script.spots.insert(at, brought.spot);
             script.brought.insert(at, self.ground_parts(key, path, content, brought));
         }
@@ -257,18 +258,16 @@ impl Fold<'_> {
         let options = encoded(&op.options);
         let item = CharId::read(Raw::of_checked(&options).get("item")?, self.name(at.0))?;
         let item = self.char(at, item).filter(|item| script.order.contains(item))?;
-        let (_, code) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
+        let (_, code, _) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
         let kind = code.row().map(|row| row.kind);
         (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)
     }
 
     fn char(&self, by: At, id: CharId) -> Option<Char<At>> {
-        if self.ground.version.covers(&id.dot) {
-            let op = self.op(by);
-            let content = content_of(op.code.row()?.kind);
-            return self.ground_char(&op.key, op.path.as_deref()?, content, &id);
+        if let Some(at) = self.named((id.dot, id.index)) {
+            return self.knows(by, at).then_some((at, id.offset));
         }
-        let at = self.named((id.dot, id.index)).filter(|&at| self.knows(by, at))?;
-        Some((at, id.offset))
+        let op = self.op(by);
+        self.ground_char(&op.key, op.path.as_deref()?, content_of(op.code.row()?.kind), &id)
     }
 }

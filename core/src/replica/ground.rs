@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::held::Subject;
+use super::history::History;
 use super::index::{NodeIx, PathIx};
 use super::{Engine, Verdicts};
 use crate::canonical::Writer;
@@ -73,16 +74,21 @@ impl Engine {
         for path in paths {
             let ix = PathIx::of(self.history.paths.number(path));
             let cell = self.cell_number(node, ix);
-            let mut relic = |stamp: &Stamp, code: OpCode| {
+            let relic = |history: &mut History, stamp: &Stamp, code: OpCode| {
                 let is_insert = code.row().is_some_and(|row| matches!(row.kind, Kind::Insert));
                 let standing = Subject::Standing { node, parent: None };
                 let subject = if is_insert { standing } else { Subject::Cell(cell) };
-                self.history.relic(stamp, code, subject, Raw::EMPTY_MAP)
+                history.relic(stamp, code, subject, Raw::EMPTY_MAP)
             };
-            let base = properties.get(path).map(|base| (relic(&base.by, base.code), base));
+            let base = properties.get(path);
+            let base = base.map(|base| (relic(&mut self.history, &base.by, base.code), base));
             let brought = Content::ALL.map(|content| -> Vec<_> {
-                let brought = ground.brought(path, content).iter();
-                brought.map(|brought| (relic(&brought.by, brought.code), brought)).collect()
+                let brought = ground.brought(path, content).iter().map(|brought| {
+                    let op = relic(&mut self.history, &brought.by, brought.code);
+                    self.history.relic_again(op, brought);
+                    (op, brought)
+                });
+                brought.collect()
             });
             self.cells[cell.at()].stand(base, brought.each_ref().map(Vec::as_slice), &self.history);
             self.mark_cell(cell);

@@ -48,10 +48,11 @@ impl Registers {
 fn effect(op: OpIx, history: &History) -> Result<(), NoEffect> {
     let (actor, seq) = history.op(op).target.expect("an undo or a redo has a target");
     let dot = Dot { actor: history.actor_of(actor), seq };
-    if history.is_dot_forgotten(&dot) {
+    let held = history.find_by(actor, seq);
+    let name = held.map_or(dot, |message| history.name(message));
+    if history.is_dot_forgotten(&dot) || history.is_dot_forgotten(&name) {
         return Err(NoEffect::TargetForgotten);
     }
-    let held = history.find_by(actor, seq);
     let target = held.or_else(|| history.issues_of(&dot).first().copied()).ok_or(NoEffect::TargetMissing)?;
     let has_seen = match held {
         Some(message) => history.has_seen_message(op, message),

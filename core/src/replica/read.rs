@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// The one message that goes by `text`: a whole id, the first letters of its actor with its number (`k3f:17`), or the first
-    /// letters of the id of the only message they fit.
+    /// letters of the id of the only message they fit. What was issued again goes by the id that it had, too, with its number.
     pub fn find(&self, text: &str) -> Result<Dot, FindError> {
         // No other id begins with a whole one.
         if let Some(dot) = text.parse().ok().filter(|dot| self.contains(dot)) {
@@ -193,6 +193,9 @@ impl Engine {
                     matches += held.len().saturating_sub(1);
                 }
             }
+        }
+        if let Some(seq) = seq.filter(|_| found.is_empty()) {
+            found.extend(self.history.issues_by_actor_text(actor, seq));
         }
         match (matches + found.len(), found.first()) {
             (1, Some(&message)) => Ok(self.history.dot(message)),

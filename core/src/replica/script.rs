@@ -105,18 +105,21 @@ impl Script {
             let op = history.op_named(&id.dot, id.index)?;
             self.sequence.char(op.0, id.offset)
         };
-        let known = |id: &CharId| char(id).expect("the ground holds what its characters stand beside");
-        let spot = match &brought.spot {
-            ground::Spot::Before(id) => Spot::Before(known(id)),
-            ground::Spot::After(left, until) => {
-                let until = match until {
-                    None => Until::Inherited,
-                    Some(until) => Until::Given(until.as_ref().map(known)),
-                };
-                Spot::After(left.as_ref().map_or(Char::START, known), until)
-            }
-            ground::Spot::Last => Spot::Last,
+        let char_or = |id: &Option<CharId>| match id {
+            None => Some(None),
+            Some(id) => char(id).map(Some),
         };
+        let left = |id| char_or(id).map(|char| char.unwrap_or(Char::START));
+        let spot = match &brought.spot {
+            ground::Spot::Before(id) => char(id).map(Spot::Before),
+            ground::Spot::After(id, None) => left(id).map(|left| Spot::After(left, Until::Inherited)),
+            ground::Spot::After(id, Some(until)) => {
+                left(id).zip(char_or(until)).map(|(left, until)| Spot::After(left, Until::Given(until)))
+            }
+            ground::Spot::Last => None,
+        };
+        // What is not there has nothing beside it.
+        let spot = spot.unwrap_or(Spot::Last);
         self.sequence.place(op.0, brought.len, spot, false, |a, b| history.compare(OpIx(a), OpIx(b)));
         let whole = whole.map(|value| (0, value));
         let mut next = 0;
@@ -260,7 +263,12 @@ impl Script {
     fn spot(&self, op: OpIx, history: &History) -> Result<Spot, CharId> {
         let held = history.op(op);
         let anchors = Anchors::read(held.raw.rest(), history.name(held.message));
-        let char = |id: CharId| self.char(id, op, history).ok_or(id);
+        // Whoever knows a message as one that is the same may come before it.
+        let is_before = |char: &Char| {
+            !history.has_issues()
+                || self.sequence.origin(*char).is_none_or(|(by, _)| history.is_before(OpIx(by), op))
+        };
+        let char = |id: CharId| self.char(id, op, history).filter(is_before).ok_or(id);
         let left = match anchors.side {
             Side::Before(id) => return char(id).map(Spot::Before),
             Side::After(None) => Char::START,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use rtc_core::clock::VersionVector;
 use rtc_core::ground::Ground;
+use rtc_core::id::Dot;
 use rtc_core::message::Message;
 use rtc_core::naive::{self, Folded};
 use rtc_core::op::{Kind, Op, OpCode};
@@ -42,9 +43,19 @@ fn nothing() -> Op {
 pub(crate) fn known(mut messages: Vec<Message>) -> Vec<Message> {
     for op in messages.iter_mut().flat_map(|message| &mut message.ops) {
         op.options.remove("future");
-        // Characters of what was issued again have no names in a ground yet.
-        if op.code.row().is_none_or(|row| matches!(row.kind, Kind::Origin)) {
+        if op.code.row().is_none() {
             *op = nothing();
+        }
+    }
+    messages
+}
+
+/// Nothing is another message that is yet to come: whoever has forgotten the one cannot tell.
+fn without_foresight(mut messages: Vec<Message>) -> Vec<Message> {
+    for i in 0..messages.len() {
+        let origin = messages[i].origin().map(|origin| origin.dot);
+        if messages[i..].iter().any(|message| Some(message.dot()) == origin) {
+            messages[i].ops[0] = nothing();
         }
     }
     messages
@@ -59,7 +70,7 @@ fn parts(mix: Mix, parts: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
         messages = recipe::messages_after(mix, steps, &messages);
         ends.push(messages.len());
     }
-    (known(messages), ends)
+    (known(without_foresight(messages)), ends)
 }
 
 /// What concerns later messages: the scene, and which ops of theirs have no effect.
@@ -112,11 +123,15 @@ fn check_horizon(messages: &[Message], end: usize, order: &[u32]) {
 }
 
 /// Undos and redos of what lies in a horizon are none.
-fn without_metas_of(messages: &mut [Message], horizon: &VersionVector) {
+fn without_metas_of(messages: &mut [Message], ground: &Ground) {
+    let again: Vec<(Dot, Dot)> =
+        messages.iter().filter_map(|message| Some((message.dot(), message.origin()?.dot))).collect();
+    let is_behind = |dot: &Dot| ground.version.covers(dot) || ground.origins.contains(dot);
     for op in messages.iter_mut().flat_map(|message| &mut message.ops) {
         let is_meta = op.code.row().is_some_and(|row| matches!(row.kind, Kind::Undo | Kind::Redo));
         let target = op.options.get("target").and_then(|target| target.as_text()?.parse().ok());
-        if is_meta && target.is_some_and(|target| horizon.covers(&target)) {
+        let name = again.iter().find(|(dot, _)| Some(*dot) == target).map(|(_, origin)| *origin);
+        if is_meta && [target, name].iter().flatten().any(is_behind) {
             *op = nothing();
         }
     }
@@ -126,8 +141,7 @@ fn check_chain(mut messages: Vec<Message>, ends: &[usize]) {
     let mut ground = Ground::default();
     for (i, &end) in ends.iter().enumerate() {
         let start = if i == 0 { 0 } else { ends[i - 1] };
-        let behind = version(&messages[..start]);
-        without_metas_of(&mut messages[start..end], &behind);
+        without_metas_of(&mut messages[start..end], &ground);
         ground = ground_of(&ground, &messages[start..end]);
         assert_eq!(ground, ground_of(&Ground::default(), &messages[..end]), "horizon {i}");
     }

@@ -2,7 +2,7 @@
 
 use crate::api::{ApiError, Code};
 use crate::id::Dot;
-use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::limits::{COMMIT_OPS_MAX, KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::op::text::Content;
 use crate::op::{Row, Shape};
 use crate::place::NoRoom;
@@ -15,7 +15,7 @@ pub enum EditError {
     #[error("a commit needs at least one op")]
     Empty,
     /// More than one message may hold.
-    #[error("{ops} ops in one commit exceed {MESSAGE_OPS_MAX}")]
+    #[error("{ops} ops in one commit exceed {COMMIT_OPS_MAX}")]
     TooMany {
         /// How many there are.
         ops: usize,

@@ -17,7 +17,7 @@ use crate::api::EditOp;
 use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::id::{Actor, Dot};
-use crate::limits::{KEY_BYTES_MAX, MESSAGE_OPS_MAX, PATH_BYTES_MAX};
+use crate::limits::{COMMIT_OPS_MAX, KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
 use crate::replica::Replica;
 use crate::value::Value;
@@ -56,7 +56,7 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
     }
     let own = Dot { actor: commit.actor, seq: commit.seq };
     let mut draft = Draft::new(replica);
-    let mut ops = Vec::with_capacity(edits.len().min(MESSAGE_OPS_MAX));
+    let mut ops = Vec::with_capacity(edits.len().min(COMMIT_OPS_MAX));
     for (index, edit) in (0..).zip(edits) {
         let is_last = index as usize + 1 == edits.len();
         if draft.texts.go_on(edit, &mut ops, own) {
@@ -68,12 +68,12 @@ pub fn compile(edits: &[EditOp], replica: &Replica, commit: Commit) -> Result<Ve
             fault,
         })?;
         debug_assert!(ops.last().is_some_and(|op| op.resolve().is_ok()));
-        if ops.len() > MESSAGE_OPS_MAX {
+        if ops.len() > COMMIT_OPS_MAX {
             return Err(EditError::TooMany { ops: edits.len() });
         }
     }
     draft.texts.finish(&mut ops, own);
-    if ops.len() > MESSAGE_OPS_MAX {
+    if ops.len() > COMMIT_OPS_MAX {
         return Err(EditError::TooMany { ops: ops.len() });
     }
     Ok(ops)
@@ -130,7 +130,7 @@ pub(crate) fn write<'a>(
             return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
         }
     }
-    if (1..=MESSAGE_OPS_MAX).contains(&edits.len()) {
+    if (1..=COMMIT_OPS_MAX).contains(&edits.len()) {
         writer.array(edits.len());
         let mut last = None;
         let mut plain = edits.iter().map(|edit| write_plain(edit, replica, writer));
@@ -172,7 +172,7 @@ fn compile_one(
     ops: &mut Vec<Op>,
     is_last: bool,
 ) -> Result<(), EditFault> {
-    let index = u32::try_from(ops.len()).expect("a commit holds at most MESSAGE_OPS_MAX edits");
+    let index = u32::try_from(ops.len()).expect("a commit holds at most COMMIT_OPS_MAX edits");
     let stamp = Stamp { lamport: commit.lamport, actor: commit.actor, seq: commit.seq, index };
     let unknown =
         || EditFault::UnknownOperation { name: edit.otype.clone(), nearest: nearest_name(&edit.otype) };

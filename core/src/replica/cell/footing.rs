@@ -57,13 +57,9 @@ impl Start {
 impl Footing {
     /// The ops of one actor in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
-        let is_within = |op: &OpIx| {
-            let message = history.message_of(*op);
-            let at = (message.seq, history.index(*op));
-            Some(message.actor) == history.actor_number(&span.first.dot.actor)
-                && (span.first.dot.seq, span.first.index) <= at
-                && at <= (span.last.dot.seq, span.last.index)
-        };
+        let Span { first, last } = span;
+        let is_within =
+            |op: &OpIx| ((first.dot, first.index)..=(last.dot, last.index)).contains(&history.op_name(*op));
         self.texts.iter().flatten().map(|text| text.op).filter(is_within).collect()
     }
 }
@@ -248,6 +244,7 @@ impl Cell {
             pieces.into_iter().for_each(|(from, run)| push_run(&mut shown, from, run));
             Brought {
                 by: history.stamp(op),
+                origin: history.origin(op),
                 code: history.op(op).code,
                 spot,
                 len: script.sequence.len_of(op.0),

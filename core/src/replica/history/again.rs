@@ -39,18 +39,24 @@ pub(in crate::replica) enum Issue {
 impl History {
     /// Notes what a message that came was before.
     pub(in crate::replica) fn issue(&mut self, message: MessageIx, origin: Option<Origin>) -> Issue {
-        if origin.is_none() && self.again.issues.is_empty() {
+        if origin.is_none() && self.again.issues.is_empty() && self.again.forgotten.is_empty() {
             return Issue::Counts;
         }
-        let is_original = self.counting_issue(&self.dot(message)).is_some();
+        let own = self.dot(message);
+        let is_original = self.counting_issue(&own).is_some();
         let issue = if is_original { Issue::Supersedes } else { Issue::Counts };
-        let Some(origin) = origin else { return issue };
-        let counting = self.counting_issue(&origin.dot);
-        self.again.issues.entry(origin.dot).or_default().push(message);
-        self.again.origins.insert(message, origin);
-        let is_held = self.find(&origin.dot).is_some() || self.is_dot_forgotten(&origin.dot);
+        let counting = origin.and_then(|origin| self.counting_issue(&origin.dot));
+        let is_held = |dot: &Dot| {
+            self.find(dot).is_some() || self.is_dot_forgotten(dot) || self.again.expected.contains(dot)
+        };
+        let is_another =
+            self.again.forgotten.contains(&own) || origin.is_some_and(|origin| is_held(&origin.dot));
+        if let Some(origin) = origin {
+            self.again.issues.entry(origin.dot).or_default().push(message);
+            self.again.origins.insert(message, origin);
+        }
         match counting {
-            _ if is_held || self.again.expected.contains(&origin.dot) => {}
+            _ if is_another => {}
             Some(other) if self.compare_messages(message, other).is_gt() => {}
             Some(_) => return Issue::Supersedes,
             None => return issue,
@@ -68,6 +74,17 @@ impl History {
     /// The re-issue that counts for a message.
     fn counting_issue(&self, dot: &Dot) -> Option<MessageIx> {
         self.issues_of(dot).iter().copied().find(|&message| !self.is_superseded(message))
+    }
+
+    /// The re-issues that count of the messages of that number of every actor whose text begins like this.
+    pub(in crate::replica) fn issues_by_actor_text(
+        &self,
+        text: &str,
+        seq: u64,
+    ) -> impl Iterator<Item = MessageIx> {
+        let dots = self.again.issues.keys();
+        let dots = dots.filter(move |dot| dot.seq == seq && dot.actor.to_string().starts_with(text));
+        dots.filter_map(|dot| self.counting_issue(dot))
     }
 
     /// Whether a message lies in the ground, as it was first issued or later.
@@ -108,19 +125,27 @@ impl History {
 
     /// The identity by which others name an op: its message's, and its index in that.
     pub(in crate::replica) fn op_name(&self, op: OpIx) -> (Dot, u32) {
-        let message = self.owner(op);
-        let index = self.index(op);
-        let is_again = self.is_again(message);
-        (self.name(message), if is_again { index.saturating_sub(1) } else { index })
+        match self.origin(op) {
+            None => (self.dot(self.owner(op)), self.index(op)),
+            Some(origin) => (origin, self.index(op).saturating_sub(1)),
+        }
+    }
+
+    /// What the message of an op was before, where it was issued again.
+    pub(in crate::replica) fn origin(&self, op: OpIx) -> Option<Dot> {
+        let held = || self.again.origins.get(&self.owner(op)).map(|origin| origin.dot);
+        self.ground.origin(op).or_else(held)
     }
 
     /// The op of that name, held or of the ground.
     pub(in crate::replica) fn op_named(&self, dot: &Dot, index: u32) -> Option<OpIx> {
         match self.find(dot) {
-            Some(message) if !self.is_again(message) => self.ops_of(message).nth(index as usize),
+            Some(message) if !self.is_again(message) && !self.is_superseded(message) => {
+                self.ops_of(message).nth(index as usize)
+            }
             Some(_) | None => match self.counting_issue(dot) {
                 Some(message) => self.ops_of(message).nth((index as usize).checked_add(1)?),
-                None => self.relic_at(dot, index),
+                None => self.relic_named(dot, index),
             },
         }
     }

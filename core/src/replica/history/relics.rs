@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{History, Marks, MessageRecord, Wide};
 use crate::clock::Stamp;
-use crate::ground::Ground;
+use crate::ground::{Brought, Ground};
 use crate::id::Dot;
 use crate::op::OpCode;
 use crate::raw::Raw;
@@ -16,6 +16,9 @@ use crate::replica::index::{ActorIx, MessageIx, OpIx};
 pub(super) struct Relics {
     /// By actor, number of the message, and index in it.
     by_name: BTreeMap<(ActorIx, u64, u32), OpIx>,
+    /// What the messages of those were before that were issued again, and these by their names.
+    origins: BTreeMap<OpIx, Dot>,
+    again: BTreeMap<(Dot, u32), OpIx>,
     /// The index of each, by its number.
     indexes: Vec<u32>,
     messages: usize,
@@ -48,6 +51,11 @@ impl Relics {
     /// The op's index in its message, if it is one of these.
     pub(super) fn index(&self, op: OpIx) -> Option<u32> {
         self.indexes.get(op.at()).copied()
+    }
+
+    /// What its message was before, where it is one of these and that was issued again.
+    pub(super) fn origin(&self, op: OpIx) -> Option<Dot> {
+        self.origins.get(&op).copied()
     }
 
     /// The messages of which some are held: the first ones, by number.
@@ -104,6 +112,14 @@ impl History {
         op
     }
 
+    /// Gives an op of the ground the name that it has because its message was another before.
+    pub(in crate::replica) fn relic_again(&mut self, op: OpIx, brought: &Brought) {
+        if let Some(origin) = brought.origin {
+            self.ground.origins.insert(op, origin);
+            self.ground.again.insert(brought.name(), op);
+        }
+    }
+
     /// How many messages are held.
     pub(in crate::replica) fn count(&self) -> usize {
         self.messages.len() - self.ground.messages()
@@ -117,8 +133,14 @@ impl History {
         }
     }
 
+    /// The op of the ground of that name.
+    pub(in crate::replica) fn relic_named(&self, dot: &Dot, index: u32) -> Option<OpIx> {
+        let by_place = || self.relic_at(dot, index).filter(|op| self.ground.origin(*op).is_none());
+        self.ground.again.get(&(*dot, index)).copied().or_else(by_place)
+    }
+
     /// The op of the ground of that message and index.
-    pub(in crate::replica) fn relic_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
+    fn relic_at(&self, dot: &Dot, index: u32) -> Option<OpIx> {
         self.ground.find(self.actor_number(&dot.actor)?, dot.seq, index)
     }
 
