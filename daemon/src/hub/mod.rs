@@ -335,6 +335,7 @@ impl Hub {
                     call.answer(result.map(Reply::Edited));
                 }
             }
+            room::Output::Alarm(what) => tracing::error!(%room, "{what}"),
             room::Output::Founded(founding) => {
                 let value = founding.encode();
                 let name = rooms::FOUNDING.to_owned();
