@@ -10,6 +10,7 @@ mod link;
 mod reading;
 mod request;
 mod rooms;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -335,7 +336,9 @@ impl Hub {
                     call.answer(result.map(Reply::Edited));
                 }
             }
-            room::Output::Alarm(what) => tracing::error!(%room, "{what}"),
+            room::Output::Alarm(what) => {
+                tracing::error!(%room, "{what}; `rtc verify --peers` keeps what is needed to find out why");
+            }
             room::Output::Founded(founding) => {
                 let value = founding.encode();
                 let name = rooms::FOUNDING.to_owned();
