@@ -87,6 +87,8 @@ pub enum Command {
     Backup(command::backup::Args),
     /// Put rooms back, from a backup or from their members
     Restore(command::restore::Args),
+    /// Compare what is seen of a room with what its peers see
+    Verify(command::verify::Args),
     /// List the operations, or explain one
     Ops(command::ops::Args),
     /// Fold messages of vuer.rtc from JSON files, without any daemon

@@ -28,6 +28,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Doctor { .. }
         | Ask::Backup { .. }
         | Ask::Restore { .. }
+        | Ask::Verify { .. }
         | Ask::Stop {} => return ask,
     };
     ask

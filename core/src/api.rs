@@ -164,6 +164,13 @@ pub enum Ask {
         /// An absolute path; where absent, all that is not whole here comes from peers.
         file: Option<String>,
     },
+    /// What connected peers see of a room. Answered by [`Reply::Findings`], one of each.
+    Verify {
+        /// Where.
+        room: RoomName,
+        /// An absolute path: where somebody sees something else, it becomes a [`Bundle`](crate::bundle::Bundle).
+        bundle: String,
+    },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
 }
@@ -303,7 +310,7 @@ pub enum Reply {
     Joined(RoomInfo),
     /// To [`Ask::Compact`].
     Compacted(Compacted),
-    /// To [`Ask::Doctor`], [`Ask::Backup`] and [`Ask::Restore`].
+    /// To [`Ask::Doctor`], [`Ask::Backup`], [`Ask::Restore`] and [`Ask::Verify`].
     Findings(Vec<Finding>),
     /// It is done, and there is nothing to say.
     Done {},

@@ -6,10 +6,11 @@ use rtc_core::api::{ApiError, Code, Edit, EditOp, Edited, Wait};
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
-use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId, StateHash};
 use rtc_core::message::Message;
-use rtc_core::room::{Input, Opening, Output, Room};
+use rtc_core::room::{Agreement, Input, Opening, Output, Room};
 use rtc_core::store::{Record, StoreError};
+use rtc_core::sync::frame::Sight;
 use rtc_core::sync::{LinkId, Now, RoomFrame, Run};
 use rtc_core::value::Value;
 
@@ -370,4 +371,56 @@ fn runs_end_where_the_store_kept_signatures() {
         }
     }
     assert_eq!(runs, [(1, 700), (701, 1_500)]);
+}
+
+/// Half seconds pass; gives what is told of what is seen.
+fn rest(room: &mut Room, ms: u64) -> Vec<Sight> {
+    let (mut out, digest) = (Vec::new(), room.digest());
+    for ms in [ms, ms + 500] {
+        room.handle(Input::Digest { link: LINK, digest }, at(ms), &mut out);
+        room.handle(Input::Wake, at(ms), &mut out);
+    }
+    let sights = sent(&out, LINK).into_iter().filter_map(|frame| match frame {
+        RoomFrame::Sight(sight) => Some(sight),
+        _ => None,
+    });
+    sights.collect()
+}
+
+#[test]
+fn a_peer_that_sees_something_else_of_the_same_raises_an_alarm_until_it_sees_the_same() {
+    let mut room = open_with_peer(1, LINK);
+    edit_with_request(&mut room, "r", Wait::Local);
+    assert_eq!(room.agreements(), [(PEER, Agreement::NotCompared)]);
+    let told = rest(&mut room, 1_000);
+    let [honest] = told[..] else { panic!("it is told once: {told:?}") };
+    assert_eq!(honest.state, room.replica().state_hash());
+    assert_eq!(rest(&mut room, 2_000), [], "and not again");
+    let lie = Sight { state: StateHash([1; 32]), ..honest };
+    let alarms = |out: &[Output]| out.iter().filter(|output| matches!(output, Output::Alarm(_))).count();
+    assert_eq!(alarms(&hear(&mut room, LINK, RoomFrame::Sight(lie))), 1);
+    assert_eq!(alarms(&hear(&mut room, LINK, RoomFrame::Sight(lie))), 0, "it is said once");
+    assert!(room.alarm().is_some_and(|what| what.contains(&PEER.to_string())), "{:?}", room.alarm());
+    assert_eq!(room.agreements(), [(PEER, Agreement::Other(lie.state))]);
+    // Of other messages it may see what it likes.
+    let other = Sight { basis: [1; 16], ..lie };
+    hear(&mut room, LINK, RoomFrame::Sight(other));
+    assert_eq!(room.agreements(), [(PEER, Agreement::NotCompared)]);
+    assert!(room.alarm().is_some(), "which does not take back what it said before");
+    hear(&mut room, LINK, RoomFrame::Sight(honest));
+    assert_eq!(room.alarm(), None);
+    assert_eq!(room.agreements(), [(PEER, Agreement::Same)]);
+}
+
+#[test]
+fn who_told_first_is_compared_as_soon_as_the_room_rests() {
+    let mut room = open_with_peer(1, LINK);
+    edit_with_request(&mut room, "r", Wait::Local);
+    let honest = rest(&mut room, 1_000)[0];
+    let mut other = open_with_peer(1, LINK);
+    edit_with_request(&mut other, "r", Wait::Local);
+    hear(&mut other, LINK, RoomFrame::Sight(Sight { state: StateHash([1; 32]), ..honest }));
+    assert_eq!(other.alarm(), None);
+    assert_eq!(rest(&mut other, 1_000), [honest]);
+    assert!(other.alarm().is_some());
 }

@@ -81,6 +81,8 @@ pub struct Case {
     pub closed: Option<String>,
     /// Why it is not written.
     pub read_only: Option<String>,
+    /// What people should know of it.
+    pub alarm: Option<String>,
     /// Own messages, first and last number, that were told to peers and are not held any more.
     pub lost: Option<(u64, u64)>,
     /// What it holds and shows.
@@ -90,7 +92,7 @@ pub struct Case {
 impl Case {
     /// A room that is not open.
     pub fn closed(room: RoomId, why: String) -> Self {
-        Self { room, closed: Some(why), read_only: None, lost: None, shown: None }
+        Self { room, closed: Some(why), read_only: None, alarm: None, lost: None, shown: None }
     }
 }
 
@@ -246,6 +248,10 @@ fn room(patient: &Patient, case: &Case, newest_ms: &mut Option<u64>) -> Vec<Find
         let fix = "once the disk is sound: rtc stop && rtc start";
         findings
             .push(Finding::new("room", Health::Bad, format!("is read-only: {why}")).with_fix(fix).of(room));
+    }
+    if let Some(alarm) = &case.alarm {
+        let fix = "rtc verify --peers, which keeps what is needed to find out why";
+        findings.push(Finding::new("room", Health::Bad, alarm.clone()).with_fix(fix).of(room));
     }
     if let Some((first, last)) = case.lost {
         let says = format!(

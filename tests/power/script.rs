@@ -1,11 +1,13 @@
 //! What is done to a store, step by step, and what must be in it after each: one from each seed.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
 use rtc_core::chain::{Link, Signature};
+use rtc_core::horizon::{Cut, Frontier};
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Record, Store};
+use rtc_core::store::{Forgetting, GROUND, Record, Store};
 use rtc_daemon::store::SqliteStore;
 
 use crate::chance::Chance;
@@ -24,6 +26,11 @@ pub(crate) enum Step {
     Keep {
         snapshot: Vec<u8>,
         heads: Vec<(Actor, u64, Link)>,
+    },
+    /// Put what is left of the first so many messages in their place.
+    Forget {
+        messages: usize,
+        forgetting: Forgetting,
     },
     /// Pack all that can be packed.
     Pack,
@@ -58,13 +65,26 @@ pub(crate) struct Script {
     pub(crate) steps: Vec<Step>,
     pub(crate) records: Vec<Record>,
     heads: [(u64, Link); ACTORS.len()],
+    /// How many messages the next step that forgets puts away, and what they were.
+    old: (usize, Frontier),
     chance: Chance,
+}
+
+/// What is in a store.
+struct Held<'a> {
+    /// Which of the messages.
+    messages: Range<usize>,
+    fact: Option<&'a [u8]>,
+    kept: Option<&'a [u8]>,
+    ground: Option<&'a [u8]>,
 }
 
 impl Script {
     pub(crate) fn new(kind: Kind, seed: u64) -> Self {
         let heads = ACTORS.map(|name| (0, Link::origin(&ROOM, &Actor::from_name(name))));
-        let mut script = Self { steps: Vec::new(), records: Vec::new(), heads, chance: Chance::new(seed) };
+        let old = (0, Frontier::default());
+        let (steps, records, chance) = (Vec::new(), Vec::new(), Chance::new(seed));
+        let mut script = Self { steps, records, heads, old, chance };
         match kind {
             Kind::Commits => script.commits(420),
             Kind::Packing => {
@@ -76,6 +96,7 @@ impl Script {
                     script.keep();
                     script.steps.push(Step::Pack);
                     script.commits(12);
+                    script.forget();
                 }
             }
         }
@@ -89,6 +110,7 @@ impl Script {
             match self.chance.below(40) {
                 0 => self.steps.push(Step::Reopen),
                 4 => self.keep(),
+                5 => self.forget(),
                 1 => self.append(actor, 30, bytes),
                 2 | 3 => {
                     let value = self.chance.next().to_be_bytes().repeat(1 + bytes / 8);
@@ -114,6 +136,20 @@ impl Script {
         self.steps.push(Step::Append(batch));
     }
 
+    /// Forgets what there was when that was last done.
+    fn forget(&mut self) {
+        let cut = |(name, &(seq, link)): (&&str, &(u64, Link))| {
+            (Actor::from_name(name), Cut { seq, lamport: seq, link })
+        };
+        let heads = ACTORS.iter().zip(&self.heads).filter(|(_, (seq, _))| *seq > 0);
+        let now = (self.records.len(), heads.map(cut).collect());
+        let (messages, frontier) = std::mem::replace(&mut self.old, now);
+        let ground = self.chance.next().to_be_bytes().repeat(1 + self.chance.below(2_000));
+        let outside_from = BTreeMap::new();
+        let forgetting = Forgetting { ground, outside: Vec::new(), frontier, outside_from };
+        self.steps.push(Step::Forget { messages, forgetting });
+    }
+
     fn keep(&mut self) {
         let heads = ACTORS.iter().zip(&self.heads).filter(|(_, (seq, _))| *seq > 0);
         let heads = heads.map(|(name, &(seq, link))| (Actor::from_name(name), seq, link)).collect();
@@ -121,18 +157,22 @@ impl Script {
         self.steps.push(Step::Keep { snapshot, heads });
     }
 
-    /// What a store holds after that many steps: how many of the messages, the fact, and what was put away.
-    fn after(&self, steps: usize) -> (usize, Option<&[u8]>, Option<&[u8]>) {
-        let (mut messages, mut fact, mut kept) = (0, None, None);
+    /// What a store holds after that many steps.
+    fn after(&self, steps: usize) -> Held<'_> {
+        let mut held = Held { messages: 0..0, fact: None, kept: None, ground: None };
         for step in &self.steps[..steps] {
             match step {
-                Step::Append(batch) => messages += batch.len(),
-                Step::SetFact(value) => fact = Some(&value[..]),
-                Step::Keep { snapshot, .. } => kept = Some(&snapshot[..]),
+                Step::Append(batch) => held.messages.end += batch.len(),
+                Step::SetFact(value) => held.fact = Some(value),
+                Step::Keep { snapshot, .. } => held.kept = Some(snapshot),
+                Step::Forget { messages, forgetting } => {
+                    held.messages.start = *messages;
+                    (held.kept, held.ground) = (None, Some(&forgetting.ground));
+                }
                 Step::Pack | Step::Reopen => {}
             }
         }
-        (messages, fact, kept)
+        held
     }
 
     /// Does the steps from `from` on, and says after each how many are done.
@@ -144,6 +184,7 @@ impl Script {
                 Step::Append(batch) => held.append(batch).expect("it is appended"),
                 Step::SetFact(value) => held.set_fact(FACT, value).expect("it is remembered"),
                 Step::Keep { snapshot, heads } => assert!(held.keep(snapshot, heads).expect("it is kept")),
+                Step::Forget { forgetting, .. } => held.forget(forgetting).expect("it is forgotten"),
                 Step::Pack => while held.pack().expect("it is packed") {},
                 Step::Reopen => {
                     drop(store.take());
@@ -160,19 +201,22 @@ impl Script {
         let mut store = open(dir);
         let (found, fact) = (scanned(&mut store), store.fact(FACT).expect("facts are read"));
         let kept = store.kept().expect("what was put away is read").map(|kept| kept.snapshot);
+        let ground = store.fact(GROUND).expect("facts are read");
         let fits = |steps: &usize| {
-            let (messages, value, snapshot) = self.after(*steps);
-            found.len() == messages && fact.as_deref() == value && kept.as_deref() == snapshot
+            let held = self.after(*steps);
+            (found.len(), fact.as_deref(), kept.as_deref(), ground.as_deref())
+                == (held.messages.len(), held.fact, held.kept, held.ground)
         };
         // The step after those that were acknowledged may be there, whole.
         let survived = (done..=self.steps.len().min(done + 1)).find(fits).unwrap_or_else(|| {
             panic!(
-                "{} messages are left after {done} steps, {} were acknowledged",
+                "{} messages are left after {done} steps, {:?} were acknowledged",
                 found.len(),
-                self.after(done).0
+                self.after(done).messages
             )
         });
-        assert!(same(&found, &self.records[..found.len()]), "what is left is what was written");
+        let Range { start, end } = self.after(survived).messages;
+        assert!(same(&found, &self.records[start..end]), "what is left is what was written");
         if thoroughly {
             while store.pack().expect("it can be packed") {}
             assert!(same(&scanned(&mut store), &found), "packing changes nothing");
@@ -183,7 +227,7 @@ impl Script {
                 assert!(same(&read, &of_actor), "{name}'s messages are read");
             }
         }
-        let next = &self.records[found.len()..];
+        let next = &self.records[end..];
         let next = &next[..next.len().min(1)];
         store.append(next).expect("it can be written");
         store.set_fact(FACT, b"after the cut").expect("it can be written");

@@ -152,3 +152,20 @@ fn hosts_without_a_common_directory_meet_by_address() {
     a.ok(&["edit", "cube", "node.insert"]);
     converged(&[&a, &b]);
 }
+
+#[test]
+fn peers_that_see_the_same_say_so_and_raise_no_alarm() {
+    let (a, b) = Host::new().joined();
+    a.ok(&["edit", "n", "node.insert", "x=1"]);
+    b.ok(&["edit", "n", "number.add", "x", "2"]);
+    converged(&[&a, &b]);
+    let file = a.path().join("bundle.json");
+    for home in [&a, &b] {
+        let said =
+            home.ok(&["verify", "--peers", "--timeout", "60s", "--bundle", file.to_str().expect("text")]);
+        assert!(said.contains("sees the same scene"), "{said}");
+        assert!(home.room()["alarm"].is_null(), "{}", home.room());
+        home.ok(&["doctor"]);
+    }
+    assert!(!file.exists(), "there is nothing to keep");
+}

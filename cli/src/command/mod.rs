@@ -23,6 +23,7 @@ pub mod status;
 pub mod stop;
 pub mod tree;
 pub mod undo;
+pub mod verify;
 pub mod watch;
 
 use crate::args::Command;
@@ -52,6 +53,7 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Backup(args) => backup::run(args, session).await,
         Command::Restore(args) => restore::run(args, session).await,
+        Command::Verify(args) => verify::run(args, session).await,
         Command::Ops(args) => ops::run(args, session),
         Command::Replay(args) => replay::run(args, session),
         Command::Demo(args) => demo::run(args, session).await,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rtc_core::bundle::Bundle;
 use rtc_core::dialect::{History, Vector, describe};
 use rtc_core::replica::Replica;
 use rtc_core::value::Value;
@@ -24,6 +25,7 @@ Examples:
 
 A file holds a list of messages, or a list of vectors: objects with `messages` and the `expected`
 scene. Both dialects are understood: that of the package vuer (`otype`) and of vuer-rtc (`ot`).
+Or it is what `rtc verify --peers` kept, which --check folds and compares with what each peer saw.
 
 Without --check, prints each scene as a line of JSON. With --check, folds each vector's messages in
 the order of the file, reversed, and in 20 shuffles with duplicates; prints what differs, and at the
@@ -44,6 +46,8 @@ enum Content {
     Messages(Vec<Value>),
     /// Histories with the scenes they must give.
     Vectors(Vec<Value>),
+    /// What was kept where peers saw different scenes.
+    Bundle(Box<Bundle>),
     /// Something without messages, of which this version can check nothing.
     Other(usize),
 }
@@ -106,6 +110,9 @@ pub fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
 
 fn read(path: &std::path::Path, file: &str) -> Result<Content, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(file, &error))?;
+    if let Ok(bundle) = serde_json::from_str(&text) {
+        return Ok(Content::Bundle(Box::new(bundle)));
+    }
     let content = serde_json::from_str(&text).map_err(|error| bad_file(file, &error.to_string()))?;
     let Value::List(items) = content else {
         return Err(bad_file(file, "expected a list of messages or of vectors"));
@@ -136,6 +143,10 @@ fn print(file: &str, content: Content, session: &mut Session) -> Result<(), Fail
             .map(parts)
             .collect::<Option<_>>()
             .ok_or_else(|| bad_file(file, "a vector without a list of messages"))?,
+        Content::Bundle(bundle) => {
+            let replica = bundle.fold().map_err(|error| bad_file(file, &error.to_string()))?;
+            return print_scene(file, None, describe(&replica.image()), session);
+        }
         Content::Other(_) => {
             session.say(format!("{}: holds no messages, skipped", plain(file)));
             return Ok(());
@@ -143,12 +154,34 @@ fn print(file: &str, content: Content, session: &mut Session) -> Result<(), Fail
     };
     for (name, messages) in histories {
         let history = History::read(&messages).map_err(|error| bad_file(file, &error.to_string()))?;
-        let scene = fold(&history);
-        if session.out.json {
-            session.out.object("rtc.replayed/1", &Replayed { file, name: name.as_deref(), scene })?;
-        } else {
-            session.out.line(crate::draw::json(&scene))?;
+        print_scene(file, name.as_deref(), fold(&history), session)?;
+    }
+    Ok(())
+}
+
+fn print_scene(file: &str, name: Option<&str>, scene: Value, session: &mut Session) -> Result<(), Failure> {
+    if session.out.json {
+        return Ok(session.out.object("rtc.replayed/1", &Replayed { file, name, scene })?);
+    }
+    Ok(session.out.line(crate::draw::json(&scene))?)
+}
+
+/// Compares what a bundle's messages show here with what each peer saw of them.
+fn check_bundle(
+    file: &str,
+    bundle: &Bundle,
+    tally: &mut Tally,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let found = bundle.fold().map_err(|error| bad_file(file, &error.to_string()))?.state_hash();
+    for (peer, seen) in &bundle.seen {
+        if *seen == found {
+            tally.passed += 1;
+            continue;
         }
+        tally.failed += 1;
+        let reason = format!("it saw {seen}, the messages show {found}");
+        print_failed(&Failed { file, name: &peer.to_string(), reason: &reason }, session)?;
     }
     Ok(())
 }
@@ -172,6 +205,7 @@ fn check(file: &str, content: Content, tally: &mut Tally, session: &mut Session)
         Content::Messages(_) => {
             return Err(bad_file(file, "messages without an expected scene cannot be checked"));
         }
+        Content::Bundle(bundle) => return check_bundle(file, &bundle, tally, session),
         Content::Other(count) => {
             tally.skipped += count;
             return print_skipped(&Skipped { file, count, reason: "they hold no messages" }, session);

@@ -59,7 +59,8 @@ pub struct RoomInfo {
     /// The horizon before which everything is forgotten, if there is one.
     #[serde(default)]
     pub horizon: Option<Dot>,
-    /// Why a horizon that came is not followed, if so: nothing is forgotten then.
+    /// What people should know: that a peer sees another scene of the same messages, or why a horizon that came is not followed, and
+    /// nothing forgotten.
     #[serde(default)]
     pub alarm: Option<String>,
 }

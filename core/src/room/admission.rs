@@ -7,6 +7,7 @@ use crate::chain::{Keys, Link};
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
 use crate::planted::{Bug, planted};
+use crate::room::Room;
 use crate::room::footing::FootingError;
 use crate::room::log::Log;
 use crate::sync::Run;
@@ -160,6 +161,13 @@ pub(super) fn judge<'a>(
         admitted.push(Admitted { message, body, link });
     }
     Ok(Verdict::Fits(admitted))
+}
+
+impl Room {
+    /// Whether a message that comes after what is forgotten, and whose past is held, is left outside: then it is no part of the room.
+    pub fn leaves_outside(&self, message: &MessageView<'_>) -> bool {
+        lacks_forgotten(message, &self.log)
+    }
 }
 
 /// Whether a message lacks part of what is forgotten, or names what is outside of the horizon.

@@ -160,6 +160,8 @@ pub enum Output {
         /// The answer.
         result: Result<Edited, ApiError>,
     },
+    /// People should know that.
+    Alarm(String),
     /// The founding message has come: remember it.
     Founded(Founding),
     /// For the first time since it connected, nothing this peer had is missing here.

@@ -17,6 +17,7 @@ mod peer;
 mod snapshot;
 mod standing;
 mod waiting;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -46,6 +47,8 @@ use packed::Packed;
 use peer::Peer;
 use standing::Horizons;
 use waiting::{Early, Waiting};
+pub use witness::Agreement;
+use witness::Witness;
 
 /// One room.
 pub struct Room {
@@ -63,6 +66,7 @@ pub struct Room {
     reads_orphaned: BTreeSet<LinkId>,
     commits: Commits,
     horizons: Horizons,
+    witness: Witness,
     keeper: Keeper,
     /// A ground that a peer hands over.
     fetch: Option<Fetch>,
@@ -98,6 +102,7 @@ impl Room {
             reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
             horizons: Horizons::default(),
+            witness: Witness::default(),
             keeper: Keeper::default(),
             fetch: None,
             pending: Vec::new(),
@@ -241,6 +246,7 @@ impl Room {
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
             self.pump_all(out);
+            self.look(out);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::planted::{Bug, planted};
 use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
-use crate::sync::frame::Digest;
+use crate::sync::frame::{Digest, Sight};
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
 /// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
@@ -45,6 +45,10 @@ pub(super) struct Peer {
     pub(super) lacks_ground: bool,
     /// Whether what is being read for it proves the horizon.
     pub(super) is_offered: bool,
+    /// What it last told that it sees.
+    pub(super) sight: Option<Sight>,
+    /// Of what it was last told what is seen here.
+    pub(super) sight_told: Option<Digest>,
     synced: bool,
     /// Whether a run had to be dropped: then it must send again also what it has sent.
     ask_again: bool,
@@ -71,6 +75,8 @@ impl Peer {
             acked: None,
             lacks_ground: false,
             is_offered: false,
+            sight: None,
+            sight_told: None,
             synced: false,
             ask_again: false,
             credit: CREDIT_BYTES as i64,
@@ -160,6 +166,7 @@ impl Room {
             RoomFrame::GroundPiece { ground, from, bytes } => {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }
+            RoomFrame::Sight(sight) => self.hear_sight(link, sight, out),
         }
     }
 

@@ -102,9 +102,9 @@ impl Room {
         Ok(())
     }
 
-    /// Why a horizon is not followed, if one came that cannot be: then nothing is forgotten.
+    /// What people should know: that a peer sees something else, or why a horizon that came is not followed, and nothing forgotten.
     pub fn alarm(&self) -> Option<&str> {
-        self.horizons.alarm.as_deref()
+        self.witness.alarm().or(self.horizons.alarm.as_deref())
     }
 
     /// The horizon that the room stands on.

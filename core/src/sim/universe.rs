@@ -381,6 +381,8 @@ impl Universe {
             room::Output::Read { link, ranges } => self.soon(2, Event::Read { peer, life, link, ranges }),
             room::Output::Forget(forgetting) => self.peers[peer].forget(&forgetting)?,
             room::Output::Fact { name, value } => self.peers[peer].remember(name, &value)?,
+            // Nobody lies about what it sees, and such frames come whole.
+            room::Output::Alarm(what) => return Err(format!("peer {peer} raises an alarm: {what}")),
             room::Output::Reply { token, result } => self.peers[peer].answer(token, result)?,
             room::Output::Refused { link, refusal } => {
                 if !self.may_refuse(link, &refusal) {

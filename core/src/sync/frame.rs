@@ -18,6 +18,16 @@ const VECTOR_ENTRIES_MAX: usize = 65_536;
 /// The hash of a version vector: equal where the vectors are.
 pub type Digest = [u8; 16];
 
+/// What somebody sees of what it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sight {
+    /// Equal where the same messages are held, on the same horizon, by the same version of the operation table: then the rest is to be
+    /// equal as well.
+    pub basis: Digest,
+    /// The hash of the scene.
+    pub state: StateHash,
+}
+
 /// What concerns the connection.
 #[derive(Clone, PartialEq, Debug)]
 pub enum LinkFrame {
@@ -134,6 +144,8 @@ pub enum RoomFrame {
         /// The piece.
         bytes: Vec<u8>,
     },
+    /// What the sender sees, now that it is at rest.
+    Sight(Sight),
 }
 
 const HELLO: u64 = 0;
@@ -151,6 +163,7 @@ const LIVE: u64 = 22;
 const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
+const SIGHT: u64 = 26;
 
 /// Whether a frame concerns a room: one that does not is about the connection. Looks at nothing but its kind.
 pub fn is_about_room(frame: &[u8]) -> bool {
@@ -198,7 +211,7 @@ impl LinkFrame {
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=GROUND_PIECE) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -243,6 +256,9 @@ impl RoomFrame {
             Self::GroundPiece { ground, from, bytes } => {
                 writer.array(5).uint(GROUND_PIECE).uint(channel).bytes(&ground.0).uint(*from).bytes(bytes);
             }
+            Self::Sight(Sight { basis, state }) => {
+                writer.array(4).uint(SIGHT).uint(channel).bytes(basis).bytes(&state.0);
+            }
         }
         writer
     }
@@ -272,6 +288,7 @@ impl RoomFrame {
                 from: reader.uint()?,
                 bytes: reader.bytes(GROUND_PIECE_BYTES_MAX, "a piece of a ground")?,
             },
+            SIGHT => Self::Sight(Sight { basis: reader.bytes_of()?, state: StateHash(reader.bytes_of()?) }),
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
         })
     }
@@ -351,6 +368,7 @@ mod tests {
             },
             RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },
             RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },
+            RoomFrame::Sight(Sight { basis: [7; 16], state: StateHash([8; 32]) }),
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

@@ -4,15 +4,19 @@
 mod world;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rtc_core::api::{Code, Compact, Undo, Wait};
+use rtc_core::bundle::{self, Bundle, BundleError, Packed};
 use rtc_core::chain::{Keys, Link};
+use rtc_core::dialect::describe;
 use rtc_core::horizon::{Cut, Horizon};
 use rtc_core::id::{Actor, StateHash};
 use rtc_core::message::Message;
 use rtc_core::op::TABLE_VERSION;
-use rtc_core::room::{FootingError, Input, Refusal};
+use rtc_core::room::{Agreement, FootingError, Input, Refusal};
 use rtc_core::sim::Random;
+use rtc_core::store::Store;
 use rtc_core::sync::{LinkId, RoomFrame, Run, backlog};
 use rtc_core::value::Value;
 
@@ -410,5 +414,49 @@ fn rooms_that_part_and_meet_and_forget_come_to_show_the_same() {
         world.check_equal();
         let sum: u64 = 4 + expected.values().sum::<u64>();
         assert_eq!(world.value(0), number(sum as f64), "seed {seed}");
+    }
+}
+
+#[test]
+fn everybody_says_what_it_sees_and_what_is_kept_of_a_room_folds_to_that() {
+    let mut world = three();
+    for forgets in [false, true] {
+        (0..3).for_each(|peer| _ = world.add_one(peer));
+        world.settle();
+        if forgets {
+            world.compact_all();
+            world.add_one(1);
+            world.settle();
+        }
+        world.check_equal();
+        for peer in 0..3 {
+            let agreements = world.peers[peer].room.agreements();
+            assert_eq!(agreements.len(), 2);
+            assert!(agreements.iter().all(|(_, agreement)| *agreement == Agreement::Same), "{agreements:?}");
+        }
+        let mut messages = Vec::new();
+        let visit = &mut |record| {
+            messages.push(Packed::of(&record));
+            ControlFlow::Continue(())
+        };
+        world.peers[2].disk.scan(visit).unwrap();
+        let room = &mut world.peers[2].room;
+        let bundle = Bundle {
+            bundle: bundle::FORMAT,
+            room: room.id(),
+            table: TABLE_VERSION,
+            peer: keys(2).public(),
+            ground: forgets.then(|| Bundle::pack_ground(&room.ground())),
+            messages,
+            seen: [(keys(2).public(), room.replica().state_hash())].into(),
+            scene: describe(&room.replica().image()),
+        };
+        let again: Bundle = serde_json::from_str(&serde_json::to_string(&bundle).unwrap()).unwrap();
+        assert_eq!(again, bundle);
+        let folded = again.fold().unwrap();
+        assert_eq!(folded.state_hash(), world.hash(2));
+        assert_eq!(describe(&folded.image()), bundle.scene);
+        let later = Bundle { bundle: bundle::FORMAT + 1, ..bundle };
+        assert_eq!(later.fold().err(), Some(BundleError::Newer(bundle::FORMAT + 1)));
     }
 }

@@ -114,6 +114,7 @@ impl World {
                     self.frames.push_back((peer, to, frame));
                 }
                 Output::Reply { result, .. } => replies.push(result.map(|edited| edited.id)),
+                Output::Alarm(what) => panic!("peer {peer}: {what}"),
                 Output::Refused { refusal, .. } => self.refused.push(refusal),
                 Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
             }

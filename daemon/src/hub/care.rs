@@ -13,7 +13,7 @@ use crate::backup;
 use crate::doctor::{self, Case, Jobs, Patient};
 use crate::durable::Scratch;
 use crate::hub::{Call, Hub};
-use crate::store::rebuild::{ROOM_FILE, renew};
+use crate::store::rebuild::{ROOM_FILE, Renewed, renew};
 use crate::store::{Job, SqliteStore};
 
 /// What a room that is being rebuilt says to clients.
@@ -25,8 +25,8 @@ pub(super) enum News {
     Examined { call: Call, findings: Vec<Finding>, repair: bool },
     /// A backup was opened; these rooms were in it.
     Extracted { call: Call, rooms: Vec<(RoomId, Scratch)> },
-    /// A room's file is new, from that many messages; or it is as it was.
-    Rebuilt { room: RoomId, result: Result<u64, String> },
+    /// A room's file is new, or it is as it was.
+    Rebuilt { room: RoomId, result: Result<Renewed, String> },
 }
 
 /// What is under way.
@@ -198,7 +198,7 @@ impl Hub {
             let files: Vec<PathBuf> = beside.iter().map(|file| file.path().to_owned()).collect();
             let result = dir.map_err(|error| error.to_string()).and_then(|file| {
                 let dir = file.parent().expect("it is in a directory");
-                renew(dir, &files, room, secret, &*keys).map_err(|error| error.to_string())
+                renew(dir, &files, room, secret, &keys).map_err(|error| error.to_string())
             });
             let _ = news.send(News::Rebuilt { room, result });
         };
@@ -209,20 +209,23 @@ impl Hub {
     }
 
     /// Opens a room's new file, or leaves it closed with the reason, and tells who waits.
-    fn reopen(&mut self, room: RoomId, result: Result<u64, String>) {
+    fn reopen(&mut self, room: RoomId, result: Result<Renewed, String>) {
         self.care.rebuilds.remove(&room);
         let file = self.state.room_dir(&room).join(ROOM_FILE);
-        let opened = result.and_then(|messages| {
+        let opened = result.and_then(|renewed| {
             let store = SqliteStore::open(&file, room).map_err(|error| error.to_string())?;
             self.open_room(room, store).map_err(|error| format!("{error:#}"))?;
-            Ok(messages)
+            Ok(renewed)
         });
         self.tell_rooms_who_watches();
         let finding = match opened {
-            Ok(messages) => {
-                let says = format!(
+            Ok(Renewed { messages, lacks_ground }) => {
+                let mut says = format!(
                     "rebuilt from {messages} whole messages; what else there was comes from its members, once in reach"
                 );
+                if lacks_ground {
+                    says += "; what was left of forgotten messages is damaged too, and with it what was built on it";
+                }
                 Finding::new(doctor::STORE, Health::Note, says).of(room)
             }
             Err(error) => {
@@ -244,7 +247,7 @@ impl Hub {
     }
 
     /// What there is to look at, as it stands.
-    fn patient(&mut self) -> Patient {
+    pub(super) fn patient(&mut self) -> Patient {
         let ids: Vec<RoomId> = self.board.rooms().collect();
         let mut rooms: Vec<Case> = ids.into_iter().filter_map(|room| self.case(room)).collect();
         rooms.extend(self.closed.iter().map(|(&room, why)| Case::closed(room, why.clone())));
@@ -272,6 +275,7 @@ impl Hub {
             room: id,
             closed: None,
             read_only: room.read_only().map(str::to_owned),
+            alarm: room.alarm().map(str::to_owned),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })
@@ -290,7 +294,7 @@ impl Repair {
 }
 
 /// Does what takes long on a thread of its own.
-fn begin(call: &Call, name: &str, work: impl FnOnce() + Send + 'static) {
+pub(super) fn begin(call: &Call, name: &str, work: impl FnOnce() + Send + 'static) {
     if let Err(error) = thread::Builder::new().name(name.into()).spawn(work) {
         call.answer(Err(ApiError::new(Code::Internal, format!("no thread can do it: {error}"))));
     }

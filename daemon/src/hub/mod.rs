@@ -10,6 +10,7 @@ mod link;
 mod reading;
 mod request;
 mod rooms;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -334,6 +335,9 @@ impl Hub {
                 if let Some(call) = self.calls.remove(&token) {
                     call.answer(result.map(Reply::Edited));
                 }
+            }
+            room::Output::Alarm(what) => {
+                tracing::error!(%room, "{what}; `rtc verify --peers` keeps what is needed to find out why");
             }
             room::Output::Founded(founding) => {
                 let value = founding.encode();

@@ -64,6 +64,7 @@ impl Hub {
             Ask::Doctor { repair } => return self.doctor(call, repair),
             Ask::Backup { room, file } => return self.backup(call, &room, file),
             Ask::Restore { file } => return self.restore(call, file),
+            Ask::Verify { room, bundle } => return self.verify(call, &room, bundle),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;

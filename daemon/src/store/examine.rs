@@ -165,7 +165,7 @@ impl SqliteStore {
 }
 
 /// A room for looking only.
-fn opening(room: RoomId, keys: &Arc<dyn Keys>) -> Opening {
+pub(super) fn opening(room: RoomId, keys: &Arc<dyn Keys>) -> Opening {
     Opening { room, founding: None, keys: Arc::clone(keys), epoch_fresh: 0, epoch_proof: None }
 }
 

@@ -12,7 +12,7 @@ use super::schema;
 use super::{SqliteStore, fact};
 
 /// The fact that says where each actor's messages begin.
-const FRONTIER: &str = "frontier";
+pub(super) const FRONTIER: &str = "frontier";
 
 /// Where the messages of a room begin: with the first of each actor, or after what is forgotten.
 #[derive(Clone, Debug)]
@@ -26,7 +26,15 @@ impl Begin {
         let text = fact::read(connection, &room, FRONTIER).ok().flatten();
         // One that was damaged begins nowhere: the first message of each actor is missing then, and named.
         let frontier = text.and_then(|text| Frontier::decode(std::str::from_utf8(&text).ok()?));
-        Self { room, frontier: frontier.unwrap_or_default() }
+        Self::new(room, frontier.unwrap_or_default())
+    }
+
+    pub(super) fn new(room: RoomId, frontier: Frontier) -> Self {
+        Self { room, frontier }
+    }
+
+    pub(super) fn room(&self) -> &RoomId {
+        &self.room
     }
 
     /// The number of an actor's last message that is forgotten, 0 where none is, and the link that its next one hangs on.

@@ -1,21 +1,27 @@
 //! A room's file made anew from what is whole in others: damaged ones, and backups.
 //!
-//! Of each actor the messages up to the first that is missing or damaged are taken, with their past; the rest is for peers to send again.
+//! Of what is left of forgotten messages the newest that is whole is taken, and after it of each actor the messages up to the first that
+//! is missing or damaged, with their past; the rest is for peers to send again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use rtc_core::chain::{Keys, Link};
 use rtc_core::founding::Founding;
+use rtc_core::horizon::Frontier;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Record, Store, StoreError};
+use rtc_core::room::Room;
+use rtc_core::store::{Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 use rtc_core::view::MessageView;
 use rusqlite::{Connection, OpenFlags};
 
+use super::examine::opening;
+use super::forget::{Begin, FRONTIER};
 use super::reading::{block_row, record};
-use super::schema::OpenError;
+use super::schema::{self, OpenError};
 use super::{SqliteStore, block, fact};
 use crate::durable;
 
@@ -36,23 +42,32 @@ pub enum RebuildError {
 /// What a room's file is called, in the room's directory.
 pub const ROOM_FILE: &str = "room.db";
 
+/// What a new file is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Renewed {
+    /// How many messages are in it.
+    pub messages: u64,
+    /// Whether there is none because messages were forgotten, and what was left of them is nowhere whole.
+    pub lacks_ground: bool,
+}
+
 /// Puts in the place of `room.db` in `dir`, which nobody has open, a file made of what is whole in all that was ever set aside there, and
-/// in the files `beside`; returns how many messages that is. What was there is set aside as `room.db.damaged-1`, and so on.
+/// in the files `beside`. What was there is set aside as `room.db.damaged-1`, and so on.
 pub fn renew(
     dir: &Path,
     beside: &[PathBuf],
     room: RoomId,
     secret: Option<Secret>,
-    keys: &dyn Keys,
-) -> Result<u64, RebuildError> {
+    keys: &Arc<dyn Keys>,
+) -> Result<Renewed, RebuildError> {
     let io = |error| OpenError::Io { path: dir.to_owned(), error };
     let mut sources = set_aside(dir).map_err(io)?;
     sources.extend_from_slice(beside);
     let target = dir.join(ROOM_FILE).with_extension("db.unfinished");
     remove(&target).map_err(io)?;
-    let messages = rebuild(&sources, &target, room, secret, keys)?;
+    let renewed = rebuild(&sources, &target, room, secret, keys)?;
     replace(dir, &target).map_err(io)?;
-    Ok(messages)
+    Ok(renewed)
 }
 
 /// The databases of a room's directory, the present one among them.
@@ -99,31 +114,53 @@ fn remove(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the file `target` of what is whole in `sources`, and says how many messages that is. What is sealed or signed by others is taken
-/// only if it verifies; our own last message is signed again where its signature is lost.
+/// Makes the file `target` of what is whole in `sources`. What is sealed or signed by others is taken only if it verifies; our own last
+/// message is signed again where its signature is lost.
 fn rebuild(
     sources: &[PathBuf],
     target: &Path,
     room: RoomId,
     secret: Option<Secret>,
-    keys: &dyn Keys,
-) -> Result<u64, RebuildError> {
+    keys: &Arc<dyn Keys>,
+) -> Result<Renewed, RebuildError> {
     let mut found = Found::default();
     sources.iter().for_each(|source| found.read(source, &room));
-    let chains: BTreeMap<Actor, Vec<Record>> =
-        found.actors.iter().map(|(actor, pieces)| (*actor, pieces.chain(&room, *actor, keys))).collect();
-    let records = admissible(chains, keys);
+    let base = found.base(room, keys);
+    let begin = base.begin(room);
+    let chains: BTreeMap<Actor, Vec<Record>> = found
+        .actors
+        .iter()
+        .map(|(actor, pieces)| (*actor, pieces.chain_after(&begin, &found.begins, *actor, &**keys)))
+        .collect();
+    let records = admissible(&base, chains, &**keys);
     if let Some(secret) = secret {
         found.facts.insert("secret".into(), secret.0.to_vec());
     }
     let mut store = SqliteStore::open(target, room)?;
+    if let Some(forgetting) = &base.forgetting {
+        store.forget(forgetting)?;
+    }
     for piece in records.chunks(WRITTEN_AT_ONCE) {
         store.append(piece)?;
     }
     for (name, value) in &found.facts {
         store.set_fact(name, value)?;
     }
-    Ok(records.len() as u64)
+    let lacks_ground = found.forgot && base.forgetting.is_none() && records.is_empty();
+    Ok(Renewed { messages: records.len() as u64, lacks_ground })
+}
+
+/// What the messages of the new file follow: the room's beginning, or what is left of forgotten messages.
+struct Base {
+    forgetting: Option<Forgetting>,
+    /// The room as it stands there.
+    room: Room,
+}
+
+impl Base {
+    fn begin(&self, room: RoomId) -> Begin {
+        Begin::new(room, self.forgetting.as_ref().map(|left| left.frontier.clone()).unwrap_or_default())
+    }
 }
 
 /// What can be read at all, whole or not.
@@ -131,6 +168,12 @@ fn rebuild(
 struct Found {
     actors: BTreeMap<Actor, Pieces>,
     facts: BTreeMap<String, Vec<u8>>,
+    /// What each source has kept of forgotten messages, where all of it is as it was written.
+    left: Vec<Forgetting>,
+    /// Where the messages of each source begin.
+    begins: Vec<Begin>,
+    /// Whether a source had forgotten anything.
+    forgot: bool,
 }
 
 /// What there is of one actor.
@@ -146,7 +189,10 @@ impl Found {
         // Not as rooms are opened: what marks the file as one may be what is damaged.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let Ok(connection) = Connection::open_with_flags(source, flags) else { return };
-        if let Ok(facts) = fact::all(&connection, room) {
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        self.forgot |= version.is_ok_and(|version| version == schema::VERSION);
+        if let Ok(mut facts) = fact::all(&connection, room) {
+            self.take_left(&mut facts, room);
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
                 // It stands on the order of arrival, which is another one in the new file.
@@ -163,6 +209,38 @@ impl Found {
                 tracing::warn!(source = %source.display(), "not all of it can be read: {error}");
             }
         }
+    }
+
+    /// Takes out of the facts what is left of forgotten messages. It is of use only together, and only from one source.
+    fn take_left(&mut self, facts: &mut fact::Facts, room: &RoomId) {
+        let left = [GROUND, OUTSIDE, FRONTIER];
+        self.forgot |= facts.broken.iter().any(|name| left.contains(&&**name));
+        let [ground, outside, frontier] = left.map(|name| facts.whole.remove(name));
+        self.forgot |= ground.is_some() || frontier.is_some();
+        let frontier = frontier.and_then(|text| Frontier::decode(std::str::from_utf8(&text).ok()?));
+        self.begins.extend(frontier.clone().map(|frontier| Begin::new(*room, frontier)));
+        if let (Some(ground), Some(outside), Some(frontier)) = (ground, outside, frontier) {
+            self.left.push(Forgetting { ground, outside, frontier, outside_from: BTreeMap::new() });
+        }
+    }
+
+    /// What the new file begins with: of what is left of forgotten messages that which covers most and is what its horizon names.
+    /// Horizons are one chain, so who covers most covers all.
+    fn base(&mut self, id: RoomId, keys: &Arc<dyn Keys>) -> Base {
+        let covered =
+            |left: &Forgetting| left.frontier.iter().map(|(_, cut)| u128::from(cut.seq)).sum::<u128>();
+        self.left.sort_by_key(covered);
+        while let Some(left) = self.left.pop() {
+            let mut room = Room::open(opening(id, keys));
+            match room.restore(&left.ground, &left.outside) {
+                Ok(()) if room.forgotten() == left.frontier.version() => {
+                    return Base { forgetting: Some(left), room };
+                }
+                Ok(()) => tracing::warn!(room = %id, "what is left of forgotten messages is of others"),
+                Err(error) => tracing::warn!(room = %id, "it is not taken: {error}"),
+            }
+        }
+        Base { forgetting: None, room: Room::open(opening(id, keys)) }
     }
 
     fn read_rows(&mut self, connection: &Connection, order: &str) -> rusqlite::Result<()> {
@@ -197,20 +275,42 @@ impl Found {
 }
 
 impl Pieces {
-    /// The actor's messages from the first on, as far as each follows from the one before. Signatures that are not its own are left out.
-    fn chain(&self, room: &RoomId, actor: Actor, keys: &dyn Keys) -> Vec<Record> {
+    /// The actor's messages after where the new file begins. Sources that have forgotten less may have to be followed from before that,
+    /// since blocks are whole or nothing.
+    fn chain_after(&self, begin: &Begin, begins: &[Begin], actor: Actor, keys: &dyn Keys) -> Vec<Record> {
+        let (cut, link) = begin.of(&actor);
+        let origin = (0, Link::origin(begin.room(), &actor));
+        let starts: BTreeSet<(u64, Link)> =
+            begins.iter().map(|begin| begin.of(&actor)).chain([origin]).collect();
+        let ways = starts.into_iter().filter(|(seq, _)| *seq <= cut).map(|start| {
+            let mut chain = self.chain(start, actor, keys);
+            let passed = usize::try_from(cut - start.0).unwrap_or(usize::MAX);
+            let passes = match passed.checked_sub(1) {
+                None => start.1 == link,
+                Some(last) => chain.get(last).is_some_and(|record| record.link == link),
+            };
+            if passes { chain.split_off(passed) } else { Vec::new() }
+        });
+        ways.max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// The actor's messages after `start`, its number and link, as far as each follows from the one before. Signatures that are not its
+    /// own are left out.
+    fn chain(&self, start: (u64, Link), actor: Actor, keys: &dyn Keys) -> Vec<Record> {
         let mut records: Vec<Record> = Vec::new();
-        let origin = Link::origin(room, &actor);
         loop {
-            let next = records.len() as u64 + 1;
-            let link = records.last().map_or(origin, |record| record.link);
+            let next = start.0 + records.len() as u64 + 1;
+            let link = records.last().map_or(start.1, |record| record.link);
             if let Some(record) = self.row(next, link, keys) {
                 records.push(record);
                 continue;
             }
-            let before = |first: i64| match usize::try_from(first).ok()?.checked_sub(2) {
-                None => Some(origin),
-                Some(index) => records.get(index).map(|record| record.link),
+            let before = |first: i64| {
+                let passed = u64::try_from(first).ok()?.checked_sub(start.0 + 1)?;
+                match usize::try_from(passed).ok()?.checked_sub(1) {
+                    None => Some(start.1),
+                    Some(index) => records.get(index).map(|record| record.link),
+                }
             };
             let has_next = |block: &&block::Row| {
                 (block.first..=block.last).contains(&i64::try_from(next).unwrap_or(i64::MAX))
@@ -240,9 +340,9 @@ fn with_good_signature(mut record: Record, keys: &dyn Keys) -> Record {
 }
 
 /// Of these messages those that a room admits: with all of their past, and under a signature. In causal order.
-fn admissible(mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn Keys) -> Vec<Record> {
+fn admissible(base: &Base, mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn Keys) -> Vec<Record> {
     loop {
-        let order = causal_order(&chains);
+        let order = causal_order(base, &chains);
         let mut held: BTreeMap<Actor, usize> = BTreeMap::new();
         order.iter().for_each(|(actor, _)| *held.entry(*actor).or_default() += 1);
         let mut is_cut = false;
@@ -265,8 +365,9 @@ fn admissible(mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn Keys) -> Vec<
     }
 }
 
-/// Actor and index of each message whose past is there too. Lamports grow along every causal path, so their order is causal.
-fn causal_order(chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Actor, usize)> {
+/// Actor and index of each message whose past is there too and that no horizon has left outside. Lamports grow along every causal path,
+/// so their order is causal.
+fn causal_order(base: &Base, chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Actor, usize)> {
     let mut waiting = BTreeSet::new();
     for (actor, chain) in chains {
         for (index, record) in chain.iter().enumerate() {
@@ -274,15 +375,233 @@ fn causal_order(chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Actor, usize)> {
             waiting.insert((message.lamport, *actor, index));
         }
     }
-    let mut held: BTreeMap<Actor, usize> = BTreeMap::new();
+    let mut held = base.room.vector();
     let mut order = Vec::with_capacity(waiting.len());
     for (_, actor, index) in waiting {
-        let message = MessageView::read(actor, &chains[&actor][index].body).expect("it was read above");
-        let seen = |other: &Actor| held.get(other).copied().unwrap_or(0) as u64;
-        if seen(&actor) == index as u64 && message.clock.iter().all(|head| head.seq <= seen(&head.actor)) {
-            held.insert(actor, index + 1);
+        let record = &chains[&actor][index];
+        let message = MessageView::read(actor, &record.body).expect("it was read above");
+        let has_past = message.clock.iter().all(|head| head.seq <= held.get(&head.actor));
+        if held.get(&actor) + 1 == record.seq && has_past && !base.room.leaves_outside(&message) {
+            held.raise(actor, record.seq);
             order.push((actor, index));
         }
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc_core::api::{Compact, Edit, EditOp};
+    use rtc_core::chain::Ed25519;
+    use rtc_core::message::Message;
+    use rtc_core::op::{Op, OpCode};
+    use rtc_core::room::{Input, Opening, Output};
+    use rtc_core::sync::Now;
+    use rtc_core::value::Value;
+
+    use super::super::examine::{Examined, examine};
+    use super::*;
+
+    const SECRET: Secret = Secret([9; 32]);
+
+    fn keys(seed: u8) -> Arc<dyn Keys> {
+        Arc::new(Ed25519::from_seed(&[seed; 32]))
+    }
+
+    fn founding() -> Founding {
+        Founding { owner: keys(1).public(), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+    }
+
+    /// The owner's daemon, as far as its disk goes.
+    struct Owner {
+        dir: tempfile::TempDir,
+        room: Room,
+        store: SqliteStore,
+        ms: u64,
+    }
+
+    impl Owner {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let founding = founding();
+            let id = founding.room();
+            let mut store = SqliteStore::open(&dir.path().join(ROOM_FILE), id).unwrap();
+            store.set_fact("secret", &SECRET.0).unwrap();
+            store.set_fact("founding", &founding.encode()).unwrap();
+            let room = Room::open(Opening { founding: Some(founding), ..opening(id, &keys(1)) });
+            Self { dir, room, store, ms: 1_000 }
+        }
+
+        fn now(&mut self) -> Now {
+            self.ms += 1_000;
+            Now { monotonic_us: self.ms * 1_000, wall_ms: self.ms }
+        }
+
+        fn edit(&mut self, count: usize) {
+            for _ in 0..count {
+                let value = Some(Value::number(1.0).unwrap());
+                let (otype, key, path) = ("number.add".into(), "scene".into(), Some("x".into()));
+                let op = EditOp { otype, key, path, value, options: BTreeMap::new() };
+                let edit = Edit {
+                    room: None,
+                    ops: vec![op],
+                    note: None,
+                    request: None,
+                    wait: rtc_core::api::Wait::Local,
+                    timeout_ms: None,
+                };
+                for input in [Input::Edit { token: 1, edit }, Input::Flush] {
+                    let (mut out, now) = (Vec::new(), self.now());
+                    self.room.handle(input, now, &mut out);
+                    self.carry_out(out);
+                }
+            }
+        }
+
+        fn compact(&mut self) {
+            let (mut out, now) = (Vec::new(), self.now());
+            let ask = Compact { undo_window_ms: Some(0), absence_limit_ms: Some(0), ..Compact::default() };
+            assert!(self.room.compact(&ask, now, &mut out).unwrap().horizon.is_some());
+            self.carry_out(out);
+        }
+
+        fn carry_out(&mut self, out: Vec<Output>) {
+            for output in out {
+                match output {
+                    Output::Store { batch, records } => {
+                        self.store.append(&records).unwrap();
+                        let (mut out, now) = (Vec::new(), self.now());
+                        self.room.handle(Input::Committed { batch }, now, &mut out);
+                        self.carry_out(out);
+                    }
+                    Output::Forget(forgetting) => self.store.forget(&forgetting).unwrap(),
+                    Output::Fact { name, value } => self.store.set_fact(name, &value).unwrap(),
+                    _ => {}
+                }
+            }
+        }
+
+        /// A copy of the file as it is.
+        fn copy(&mut self, name: &str) -> PathBuf {
+            use super::super::copy::Disk;
+            let copy = self.dir.path().join(name);
+            self.store.copy_to(&copy).unwrap();
+            copy
+        }
+
+        /// The directory, with the file closed.
+        fn close(self) -> tempfile::TempDir {
+            self.dir
+        }
+    }
+
+    fn seen(file: &Path) -> Examined {
+        let examined = examine(file, founding().room(), &keys(1)).unwrap();
+        assert_eq!(examined.faults, Vec::<String>::new());
+        examined
+    }
+
+    fn renew_in(dir: &Path, beside: &[PathBuf]) -> Renewed {
+        renew(dir, beside, founding().room(), Some(SECRET), &keys(1)).unwrap()
+    }
+
+    fn damage(file: &Path, fact: &str) {
+        let connection = Connection::open(file).unwrap();
+        let changed = "UPDATE fact SET value = CAST(x'00' || substr(value, 2) AS BLOB) WHERE name = ?1";
+        assert_eq!(connection.execute(changed, [fact]).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_room_that_forgot_stands_where_it_stood() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        owner.compact();
+        owner.edit(5);
+        let older = owner.copy("older");
+        owner.compact();
+        owner.edit(3);
+        let whole = seen(&owner.copy("whole"));
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        for beside in [vec![], vec![older]] {
+            let renewed = renew_in(dir.path(), &beside);
+            assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false });
+            assert_eq!(seen(&file).folded, whole.folded);
+            let connection = Connection::open(&file).unwrap();
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(version, schema::VERSION);
+        }
+    }
+
+    #[test]
+    fn where_what_is_left_is_damaged_it_comes_from_a_copy_or_from_peers() {
+        for fact in [GROUND, OUTSIDE, FRONTIER] {
+            let mut owner = Owner::new();
+            owner.edit(20);
+            owner.compact();
+            let sound = owner.copy("sound");
+            owner.edit(5);
+            let whole = seen(&owner.copy("whole"));
+            let dir = owner.close();
+            let file = dir.path().join(ROOM_FILE);
+            damage(&file, fact);
+            let examined = examine(&file, founding().room(), &keys(1)).unwrap();
+            assert!(examined.faults.iter().any(|fault| fault.contains(fact)), "{fact}: {examined:?}");
+            let nothing = renew_in(dir.path(), &[]);
+            assert_eq!(nothing, Renewed { messages: 0, lacks_ground: true }, "{fact}");
+            assert_eq!(seen(&file).messages, 0);
+            // What was built on it is still in what was set aside.
+            let renewed = renew_in(dir.path(), &[sound]);
+            assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false }, "{fact}");
+            assert_eq!(seen(&file).folded, whole.folded, "{fact}");
+        }
+    }
+
+    #[test]
+    fn an_old_copy_that_forgot_nothing_and_what_came_after_make_a_whole() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        let before = owner.copy("before");
+        owner.compact();
+        owner.edit(5);
+        let whole = seen(&owner.copy("whole"));
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        damage(&file, GROUND);
+        let renewed = renew_in(dir.path(), &[before]);
+        assert_eq!(renewed, Renewed { messages: 26, lacks_ground: false });
+        assert_eq!(seen(&file).folded, whole.folded);
+    }
+
+    #[test]
+    fn what_a_horizon_left_outside_does_not_come_back_from_an_old_copy() {
+        let mut owner = Owner::new();
+        owner.edit(5);
+        let old = owner.copy("old");
+        owner.compact();
+        let whole = seen(&owner.copy("whole"));
+        // Somebody wrote without having seen anything, and the horizon did not wait.
+        let (id, bob) = (founding().room(), keys(2));
+        let actor = Actor::new(bob.public(), 1);
+        let op = Op {
+            code: OpCode::named("number.add").unwrap(),
+            key: "scene".into(),
+            path: Some("x".into()),
+            value: Value::number(100.0).unwrap(),
+            options: BTreeMap::new(),
+        };
+        let (time_ms, request, note) = (None, None, None);
+        let message =
+            Message { actor, seq: 1, lamport: 1, clock: Vec::new(), time_ms, request, note, ops: vec![op] };
+        let body = message.encode();
+        let link = Link::origin(&id, &actor).next(&body);
+        let signature = Some(bob.sign(&link));
+        let mut store = SqliteStore::open(&old, id).unwrap();
+        store.append(&[Record { actor, seq: 1, link, body, signature }]).unwrap();
+        drop(store);
+        let dir = owner.close();
+        let renewed = renew_in(dir.path(), &[old]);
+        assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false });
+        assert_eq!(seen(&dir.path().join(ROOM_FILE)).folded, whole.folded);
+    }
 }
