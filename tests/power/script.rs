@@ -167,7 +167,7 @@ impl Script {
                 Step::Keep { snapshot, .. } => held.kept = Some(snapshot),
                 Step::Forget { messages, forgetting } => {
                     held.messages.start = *messages;
-                    (held.kept, held.ground) = (None, Some(&forgetting.ground));
+                    (held.kept, held.ground) = (None, Some(&forgetting.ground[..]));
                 }
                 Step::Pack | Step::Reopen => {}
             }

@@ -1,8 +1,10 @@
 //! The keeper's part (DESIGN §3, law 14): when the owner's daemon writes a horizon, and where.
 //!
-//! A horizon waits for every member that was seen within the absence limit, and for the undo window.
+//! A horizon waits for every member that was seen within the absence limit, and for the undo window. A keeper that may have lost what
+//! it told, as after a power cut or from a backup, also catches up with each of these members first: one of them may stand on a horizon
+//! that the keeper does not remember, and there must be no second one beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{ApiError, Code, Compact, Compacted, Policy};
 use crate::author::About;
@@ -27,6 +29,8 @@ const MESSAGES_MIN: u64 = 10_000;
 pub(super) struct Keeper {
     policy: Option<Policy>,
     members: BTreeMap<PeerKey, Member>,
+    /// Of whom nothing is missing here, or was when they were here.
+    met: BTreeSet<PeerKey>,
     look_at_us: u64,
 }
 
@@ -42,7 +46,7 @@ struct Member {
 impl Default for Keeper {
     fn default() -> Self {
         // Not at once: it asks for the history, which a room that has just been opened leaves alone.
-        Self { policy: None, members: BTreeMap::new(), look_at_us: LOOK_MS * 1000 }
+        Self { policy: None, members: BTreeMap::new(), met: BTreeSet::new(), look_at_us: LOOK_MS * 1000 }
     }
 }
 
@@ -56,6 +60,11 @@ impl Keeper {
         let member = self.members.entry(peer).or_default();
         member.seen_ms = now.wall_ms.max(member.seen_ms);
         member.durable.join(durable);
+    }
+
+    /// Nothing that a member has is missing here.
+    pub(super) fn catch_up(&mut self, peer: PeerKey) {
+        self.met.insert(peer);
     }
 
     fn encode_members(&self) -> Vec<u8> {
@@ -104,6 +113,12 @@ impl Room {
             }
             _ => {}
         }
+    }
+
+    /// Whether nothing is lost that this daemon told, a horizon perhaps, which a second one must not pass by.
+    fn has_proof(&self) -> bool {
+        let holds = |(epoch, seq)| self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
+        self.epoch_proof.is_some_and(holds)
     }
 
     fn is_keeper(&self) -> bool {
@@ -217,15 +232,17 @@ impl Room {
             members.entry(key).or_default().join(&member.durable);
         }
         members.remove(&me);
+        let has_proof = self.has_proof();
         let mut limit = old.clone();
         let mut waits_for = Vec::new();
         for (key, holds) in members {
             let lacks = |(actor, seq): (Actor, u64)| holds.get(&actor).max(self.log.floor(&actor)) < seq;
-            if old.iter().any(lacks) {
+            let may_know_more = !has_proof && !self.keeper.met.contains(&key);
+            if may_know_more || old.iter().any(lacks) {
                 waits_for.push(key);
             }
             for (actor, _) in old.iter() {
-                limit.lower(&actor, holds.get(&actor));
+                limit.lower(&actor, if may_know_more { self.log.floor(&actor) } else { holds.get(&actor) });
             }
         }
         (limit, waits_for)

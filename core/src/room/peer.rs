@@ -435,6 +435,7 @@ impl Room {
         for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.synced) {
             if peer.first.as_mut().is_some_and(|first| self.log.strike_held(first)) {
                 peer.synced = true;
+                self.keeper.catch_up(peer.key);
                 out.push(Output::Synced { link });
             }
         }
