@@ -70,7 +70,7 @@ fn parts(mix: Mix, parts: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
         messages = recipe::messages_after(mix, steps, &messages);
         ends.push(messages.len());
     }
-    (known(without_foresight(messages)), ends)
+    (without_foresight(known(messages)), ends)
 }
 
 /// What concerns later messages: the scene, and which ops of theirs have no effect.
