@@ -176,6 +176,30 @@ fn who_was_away_too_long_gets_the_ground_and_his_edits_are_issued_again() {
 }
 
 #[test]
+fn a_keeper_that_lost_its_horizon_writes_no_second_one_beside_it() {
+    let mut world = three();
+    let (image, told) = (world.peers[0].disk.clone(), None);
+    let first = world.compact_all().horizon;
+    world.settle();
+    assert_eq!(world.peers[1].room.horizon(), first, "the others follow it");
+    // An old image is put back, and nothing proves that it is the newest.
+    (world.peers[0].disk, world.peers[0].told) = (image, told);
+    world.restart(0);
+    let alone = world.compact_all();
+    assert_eq!((alone.horizon, alone.messages), (None, 0), "somebody may know more");
+    assert!(!alone.waits_for.is_empty());
+    world.join(0, 1);
+    world.join(0, 2);
+    world.settle();
+    assert_eq!(world.peers[0].room.horizon(), first);
+    world.add_one(1);
+    world.settle();
+    assert!(world.compact_all().horizon.is_some(), "now it knows what they know");
+    world.settle();
+    world.check_equal();
+}
+
+#[test]
 fn a_horizon_waits_for_members_that_were_seen_lately() {
     let mut world = three();
     world.part(2, 0);
