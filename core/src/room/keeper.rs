@@ -24,6 +24,9 @@ const POLICY_DEFAULT: Policy = Policy { undo_window_ms: 7 * DAY_MS, absence_limi
 const LOOK_MS: u64 = 60 * 60 * 1000;
 /// Messages from which on it is worth a horizon by itself, which costs every member a walk over what it holds.
 const MESSAGES_MIN: u64 = 10_000;
+/// Messages ever let go up to which it does so by itself: what is left of lists costs everybody the square of how often they were set, some
+/// two seconds by then. Beyond that the owner decides.
+const MESSAGES_MAX: u64 = 200_000;
 
 /// What a room's keeper knows of its members, and its policy.
 pub(super) struct Keeper {
@@ -147,8 +150,11 @@ impl Room {
             return;
         }
         self.keeper.look_at_us = now.after_ms(LOOK_MS);
-        let would = self.compact(&Compact { dry_run: true, ..Compact::default() }, now, out);
-        if would.is_ok_and(|would| would.messages >= MESSAGES_MIN.max(would.kept)) {
+        let (cut, _) = self.cut(self.keeper.policy(), now, out);
+        let (messages, _) = self.log.weigh(&cut);
+        let gone: u64 = cut.iter().map(|(_, seq)| seq).sum();
+        let kept = self.log.messages() - messages;
+        if messages >= MESSAGES_MIN.max(kept) && gone <= MESSAGES_MAX {
             // What keeps it from being done is told to who asks for it.
             let _ = self.compact(&Compact::default(), now, out);
         }
@@ -165,8 +171,6 @@ impl Room {
         }
         self.refuse_if_read_only()?;
         self.flush(now, out);
-        self.note_authors();
-        self.remember_members(now, out);
         let usual = self.keeper.policy();
         let policy = Policy {
             undo_window_ms: ask.undo_window_ms.unwrap_or(usual.undo_window_ms),
@@ -178,8 +182,7 @@ impl Room {
             writer.array(2).uint(policy.undo_window_ms).uint(policy.absence_limit_ms);
             out.push(Output::Fact { name: POLICY, value: writer.finish() });
         }
-        let (limit, waits_for) = self.limit(policy, now);
-        let cut = self.replica.clean_cut(&limit);
+        let (cut, waits_for) = self.cut(policy, now, out);
         let (messages, bytes) = self.log.weigh(&cut);
         let kept = self.log.messages() - messages;
         let mut done = Compacted { horizon: None, messages, bytes, ground_bytes: 0, kept, waits_for, policy };
@@ -209,6 +212,14 @@ impl Room {
             Some(why) if self.horizon() != done.horizon => Err(ApiError::new(Code::Internal, why)),
             _ => Ok(done),
         }
+    }
+
+    /// The greatest cut that may be made, and who keeps it from being greater.
+    fn cut(&mut self, policy: Policy, now: Now, out: &mut Vec<Output>) -> (VersionVector, Vec<PeerKey>) {
+        self.note_authors();
+        self.remember_members(now, out);
+        let (limit, waits_for) = self.limit(policy, now);
+        (self.replica.clean_cut(&limit), waits_for)
     }
 
     /// Whoever wrote is a member, met or not: it held what it had seen.
