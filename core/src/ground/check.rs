@@ -15,6 +15,11 @@ impl Ground {
     /// Whether everything that is named is there.
     pub(super) fn check(&self) -> Result<(), DecodeError> {
         let covers = |stamp: &Stamp| self.version.covers(&stamp.dot()) && stamp.lamport <= self.lamport;
+        let roots =
+            self.nodes.values().filter(|node| matches!(node.life, GroundLife::Lives { stands: None, .. }));
+        if roots.clone().count() > 1 || roots.clone().any(|root| root.parent.is_some()) {
+            return Err(unexpected("one root, which stands below nothing"));
+        }
         for node in self.nodes.values() {
             for texts in node.texts.values().chain(node.lists.values()) {
                 check_texts(texts, covers)?;
