@@ -87,8 +87,10 @@ impl History {
         let actor = self.actor_number(&message.actor).unwrap_or_else(|| self.actor(message.actor));
         let ix = MessageIx::of(self.messages.len());
         let log = &mut self.actors[actor.at()];
-        let is_new = log.held.insert(message.seq, ix) || planted(Bug::DuplicatesApplied);
-        if message.seq <= log.forgotten || !is_new {
+        if message.seq <= log.forgotten {
+            return None;
+        }
+        if !log.held.insert(message.seq, ix) && !planted(Bug::DuplicatesApplied) {
             return None;
         }
         log.gapless = log.held.gapless_from(log.gapless);
