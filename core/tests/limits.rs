@@ -8,9 +8,9 @@ use rtc_core::founding::{FOUNDING_BYTES_MAX, Founding, ROOM_NAME_BYTES_MAX};
 use rtc_core::horizon::{Cut, Frontier, Horizon};
 use rtc_core::id::{Actor, PeerKey, RoomId, StateHash};
 use rtc_core::limits::{
-    BACKLOG_RUN_MESSAGES_MAX, CLOCK_ENTRIES_MAX, FRAME_BYTES_MAX, FRONTIER_BYTES_MAX, KEY_BYTES_MAX,
-    LAMPORT_MAX, LINK_ROOMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, PATH_BYTES_MAX,
-    REQUEST_BYTES_MAX, RUN_MESSAGES_MAX, VALUE_DEPTH_MAX,
+    BACKLOG_RUN_MESSAGES_MAX, CLOCK_ENTRIES_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, FRAME_BYTES_MAX,
+    FRONTIER_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX,
+    NOTE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX, VALUE_DEPTH_MAX,
 };
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
@@ -118,7 +118,7 @@ fn said_by_author(edits: &[EditOp]) -> Option<String> {
 fn edits_past_a_limit_are_refused_by_its_name() {
     let insert = |key: String| EditOp { otype: "node.insert".into(), key, ..EditOp::default() };
     let many = |count: usize| (0..count).map(|n| insert(format!("{n}"))).collect::<Vec<_>>();
-    assert_eq!(said_by_author(&many(MESSAGE_OPS_MAX)), None);
+    assert_eq!(said_by_author(&many(COMMIT_OPS_MAX)), None);
     let set = |path: String, value: &str| EditOp {
         otype: "string.set".into(),
         key: "scene".into(),
@@ -128,10 +128,10 @@ fn edits_past_a_limit_are_refused_by_its_name() {
     };
     let long = "x".repeat(MESSAGE_BYTES_MAX);
     let cases = [
-        (many(MESSAGE_OPS_MAX + 1), format!("exceed {MESSAGE_OPS_MAX}")),
+        (many(COMMIT_OPS_MAX + 1), format!("exceed {COMMIT_OPS_MAX}")),
         (vec![insert("x".repeat(KEY_BYTES_MAX + 1))], format!("exceeds {KEY_BYTES_MAX}")),
         (vec![set("x".repeat(PATH_BYTES_MAX + 1), "")], format!("exceeds {PATH_BYTES_MAX}")),
-        (vec![set("p".into(), &long)], format!("exceeds {MESSAGE_BYTES_MAX}")),
+        (vec![set("p".into(), &long)], format!("exceeds {COMMIT_BYTES_MAX}")),
     ];
     for (edits, says) in cases {
         let said = said_by_author(&edits).expect("it is refused");
