@@ -10,11 +10,11 @@ use rtc_daemon::net::readers;
 use rtc_daemon::socket::{SessionId, SocketEvent, serve_one};
 use tokio::sync::{mpsc, watch};
 
-use crate::targets::Target;
+use crate::targets::{Row, Target};
 
 /// All of them.
 pub(crate) fn all() -> Vec<Target> {
-    let targets: [(&str, fn(&[u8]), fn() -> Vec<Vec<u8>>); 5] = [
+    let targets: [Row; 5] = [
         ("session", session, sessions),
         ("config", config, configs),
         ("control", control, controls),

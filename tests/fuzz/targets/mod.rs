@@ -23,9 +23,12 @@ pub(crate) struct Target {
     pub(crate) seeds: fn() -> Vec<Vec<u8>>,
 }
 
+/// Name, run and seeds of a target.
+pub(crate) type Row = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
+
 /// All but the daemon's, which are in `daemon.rs`.
 pub(crate) fn all() -> Vec<Target> {
-    let targets: [(&str, fn(&[u8]), fn() -> Vec<Vec<u8>>); 21] = [
+    let targets: [Row; 21] = [
         ("value", wire::value, wire::values),
         ("message", wire::message, wire::messages),
         ("frame", wire::frame, wire::frames),

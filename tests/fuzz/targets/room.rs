@@ -71,13 +71,16 @@ fn stored(out: &[Output]) -> Vec<Record> {
     records.flatten().collect()
 }
 
+/// Numbers of an actor, both included.
+type Range = (Actor, u64, u64);
+
 /// One room and its disk.
 struct Lone {
     room: Room,
     now: Now,
     disk: Vec<Record>,
     batch: u64,
-    reads: Vec<(LinkId, Vec<(Actor, u64, u64)>)>,
+    reads: Vec<(LinkId, Vec<Range>)>,
 }
 
 impl Lone {
