@@ -163,7 +163,7 @@ pub enum Done {
     Kept {
         /// The room.
         room: RoomId,
-        /// Whether it is kept: see [`Store::keep`].
+        /// Whether it is kept: see [`rtc_core::store::Store::keep`].
         result: Result<bool, StoreError>,
     },
     /// To [`Job::Forget`].
