@@ -1,6 +1,6 @@
 //! Every target of the fuzzer takes what once broke it, its seeds, and a few thousand mutations of these.
 //!
-//! `fuzz/run` looks for more; what it finds comes into `tests/data/fuzz/<target>`. `RTC_CASES=20` tries twenty times as many.
+//! What once broke something is kept in `tests/data/fuzz/<target>`. `RTC_CASES=20` tries twenty times as many.
 
 mod daemon;
 mod targets;
