@@ -1,8 +1,8 @@
 //! Horizons: messages of the room's keeper that permit everybody to forget (DESIGN §3, law 14).
 //!
-//! A horizon names its predecessor, what lies in it, the hash of the [`Ground`](crate::ground::Ground) which that leaves, and
-//! the operation table that folded it. A replica that holds all of that makes the ground itself
-//! ([`Engine::ground_at`](crate::replica::Engine::ground_at)), compares, and stands on it
+//! A horizon names its predecessor, what lies in it, the hash of the footing which that leaves (its
+//! [`Ground`](crate::ground::Ground), and whom each author in it had seen) and the operation table that folded it. A replica
+//! that holds all of that makes the ground itself ([`Engine::ground_at`](crate::replica::Engine::ground_at)), compares, and stands on it
 //! ([`Replica::stand`](crate::replica::Replica::stand)); one that does not is given the ground's bytes.
 //!
 //! ```
@@ -56,7 +56,7 @@ pub struct Horizon {
     pub before: Option<Dot>,
     /// What lies in it.
     pub frontier: Frontier,
-    /// The hash of the ground that it leaves.
+    /// The hash of the footing that it leaves: the ground, and of each author in it whom its last message had seen.
     pub ground: StateHash,
     /// The version of the operation table that folded it.
     pub table: u32,

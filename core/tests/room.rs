@@ -1,5 +1,6 @@
 //! One room, input by input: what it answers its clients and its peers when something goes wrong.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rtc_core::api::{ApiError, Code, Edit, EditOp, Edited, Wait};
@@ -8,7 +9,8 @@ use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId, StateHash};
 use rtc_core::message::Message;
-use rtc_core::room::{Agreement, Input, Opening, Output, Room};
+use rtc_core::op::{Op, OpCode};
+use rtc_core::room::{Agreement, Input, Opening, Output, Refusal, Room};
 use rtc_core::store::{Record, StoreError};
 use rtc_core::sync::frame::Sight;
 use rtc_core::sync::{LinkId, Now, RoomFrame, Run};
@@ -119,6 +121,10 @@ fn stored(out: Vec<Output>) -> Vec<Record> {
 
 /// The first message of a new epoch of a stranger's key, ready to travel.
 fn run_of_epoch(epoch: u64) -> Run {
+    run_with_ops(epoch, Vec::new())
+}
+
+fn run_with_ops(epoch: u64, ops: Vec<Op>) -> Run {
     let keys = Ed25519::from_seed(&[200; 32]);
     let actor = Actor::new(keys.public(), epoch);
     let message = Message {
@@ -129,7 +135,7 @@ fn run_of_epoch(epoch: u64) -> Run {
         time_ms: None,
         request: None,
         note: None,
-        ops: Vec::new(),
+        ops,
     };
     let body = message.encode();
     let signature = keys.sign(&chain::Link::origin(&room_id(), &actor).next(&body));
@@ -139,6 +145,31 @@ fn run_of_epoch(epoch: u64) -> Run {
 fn bulk(run: Run) -> RoomFrame {
     let [(content, 1)] = &rtc_core::sync::backlog::pack(&[run])[..] else { panic!("one run is one frame") };
     RoomFrame::Backlog { content: content.as_slice().into() }
+}
+
+/// Whoever misses some live runs and not others reads one by the wrong dictionary: that is no proof against its author.
+#[test]
+fn nobody_is_called_a_forker_for_what_it_did_not_sign() {
+    let mut room = open_with_peer(1, LINK);
+    let op = |key: &str| Op {
+        code: OpCode::named("node.insert").unwrap(),
+        key: key.to_owned(),
+        path: None,
+        value: Value::Null,
+        options: BTreeMap::new(),
+    };
+    let (held, other) = (run_with_ops(7, vec![op("cube")]), run_with_ops(7, vec![op("lamp")]));
+    let misread = Run { signature: held.signature, ..other.clone() };
+    let mut refused = |run: &Run| {
+        let out = hear(&mut room, LINK, RoomFrame::Run { run: run.clone() });
+        out.into_iter().find_map(|output| match output {
+            Output::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        })
+    };
+    assert_eq!(refused(&held), None);
+    assert!(matches!(refused(&misread), Some(Refusal::Signature { .. })));
+    assert!(matches!(refused(&other), Some(Refusal::Fork { .. })));
 }
 
 #[test]

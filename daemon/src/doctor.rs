@@ -28,7 +28,7 @@ use crate::store::schema;
 /// The subject of findings about a room's file: what a repair rebuilds.
 pub const STORE: &str = "store";
 /// Less space than this and edits may soon not be durable: some ten thousand of them, and the log beside them.
-const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+const FREE_BYTES_MIN: u128 = 64 * 1024 * 1024;
 /// How far a member's clock may be ahead before one of the two is wrong: far more than an unset one drifts in a week.
 const SKEW_MS_MAX: u64 = 5 * 60 * 1000;
 
@@ -194,9 +194,8 @@ fn permissions(places: &Places) -> Vec<Finding> {
 
 fn space(dir: &Path) -> Finding {
     let free = match statvfs(dir) {
-        // The widths differ between systems.
-        #[allow(clippy::useless_conversion, reason = "needed where the fields are narrower")]
-        Ok(found) => u64::from(found.blocks_available()) * u64::from(found.fragment_size()),
+        // The widths of both differ between systems.
+        Ok(found) => u128::from(found.blocks_available()) * u128::from(found.fragment_size()),
         Err(error) => return Finding::new("disk space", Health::Note, format!("is not known: {error}")),
     };
     let says = format!("{} MiB free for {}", free / 1024 / 1024, dir.display());

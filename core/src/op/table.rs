@@ -123,8 +123,8 @@ fn places_of(name: &str) -> impl Iterator<Item = usize> {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let end = name.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
     let begin = u64::from(name.bytes().next().unwrap_or_default());
-    let hash = (end ^ begin ^ (name.len() as u64) << 8).wrapping_mul(FACTOR) >> 48;
-    let first = usize::try_from(hash).expect("sixteen bits");
+    let hash = (end ^ begin ^ (name.len() as u64) << 8).wrapping_mul(FACTOR).to_be_bytes();
+    let first = usize::from(u16::from_be_bytes([hash[0], hash[1]]));
     (first..first + NAMED_PLACES).map(|place| place % NAMED_PLACES)
 }
 

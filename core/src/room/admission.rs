@@ -125,19 +125,24 @@ pub(super) fn judge<'a>(
     };
     let head = if planted(Bug::DuplicatesApplied) { run.first - 1 } else { log.head(&run.actor) };
     let mut links = Vec::with_capacity(run.bodies.len());
+    let mut fork = None;
     for (seq, body) in (run.first..).zip(&run.bodies) {
         link = link.next(body);
         if seq <= head && log.link(&run.actor, seq) != Some(link) && !planted(Bug::ChainUnchecked) {
-            return Err(Refusal::Fork { dot: Dot { actor: run.actor, seq } });
+            fork = fork.or(Some(Dot { actor: run.actor, seq }));
         }
         links.push(link);
     }
-    if run.last() <= head {
+    if run.last() <= head && fork.is_none() {
         return Ok(Verdict::Known);
     }
     let last = Dot { actor: run.actor, seq: run.last() };
     if !verified && !keys.verify(&run.actor.key(), &link, &run.signature) {
         return Err(Refusal::Signature { dot: last });
+    }
+    // Nobody is called a forker for what it did not sign.
+    if let Some(dot) = fork {
+        return Err(Refusal::Fork { dot });
     }
     let mut admitted: Vec<Admitted<'_>> = Vec::with_capacity(run.bodies.len());
     for ((seq, body), link) in (run.first..).zip(&run.bodies).zip(links).filter(|((seq, _), _)| *seq > head) {

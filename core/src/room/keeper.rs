@@ -120,7 +120,7 @@ impl Room {
 
     /// Whether nothing is lost that this daemon told, a horizon perhaps, which a second one must not pass by.
     fn has_proof(&self) -> bool {
-        let holds = |(epoch, seq)| self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
+        let holds = |(epoch, seq)| seq > 0 && self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
         self.epoch_proof.is_some_and(holds)
     }
 
