@@ -206,6 +206,15 @@ impl SimDisk {
         self.journal.len() < before
     }
 
+    /// Loses everything, as a disk does that is replaced.
+    pub(super) fn lose_all(&mut self) {
+        self.journal.clear();
+        self.number_records();
+        self.frontier = Frontier::default();
+        self.facts.clear();
+        self.kept = None;
+    }
+
     /// What was written when a crash came, though nobody was told.
     pub(super) fn keep_unconfirmed(&mut self, records: impl Iterator<Item = Record>) {
         records.for_each(|record| self.push(record));

@@ -173,7 +173,6 @@ impl Universe {
     /// Lets something happen to a disk, a clock or a process.
     pub(super) fn befall(&mut self, event: Event) -> Result<(), String> {
         match event {
-            Event::Rot { peer } if self.is_last_with_horizon(peer) => {}
             Event::Rot { peer } => self.peers[peer].disk.rot(&mut self.random),
             Event::Image { peer } => self.peers[peer].keep_image(),
             Event::Restore { peer } => {

@@ -98,10 +98,8 @@ impl Universe {
     /// A room lets messages go: what it keeps of them is what the plainest code makes of them, if it had them all.
     pub(super) fn forget(&mut self, peer: usize, forgetting: &Forgetting) -> Result<Option<Input>, String> {
         let state = &mut self.peers[peer];
-        let room = state.room().ok_or("what does not run forgets")?;
-        let (ground, horizon) = (room.ground(), room.horizon());
+        let ground = state.room().ok_or("what does not run forgets")?.ground();
         let before = std::mem::replace(&mut state.ground, ground);
-        state.horizon = horizon;
         if (peer == KEEPER || self.seed.is_multiple_of(CLOSE)) && !state.disk.is_rotten() {
             let is_forgotten = |message: &Message| {
                 let dot = message.dot();
@@ -116,14 +114,6 @@ impl Universe {
             }
         }
         Ok(state.forget(forgetting))
-    }
-
-    /// Whether a peer alone has the message of the horizon it stands on: without that nobody else can be brought to it.
-    pub(super) fn is_last_with_horizon(&self, peer: usize) -> bool {
-        let Some(Dot { actor, seq }) = self.peers[peer].horizon else { return false };
-        let others = (0..self.peers.len()).filter(|&other| other != peer && self.is_honest(other));
-        let mut disks = others.map(|other| &self.peers[other].disk);
-        !disks.any(|disk| disk.link(&actor, seq).is_some() || disk.has_forgotten(&Dot { actor, seq }))
     }
 
     /// Notes which messages are others that were issued again.

@@ -26,9 +26,8 @@ pub(super) struct SimPeer {
     secret: Secret,
     pub(super) board: Option<Switchboard>,
     pub(super) disk: SimDisk,
-    /// What its room keeps of forgotten messages, and the horizon that let them go.
+    /// What its room keeps of forgotten messages.
     pub(super) ground: Ground,
-    pub(super) horizon: Option<Dot>,
     pub(super) clock: SimClock,
     /// An old state of the disk, to be put back one day.
     image: Option<SimDisk>,
@@ -81,7 +80,6 @@ impl SimPeer {
             board: None,
             disk: SimDisk::new(founding.room()),
             ground: Ground::default(),
-            horizon: None,
             clock: SimClock::default(),
             image: None,
             number: None,
@@ -141,9 +139,16 @@ impl SimPeer {
                 return Err("a daemon does not notice damage".to_owned());
             }
             opened = self.open();
+            let stands_on = opened.as_ref().ok().and_then(Room::horizon);
+            if stands_on.is_some_and(|Dot { actor, seq }| self.disk.link(&actor, seq).is_none()) {
+                // Nobody could be shown why it forgot: what is left is worth nothing, and comes from its peers anew.
+                self.disk.lose_all();
+                has_lost = true;
+                opened = self.open();
+            }
         }
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
-        (self.ground, self.horizon) = (room.ground(), room.horizon());
+        self.ground = room.ground();
         let mut board = Switchboard::new(self.keys.public());
         board.add_room(room, self.secret, now, &mut Vec::new());
         self.board = Some(board);
