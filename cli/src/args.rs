@@ -73,6 +73,8 @@ pub enum Command {
     Invite(command::invite::Args),
     /// Join a room with a ticket; it becomes the default room
     Join(command::join::Args),
+    /// Make a room, choose the default one, look at one, leave one
+    Room(command::room::Args),
     /// List the rooms this daemon holds
     Rooms(command::rooms::Args),
     /// Let the room's old messages go, and keep what they left; on the machine of its owner

@@ -19,6 +19,7 @@ mod hosts;
 mod lifecycle;
 mod opening;
 mod pause;
+mod rooms;
 mod rot;
 #[cfg(target_os = "linux")]
 #[path = "../power/shim.rs"]

@@ -17,6 +17,7 @@ pub mod ops;
 pub mod peers;
 pub mod replay;
 pub mod restore;
+pub mod room;
 pub mod rooms;
 pub mod start;
 pub mod status;
@@ -46,6 +47,7 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Peers(args) => peers::run(args, session).await,
         Command::Invite(args) => invite::run(args, session).await,
         Command::Join(args) => join::run(args, session).await,
+        Command::Room(args) => room::run(args, session).await,
         Command::Rooms(args) => rooms::run(args, session).await,
         Command::Compact(args) => compact::run(args, session).await,
         Command::Export(args) => export::run(args, session).await,

@@ -6,6 +6,7 @@
 mod answer;
 mod care;
 mod keeping;
+mod leaving;
 mod link;
 mod reading;
 mod request;
@@ -77,7 +78,7 @@ pub(crate) struct Hub {
     /// How often each of them sent what was refused.
     refusals: BTreeMap<LinkId, u64>,
     /// Calls whose answer a room owes.
-    calls: BTreeMap<u64, Call>,
+    calls: BTreeMap<u64, (RoomId, Call)>,
     calls_made: u64,
     /// Rooms with commits that are not signed yet.
     edited: BTreeSet<RoomId>,
@@ -86,6 +87,7 @@ pub(crate) struct Hub {
     watches: Vec<Watch>,
     joins: Vec<Join>,
     care: care::Care,
+    leavings: BTreeMap<RoomId, leaving::Leaving>,
     stopping: bool,
 }
 
@@ -183,6 +185,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         watches: Vec::new(),
         joins: Vec::new(),
         care,
+        leavings: BTreeMap::new(),
         stopping: false,
     };
     hub.open_rooms(rooms);
@@ -206,6 +209,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
         hub.advance_rebuilds();
+        hub.advance_leavings();
         hub.keep_due();
         // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
         if hub.wake_at() <= Instant::now() {
@@ -332,7 +336,7 @@ impl Hub {
                 }
             }
             room::Output::Reply { token, result } => {
-                if let Some(call) = self.calls.remove(&token) {
+                if let Some((_, call)) = self.calls.remove(&token) {
                     call.answer(result.map(Reply::Edited));
                 }
             }
@@ -381,7 +385,10 @@ impl Hub {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }
             Done::Kept { room, result } => self.hear_kept(room, result),
-            Done::Closed { room } => self.rebuild_closed(room),
+            Done::Closed { room } => {
+                self.rebuild_closed(room);
+                self.leave_closed(room);
+            }
             Done::FactSet { .. } | Done::Opened { .. } => {}
         }
     }

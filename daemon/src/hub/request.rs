@@ -20,7 +20,7 @@ impl Hub {
             SocketEvent::Gone { session } => {
                 self.watches.retain(|watch| watch.call.caller.session() != session);
                 self.joins.retain(|join| join.call.caller.session() != session);
-                self.calls.retain(|_, call| call.caller.session() != session);
+                self.calls.retain(|_, (_, call)| call.caller.session() != session);
                 self.tell_rooms_who_watches();
             }
         }
@@ -32,6 +32,9 @@ impl Hub {
             Ask::Status {} => Ok(Reply::Status(Box::new(self.status()))),
             Ask::Peers {} => Ok(Reply::Peers(self.peers())),
             Ask::Rooms {} => Ok(Reply::Rooms(self.room_infos())),
+            Ask::Found { name, request } => self.found(&name, request.as_deref()),
+            Ask::Use { room } => self.choose(&room),
+            Ask::Leave { room, delete, force } => return self.leave(call, &room, delete, force),
             Ask::Edit(edit) => return self.edit(call, edit),
             Ask::Undo(undo) => return self.undo(call, undo, false),
             Ask::Redo(undo) => return self.undo(call, undo, true),
@@ -98,7 +101,7 @@ impl Hub {
     fn owe(&mut self, call: Call, room: RoomId) -> u64 {
         self.edited.insert(room);
         self.calls_made += 1;
-        self.calls.insert(self.calls_made, call);
+        self.calls.insert(self.calls_made, (room, call));
         self.calls_made
     }
 
