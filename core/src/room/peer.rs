@@ -12,6 +12,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES, HEARTBEAT_MS};
 use crate::planted::{Bug, planted};
+use crate::room::handover::Handing;
 use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
@@ -45,6 +46,8 @@ pub(super) struct Peer {
     pub(super) lacks_ground: bool,
     /// Whether what is being read for it proves the horizon.
     pub(super) is_offered: bool,
+    /// What of a ground it has been handed.
+    pub(super) handing: Option<Handing>,
     /// What it last told that it sees.
     pub(super) sight: Option<Sight>,
     /// Of what it was last told what is seen here.
@@ -75,6 +78,7 @@ impl Peer {
             acked: None,
             lacks_ground: false,
             is_offered: false,
+            handing: None,
             sight: None,
             sight_told: None,
             synced: false,
@@ -162,7 +166,7 @@ impl Room {
             RoomFrame::Horizon { before, content, whole_bytes, packed_bytes } => {
                 self.hear_horizon(link, before, &content, [whole_bytes, packed_bytes], now, out);
             }
-            RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, out),
+            RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, now, out),
             RoomFrame::GroundPiece { ground, from, bytes } => {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }

@@ -1,6 +1,7 @@
 //! Rooms that forget (DESIGN §3, law 14): a keeper writes a horizon, everybody stands on it, late ones are handed the ground, and what was
 //! outside is issued again.
 
+mod handing;
 mod liars;
 mod world;
 

@@ -71,6 +71,11 @@ impl Book {
         self.peers.iter()
     }
 
+    /// Whom strangers cannot crowd out.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = &PeerKey> {
+        self.peers().filter(|(_, entry)| entry.preferred).map(|(peer, _)| peer)
+    }
+
     /// Addresses without a known peer.
     pub(crate) fn strays(&self) -> &[Place] {
         &self.strays

@@ -58,6 +58,16 @@ impl Dialer {
         }
     }
 
+    /// Forgets everything but the book: there is no link, and no dial under way.
+    pub(crate) fn begin_anew(&mut self, seed: u64, now: Instant) {
+        *self = Self::new(self.us, std::mem::take(&mut self.book), seed, now);
+    }
+
+    /// Who is to be let in before strangers.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = &PeerKey> {
+        self.book.preferred()
+    }
+
     /// A person, or a ticket, names an address: it is tried at once and kept.
     pub(crate) fn given(
         &mut self,

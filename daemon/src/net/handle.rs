@@ -39,10 +39,19 @@ pub struct KnownPeer {
 /// What the network was asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Dial { address: Multiaddr, source: Source },
-    Disconnect { link: LinkId, why: String },
+    Dial {
+        address: Multiaddr,
+        source: Source,
+    },
+    Disconnect {
+        link: LinkId,
+        why: String,
+    },
     Prefer(PeerKey),
     SetMdns(bool),
+    /// Fails, as if there were a bug.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Why the network does not do as asked.
