@@ -67,6 +67,10 @@ pub enum Command {
     Watch(command::watch::Args),
     /// Print how the daemon is, which rooms it holds, and whether they are in sync
     Status(command::status::Args),
+    /// Print how far a message has come: to the disk here, and to each connected peer
+    Trace(command::trace::Args),
+    /// Say in a sentence why a peer is not in sync, or why a node is as it is
+    Why(command::why::Args),
     /// List the peers this daemon knows, or add the address of one
     Peers(command::peers::Args),
     /// Print a ticket into a room

@@ -22,6 +22,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Scene { .. }
         | Ask::Log { .. }
         | Ask::Blame { .. }
+        | Ask::Trace { .. }
         | Ask::Watch { .. }
         | Ask::Unwatch { .. }
         | Ask::Invite { .. }

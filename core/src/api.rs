@@ -11,7 +11,7 @@ mod status;
 pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
 pub use event::{Change, Event};
-pub use status::{Peer, RoomInfo, Status};
+pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
 
 use std::collections::BTreeMap;
 
@@ -139,6 +139,13 @@ pub enum Ask {
         /// Which version; as things stand where absent.
         #[serde(default)]
         at: Option<At>,
+    },
+    /// How far a message has come. Answered by [`Reply::Trace`].
+    Trace {
+        /// Where.
+        room: RoomName,
+        /// The message, by id or an unambiguous beginning of one.
+        message: String,
     },
     /// Follow a room. Answered by [`Reply::Watching`], then [`Reply::Event`]s until [`Ask::Unwatch`].
     Watch {
@@ -321,6 +328,8 @@ pub enum Reply {
     Log(Vec<LogEntry>),
     /// To [`Ask::Blame`]: the next ops.
     Blame(Vec<Blamed>),
+    /// To [`Ask::Trace`].
+    Trace(Box<Trace>),
     /// To [`Ask::Watch`]: events follow.
     Watching {},
     /// To [`Ask::Watch`]: something happened.

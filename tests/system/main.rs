@@ -16,6 +16,7 @@ mod history;
 mod home;
 mod hostile;
 mod hosts;
+mod insight;
 mod lifecycle;
 mod opening;
 mod pause;
