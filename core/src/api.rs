@@ -201,6 +201,9 @@ pub enum Ask {
         room: RoomName,
         /// An absolute path: where somebody sees something else, it becomes a [`Bundle`](crate::bundle::Bundle).
         bundle: String,
+        /// How long to wait for peers that cannot be compared yet, in milliseconds.
+        #[serde(default)]
+        timeout_ms: u64,
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},

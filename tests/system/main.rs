@@ -4,6 +4,7 @@ mod backup;
 #[path = "../power/chance.rs"]
 mod chance;
 mod cli;
+mod clients;
 mod compaction;
 mod convergence;
 mod crash;

@@ -1,12 +1,13 @@
-//! Who asks for a ground is handed each piece once, however often it asks.
+//! Who asks for a ground is handed each piece once, however often it asks, and nobody asks for what is too large.
 
-use rtc_core::limits::{CREDIT_BYTES, GROUND_PIECE_BYTES_MAX};
-use rtc_core::room::Input;
+use rtc_core::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use rtc_core::op::TABLE_VERSION;
+use rtc_core::room::{FootingError, Input, Refusal};
 use rtc_core::sim::Random;
 use rtc_core::sync::{LinkId, RoomFrame};
 
-use crate::three;
 use crate::world::World;
+use crate::{horizon_of, offer, three};
 
 /// Where the pieces begin that the second daemon sends the newcomer when it asks for what begins at `from`.
 fn handed(world: &mut World, late: usize, wanted: &RoomFrame, from: u64) -> Vec<u64> {
@@ -59,4 +60,21 @@ fn a_ground_is_handed_over_once_however_often_a_peer_asks() {
     world.ms += 5_000;
     world.settle();
     world.check_equal();
+}
+
+#[test]
+fn a_ground_that_is_too_large_is_refused_before_it_is_asked_for() {
+    let most = [GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX].map(|bytes| bytes as u64);
+    for (more, is_refused) in [([0, 0], false), ([1, 0], true), ([0, 1], true)] {
+        let mut world = three();
+        let Input::Frame { link, mut frame } = offer(0, &horizon_of(&world, TABLE_VERSION), 0) else {
+            panic!("an offer is a frame")
+        };
+        if let RoomFrame::Horizon { whole_bytes, packed_bytes, .. } = &mut frame {
+            [*whole_bytes, *packed_bytes] = [most[0] + more[0], most[1] + more[1]];
+        }
+        world.give(1, Input::Frame { link, frame });
+        let refused = matches!(&world.refused[..], [Refusal::Ground(FootingError::TooLarge { .. })]);
+        assert_eq!((refused, world.frames.is_empty()), (is_refused, is_refused), "{:?}", world.refused);
+    }
 }

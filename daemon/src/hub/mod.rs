@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
 use crate::hub::keeping::Keeping;
+use crate::hub::verify::Verification;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
 use crate::past::PastThread;
@@ -86,6 +87,7 @@ pub(crate) struct Hub {
     past: Option<PastThread>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
+    verifications: Vec<Verification>,
     care: care::Care,
     leavings: BTreeMap<RoomId, leaving::Leaving>,
     stopping: bool,
@@ -184,6 +186,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         past: None,
         watches: Vec::new(),
         joins: Vec::new(),
+        verifications: Vec::new(),
         care,
         leavings: BTreeMap::new(),
         stopping: false,
@@ -221,8 +224,9 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
 
 impl Hub {
     fn wake_at(&self) -> Instant {
-        let joins = self.joins.iter().map(|join| join.deadline_us).min();
-        match [self.board.wake_at(), joins].into_iter().flatten().min() {
+        let joins = self.joins.iter().map(|join| join.deadline_us);
+        let verifications = self.verifications.iter().map(|verification| verification.deadline_us);
+        match joins.chain(verifications).chain(self.board.wake_at()).min() {
             Some(at_us) => self.clock.at(at_us),
             None => Instant::now() + Duration::from_secs(3600),
         }
@@ -231,6 +235,7 @@ impl Hub {
     fn wake(&mut self) {
         self.input(Input::Wake);
         self.expire_joins();
+        self.verify_waiting();
     }
 
     /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a
@@ -416,8 +421,10 @@ impl Hub {
         // They read from the disk, which goes next.
         self.past = None;
         self.care.end();
-        for call in std::mem::take(&mut self.joins) {
-            call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
+        let joins = std::mem::take(&mut self.joins).into_iter().map(|join| join.call);
+        let verifications = std::mem::take(&mut self.verifications).into_iter().map(|waiting| waiting.call);
+        for call in joins.chain(verifications) {
+            call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }
         let caught_up = async {
             while !self.unstored.is_empty() || self.is_keeping() {

@@ -20,6 +20,7 @@ impl Hub {
             SocketEvent::Gone { session } => {
                 self.watches.retain(|watch| watch.call.caller.session() != session);
                 self.joins.retain(|join| join.call.caller.session() != session);
+                self.verifications.retain(|verification| verification.call.caller.session() != session);
                 self.calls.retain(|_, (_, call)| call.caller.session() != session);
                 self.tell_rooms_who_watches();
             }
@@ -68,7 +69,9 @@ impl Hub {
             Ask::Doctor { repair } => return self.doctor(call, repair),
             Ask::Backup { room, file } => return self.backup(call, &room, file),
             Ask::Restore { file } => return self.restore(call, file),
-            Ask::Verify { room, bundle } => return self.verify(call, &room, bundle),
+            Ask::Verify { room, bundle, timeout_ms } => {
+                return self.verify(call, &room, bundle, timeout_ms);
+            }
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;

@@ -350,6 +350,17 @@ mod tests {
     }
 
     #[test]
+    fn too_many_addresses_of_nobody_are_refused() {
+        let mut book = Book::default();
+        for port in 1..=BOOK_STRAYS_MAX {
+            book.learn_stray(place(port, Source::Added)).unwrap();
+        }
+        let said = book.learn_stray(place(9_999, Source::Added)).unwrap_err();
+        assert!(said.to_string().contains(&format!("more than {BOOK_STRAYS_MAX} addresses")), "{said}");
+        book.learn_stray(place(1, Source::Added)).expect("it is there already");
+    }
+
+    #[test]
     fn a_peer_with_many_addresses_keeps_the_given_and_the_newest() {
         let mut book = Book::default();
         book.learn(key(1), place(1, Source::Added), &idle);

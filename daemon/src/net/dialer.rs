@@ -361,3 +361,22 @@ fn is_refused(error: &TransportError<io::Error>) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_dials_are_under_way_at_once() {
+        let (us, now) = (PeerKey([1; 32]), Instant::now());
+        let mut dialer = Dialer::new(us, Book::default(), 7, now);
+        for port in 1..=DIALS_MAX + 1 {
+            let address = format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap();
+            dialer.given(&address, Source::Added, now).unwrap();
+        }
+        let dials = dialer.due(now, |_| false);
+        assert_eq!((dials.len(), dialer.due(now, |_| false).len(), dialer.wake_at()), (DIALS_MAX, 0, None));
+        dialer.failed(dials[0].connection_id(), &DialError::Aborted);
+        assert_eq!(dialer.due(now, |_| false).len(), 1, "the one that waited");
+    }
+}

@@ -116,3 +116,24 @@ impl NetHandle {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::limits::COMMANDS_MAX;
+
+    #[test]
+    fn who_asks_too_much_is_told_so() {
+        let (commands, mut asked) = mpsc::channel(COMMANDS_MAX);
+        let (listening, known) = (watch::channel(Vec::new()).1, watch::channel(Arc::from([])).1);
+        let handle = NetHandle { key: PeerKey([1; 32]), commands, listening, known };
+        for _ in 0..COMMANDS_MAX {
+            handle.set_mdns(true).unwrap();
+        }
+        assert_eq!(handle.set_mdns(true), Err(NetError::Busy));
+        asked.try_recv().unwrap();
+        assert_eq!(handle.set_mdns(true), Ok(()));
+        drop(asked);
+        assert_eq!(handle.set_mdns(true), Err(NetError::Stopped));
+    }
+}
