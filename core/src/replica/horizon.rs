@@ -6,10 +6,11 @@ use super::Engine;
 use super::history::History;
 use super::index::{ActorIx, MessageIx, NodeIx, PathIx};
 use super::node::Shown;
-use crate::clock::VersionVector;
+use crate::clock::{Stamp, VersionVector};
 use crate::ground::{Ground, Unfoldable};
 use crate::id::{Actor, Dot};
 use crate::message::Message;
+use crate::place::Place;
 
 impl Engine {
     /// Whether all that `version` covers is held or forgotten, and its past with it: a horizon may hold so much.
@@ -148,11 +149,11 @@ impl Engine {
         }
     }
 
-    /// What changes tell of a node.
-    fn told(&self, node: NodeIx) -> Option<(&str, &str, &str)> {
+    /// What changes tell of a node, and what that follows from.
+    fn told(&self, node: NodeIx) -> Option<(&str, &str, &str, (Option<&Place>, Stamp))> {
         let shown = self.nodes[node.at()].shown?;
         let (tag, name) = self.tag_and_name(node);
-        Some((self.key(shown.parent), tag, name))
+        Some((self.key(shown.parent), tag, name, self.rank(node)))
     }
 }
 
