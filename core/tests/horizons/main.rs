@@ -2,6 +2,8 @@
 //! outside is issued again.
 
 mod handing;
+#[cfg(feature = "planted-bugs")]
+mod upgrade;
 mod world;
 
 use std::collections::BTreeMap;
