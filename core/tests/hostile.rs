@@ -277,7 +277,7 @@ fn frames_hold_little_more_than_their_bytes() {
         let mut lists = 0;
         for announced in [1, 2, 64, 1_000, 65_536, 131_072, u32::MAX] {
             let mut bytes = [&head[..], &[0x9a], &announced.to_be_bytes()].concat();
-            bytes.extend(repeated(item, item.len() * 65_536.min(announced as usize / items)));
+            bytes.extend(repeated(&item, item.len() * 65_536.min(announced as usize / items)));
             check("frame", &bytes, LinkFrame::decode);
             lists += usize::from(LinkFrame::decode(&bytes).is_ok());
         }

@@ -35,6 +35,8 @@ pub(super) struct Peer {
     sent: VersionVector,
     /// What it is to hold: moves on when it tells what it holds, and with our own messages.
     goal: VersionVector,
+    /// What it last told that it holds.
+    pub(super) told: VersionVector,
     /// What is on its disk.
     pub(super) durable: VersionVector,
     /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
@@ -72,6 +74,7 @@ impl Peer {
             key,
             sent: VersionVector::default(),
             goal: VersionVector::default(),
+            told: VersionVector::default(),
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
@@ -105,6 +108,11 @@ impl Peer {
     /// The peer sent these, so it has them.
     pub(super) fn has(&mut self, actor: Actor, seq: u64) {
         self.sent.raise(actor, seq);
+    }
+
+    /// Whether a message is on its way to the peer, or there.
+    pub(super) fn is_sent(&self, dot: &Dot) -> bool {
+        self.sent.covers(dot)
     }
 }
 
@@ -205,6 +213,7 @@ impl Room {
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken);
         let all = exact || (arrived && peer.reading.is_none());
+        peer.told.clone_from(&held);
         if all {
             peer.sent = held.clone();
             if planted(Bug::CursorAhead) {
@@ -247,6 +256,7 @@ impl Room {
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
                 let is_told = peer.acked.replace(digest) == Some(digest);
                 peer.sent = vector.clone();
+                peer.told.clone_from(&vector);
                 if is_owner && !is_told {
                     self.ack(link, vector, out);
                 }

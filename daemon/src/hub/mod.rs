@@ -6,6 +6,7 @@
 mod answer;
 mod care;
 mod keeping;
+mod leaving;
 mod link;
 mod reading;
 mod request;
@@ -78,7 +79,7 @@ pub(crate) struct Hub {
     /// How often each of them sent what was refused.
     refusals: BTreeMap<LinkId, u64>,
     /// Calls whose answer a room owes.
-    calls: BTreeMap<u64, Call>,
+    calls: BTreeMap<u64, (RoomId, Call)>,
     calls_made: u64,
     /// Rooms with commits that are not signed yet.
     edited: BTreeSet<RoomId>,
@@ -88,6 +89,7 @@ pub(crate) struct Hub {
     joins: Vec<Join>,
     verifications: Vec<Verification>,
     care: care::Care,
+    leavings: BTreeMap<RoomId, leaving::Leaving>,
     stopping: bool,
 }
 
@@ -186,6 +188,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         joins: Vec::new(),
         verifications: Vec::new(),
         care,
+        leavings: BTreeMap::new(),
         stopping: false,
     };
     hub.open_rooms(rooms);
@@ -209,6 +212,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
         hub.advance_rebuilds();
+        hub.advance_leavings();
         hub.keep_due();
         // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
         if hub.wake_at() <= Instant::now() {
@@ -337,7 +341,7 @@ impl Hub {
                 }
             }
             room::Output::Reply { token, result } => {
-                if let Some(call) = self.calls.remove(&token) {
+                if let Some((_, call)) = self.calls.remove(&token) {
                     call.answer(result.map(Reply::Edited));
                 }
             }
@@ -386,7 +390,10 @@ impl Hub {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }
             Done::Kept { room, result } => self.hear_kept(room, result),
-            Done::Closed { room } => self.rebuild_closed(room),
+            Done::Closed { room } => {
+                self.rebuild_closed(room);
+                self.leave_closed(room);
+            }
             Done::FactSet { .. } | Done::Opened { .. } => {}
         }
     }
