@@ -257,7 +257,6 @@ fn one_op_deletes_no_more_spans_than_it_may_and_an_edit_becomes_several() {
                 .iter()
                 .map(|&(name, number)| (name.to_owned(), Value::number(number as f64).unwrap()))
                 .collect(),
-            ..EditOp::default()
         };
         let about = About::default();
         let made = author.commit(&[edit], about, &mut replica, |made| {

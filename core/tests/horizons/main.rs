@@ -3,6 +3,8 @@
 
 mod handing;
 mod liars;
+#[cfg(feature = "planted-bugs")]
+mod upgrade;
 mod world;
 
 use std::collections::BTreeMap;
