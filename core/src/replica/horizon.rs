@@ -128,7 +128,9 @@ impl Engine {
             let old = NodeIx::of(number);
             let node = self.node_number(key);
             let shown = untold.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
-            if untold.contains_key(&old) || stale.contains(&old) || self.told(node) != before.told(old) {
+            let is_told_anyway = untold.contains_key(&old) || stale.contains(&old);
+            let stands_elsewhere = || self.rank_there(node) != before.rank_there(old);
+            if is_told_anyway || stands_elsewhere() || self.told(node) != before.told(old) {
                 // Of where it stood only the parent is looked at.
                 let shown =
                     shown.map(|shown| Shown { parent: self.node_number(before.key(shown.parent)), ..shown });
@@ -149,11 +151,16 @@ impl Engine {
         }
     }
 
-    /// What changes tell of a node, and what that follows from.
-    fn told(&self, node: NodeIx) -> Option<(&str, &str, &str, (Option<&Place>, Stamp))> {
+    /// By what a node is sorted among its siblings, if it is there.
+    fn rank_there(&self, node: NodeIx) -> Option<(Option<&Place>, Stamp)> {
+        self.nodes[node.at()].shown.map(|_| self.rank(node))
+    }
+
+    /// What changes tell of a node.
+    fn told(&self, node: NodeIx) -> Option<(&str, &str, &str)> {
         let shown = self.nodes[node.at()].shown?;
         let (tag, name) = self.tag_and_name(node);
-        Some((self.key(shown.parent), tag, name, self.rank(node)))
+        Some((self.key(shown.parent), tag, name))
     }
 }
 
