@@ -229,7 +229,7 @@ impl Universe {
         true
     }
 
-    fn crash(&mut self, peer: usize) {
+    pub(super) fn crash(&mut self, peer: usize) {
         if !self.peers[peer].is_up() {
             return;
         }
@@ -251,7 +251,7 @@ impl Universe {
         }
     }
 
-    fn start_soon(&mut self, peer: usize) {
+    pub(super) fn start_soon(&mut self, peer: usize) {
         self.soon(OUTAGE_MS, Event::Start { peer });
     }
 
@@ -259,6 +259,7 @@ impl Universe {
         let now = self.peers[peer].clock.now(self.us);
         let has_lost = self.peers[peer].start(now)?;
         self.wake_anew(peer);
+        self.replace_orphans()?;
         if has_lost {
             self.forgive();
         }

@@ -8,6 +8,7 @@ use crate::message::Message;
 use crate::naive;
 use crate::room::{self, Input};
 use crate::scene::Root;
+use crate::sim::SimDisk;
 use crate::sim::judge::CLOSE;
 use crate::sim::universe::{Event, OUTAGE_MS, TROUBLE_MS, Universe};
 use crate::store::{Forgetting, Record};
@@ -108,12 +109,32 @@ impl Universe {
             let behind: Vec<Message> = state.handed().into_iter().filter(is_forgotten).collect();
             let of = |version: &crate::clock::VersionVector| version.iter().map(|(_, seq)| seq).sum::<u64>();
             let is_whole = of(&before.version) + behind.len() as u64 == of(&state.ground.version);
-            let naive = naive::ground(&before, &Root::default(), &behind);
-            if is_whole && naive.as_ref() != Ok(&state.ground) {
+            if is_whole && naive::ground(&before, &Root::default(), &behind).as_ref() != Ok(&state.ground) {
                 return Err(format!("peer {peer} does not keep what the messages come to that it lets go"));
             }
         }
         Ok(state.forget(forgetting))
+    }
+
+    /// Replaces the disks of peers that stand on a horizon whose message is on no disk any more: nobody can be shown why they forgot,
+    /// so what they keep is worth nothing to others.
+    pub(super) fn replace_orphans(&mut self) -> Result<(), String> {
+        for peer in self.honest() {
+            let Some(dot) = self.peers[peer].room().and_then(|room| room.horizon()) else { continue };
+            let holds = |disk: &SimDisk| disk.link(&dot.actor, dot.seq).is_some() || disk.has_forgotten(&dot);
+            if self.honest().into_iter().any(|other| holds(&self.peers[other].disk)) {
+                continue;
+            }
+            if self.drawn.disk.flips + self.drawn.disk.restores == 0 {
+                return Err(format!("peer {peer} stands on {dot}, which is on no disk"));
+            }
+            self.crash(peer);
+            self.peers[peer].disk.lose_all();
+            self.peers[peer].has_lost = true;
+            self.forgive();
+            self.start_soon(peer);
+        }
+        Ok(())
     }
 
     /// Notes which messages are others that were issued again.

@@ -139,13 +139,6 @@ impl SimPeer {
                 return Err("a daemon does not notice damage".to_owned());
             }
             opened = self.open();
-            let stands_on = opened.as_ref().ok().and_then(Room::horizon);
-            if stands_on.is_some_and(|Dot { actor, seq }| self.disk.link(&actor, seq).is_none()) {
-                // Nobody could be shown why it forgot: what is left is worth nothing, and comes from its peers anew.
-                self.disk.lose_all();
-                has_lost = true;
-                opened = self.open();
-            }
         }
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
         self.ground = room.ground();
