@@ -284,8 +284,7 @@ fn who_has_forgotten_moves_and_sets_what_others_do() {
     room.commit(2, &[delete(3, 1), insert(0, "^")]);
     room.sync();
     let before = list(&room, 0);
-    room.forget(0);
-    room.forget(1);
+    room.forget();
     assert_eq!(list(&room, 0), before);
     let undone = room.commit(0, &[carry(1, 0), set(2, "x")]);
     room.commit(1, &[set(2, "y"), carry(2, 1)]);
@@ -293,8 +292,7 @@ fn who_has_forgotten_moves_and_sets_what_others_do() {
     room.sync();
     room.commit(2, &[meta("meta.undo", undone)]);
     room.end();
-    room.forget(1);
-    room.forget(2);
+    room.forget();
     room.commit(2, &[edit("array.push", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));
 }

@@ -263,15 +263,13 @@ fn who_has_forgotten_writes_and_hears_what_others_do() {
     room.commit(1, &[edit("text.init", Some("Hello".into()), &[]), insert(5, ", friends")]);
     room.sync();
     room.commit(2, &[delete(0, 2), insert(0, "Ja")]);
-    room.sync();
-    room.forget(0);
-    room.forget(1);
+    room.forget();
     for site in 0..3 {
         room.commit(site, &[replace(2, 3, &format!("<{site}>"))]);
         room.commit(site, &[insert(0, "^"), insert(1, "~")]);
     }
     assert_eq!(end(&mut room).matches("^~").count(), 3);
-    room.forget(2);
+    room.forget();
     room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));
 }

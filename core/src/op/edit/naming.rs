@@ -61,8 +61,14 @@ impl Naming<'_> {
         op.options.insert("spans".to_owned(), Value::List(spans));
     }
 
+    /// The position of that name.
     pub(super) fn find(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
-        sequence.char(self.op_number(&id)?, id.offset)
+        sequence.find_position(&id).or_else(|| sequence.char(self.op_number(&id)?, id.offset))
+    }
+
+    /// The character or element of that name.
+    pub(super) fn find_element(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
+        sequence.find_element(&id).or_else(|| sequence.char(self.op_number(&id)?, id.offset))
     }
 
     fn id(&self, op: u32, offset: u32) -> CharId {
@@ -72,21 +78,29 @@ impl Naming<'_> {
         }
     }
 
-    pub(super) fn char(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
-        sequence.origin(char).map(|(op, offset)| self.id(op, offset))
+    /// The name of a position.
+    fn position(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        let brought = || sequence.origin(char).map(|(op, offset)| self.id(op, offset));
+        sequence.kept_position(char).or_else(brought)
+    }
+
+    /// The name of a character or an element.
+    pub(super) fn element(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        let brought = || sequence.origin(char).map(|(op, offset)| self.id(op, offset));
+        sequence.kept_element(char).or_else(brought)
     }
 
     pub(super) fn anchors(&self, sequence: &Sequence, spot: Spot) -> Anchors {
         match spot {
             Spot::Before(right) => Anchors {
-                side: self.char(sequence, right).map_or(Side::After(None), Side::Before),
+                side: self.position(sequence, right).map_or(Side::After(None), Side::Before),
                 until: None,
             },
             Spot::After(left, until) => Anchors {
-                side: Side::After(self.char(sequence, left)),
+                side: Side::After(self.position(sequence, left)),
                 until: match until {
                     Until::Inherited => None,
-                    Until::Given(until) => Some(until.and_then(|until| self.char(sequence, until))),
+                    Until::Given(until) => Some(until.and_then(|until| self.position(sequence, until))),
                 },
             },
             Spot::Last => Anchors { side: Side::After(None), until: None },
@@ -101,17 +115,20 @@ impl Naming<'_> {
         sequence: &Sequence,
         pieces: &[ops::Range<Char>],
     ) -> Vec<Span> {
-        let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
-        let mut all: Vec<(u32, Span)> = origins
-            .map(|(op, offsets)| {
+        let mut all: Vec<(Option<u32>, Span)> = Vec::new();
+        for piece in pieces {
+            let (kept, rest) = sequence.part(piece.clone());
+            let names = kept.start.until(kept.end).filter_map(|char| sequence.kept_element(char));
+            all.extend(names.map(|name| (None, Span { first: name, last: name })));
+            all.extend(sequence.origins(rest).map(|(op, offsets)| {
                 let first = self.id(op, offsets.start);
-                (op, Span { first, last: CharId { offset: offsets.end - 1, ..first } })
-            })
-            .collect();
+                (Some(op), Span { first, last: CharId { offset: offsets.end - 1, ..first } })
+            }));
+        }
         // What was typed at once goes at once, wherever it stands.
         all.sort_unstable_by_key(|(_, span)| span.first);
         let mut spans: Vec<Span> = Vec::new();
-        let mut before = 0;
+        let mut before = None;
         for (op, next) in all {
             match spans.last_mut() {
                 Some(span) if self.is_next(key, path, sequence, (before, span.last), (op, next.first)) => {
@@ -125,28 +142,36 @@ impl Naming<'_> {
     }
 
     /// Whether nothing stands between `char` and `next` among the characters of their actor, but what is deleted already.
-    /// With each comes the number of its op.
+    /// With each comes the number of its op, where it is none that a ground keeps.
     fn is_next(
         &self,
         key: &str,
         path: &str,
         sequence: &Sequence,
-        (first, char): (u32, CharId),
-        (last, next): (u32, CharId),
+        (first, char): (Option<u32>, CharId),
+        (last, next): (Option<u32>, CharId),
     ) -> bool {
-        let chars = sequence.chars(first);
-        if first == last {
-            return sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset));
-        }
-        if char.dot.actor != next.dot.actor || first.max(last) >= self.base {
+        if char.dot.actor != next.dot.actor {
             return false;
         }
-        // Ops that came one after the other, of one message or of consecutive ones.
-        let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
         let is_alone = || {
             let between = self.replica.ops_within(key, path, &Span { first: char, last: next });
             between.into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
         };
+        let (first, last) = match (first, last) {
+            (Some(first), Some(last)) => (first, last),
+            (None, None) => return sequence.is_next_kept(&char, &next) && is_alone(),
+            (_, _) => return false,
+        };
+        let chars = sequence.chars(first);
+        if first == last {
+            return sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset));
+        }
+        if first.max(last) >= self.base {
+            return false;
+        }
+        // Ops that came one after the other, of one message or of consecutive ones.
+        let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
         let start = sequence.chars(last).start;
         sequence.are_deleted(chars.start.plus(char.offset).next()..chars.end)
             && sequence.are_deleted(start..start.plus(next.offset))
