@@ -265,6 +265,7 @@ enum Event {
     Edits(usize, Vec<Edit>),
     Hear(usize, usize),
     Meta(usize, usize, bool),
+    Forget,
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -272,6 +273,7 @@ fn events() -> impl Strategy<Value = Event> {
         6 => (0..3_usize, prop::collection::vec(edits(), 1..4)).prop_map(|(site, edits)| Event::Edits(site, edits)),
         3 => (0..3_usize, 0..3_usize).prop_map(|(from, to)| Event::Hear(from, to)),
         2 => (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(site, target, undo)| Event::Meta(site, target, undo)),
+        1 => Just(Event::Forget),
     ]
 }
 
@@ -320,6 +322,7 @@ proptest! {
                     prop_assert_eq!(list(&room, site), letters.concat());
                 }
                 Event::Hear(from, to) => room.hear(from, to),
+                Event::Forget => room.forget(),
                 Event::Meta(site, target, undo) => {
                     let held = &room.sites[site].0.held;
                     let target = held[target % held.len()].dot();
@@ -329,10 +332,10 @@ proptest! {
                 }
             }
             let (site, replica) = &room.sites[0];
-            prop_assert_eq!(replica.image(), naive::fold(&Root::default(), &site.held).scene);
+            prop_assert_eq!(replica.image(), naive::fold_on(&room.ground, &Root::default(), &site.held).scene);
         }
         room.end();
-        let mut replica = Replica::new(Root::default());
+        let mut replica = Replica::on(&room.ground, Root::default());
         replica.apply_all(room.sites[1].0.held.iter().rev());
         prop_assert_eq!(replica.image(), room.sites[0].1.image());
     }
