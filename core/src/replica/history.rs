@@ -449,9 +449,9 @@ impl History {
         self.cover(x.actor, x.seq, y.actor) >= y.seq
     }
 
-    /// Whether a message held has seen the op's: it comes after what it caused.
-    pub(super) fn is_overdue(&self, op: OpIx) -> bool {
-        let message = self.message_of(op);
+    /// Whether a message held has seen this one: it comes after what it caused.
+    pub(super) fn is_overdue(&self, message: MessageIx) -> bool {
+        let message = self.message(message);
         let log = &self.actors[message.actor.at()];
         log.named >= message.seq || log.held.last() > message.seq
     }

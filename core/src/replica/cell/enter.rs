@@ -98,7 +98,7 @@ impl Cell {
         let has_scripts = self.scripts.iter().any(Option::is_some);
         if has_scripts {
             let path = history.paths.text(self.path.at());
-            let is_shown = counts && self.pure().is_some() && !history.is_overdue(op);
+            let is_shown = counts && self.pure().is_some() && !history.is_overdue(history.owner(op));
             for script in self.scripts.iter_mut().flatten() {
                 script.enter(op, path, is_shown, history);
             }
@@ -107,7 +107,7 @@ impl Cell {
             Kind::Write(content, _) => self.number_characters(content, history),
             _ => false,
         };
-        is_first || (has_scripts && history.is_overdue(op))
+        is_first || (has_scripts && history.is_overdue(history.owner(op)))
     }
 
     /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether
