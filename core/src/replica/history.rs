@@ -449,6 +449,14 @@ impl History {
         self.cover(x.actor, x.seq, y.actor) >= y.seq
     }
 
+    /// Whether the ops from one to another are those of consecutive messages of one actor, which are named as they came.
+    pub(super) fn are_in_a_row(&self, first: OpIx, last: OpIx) -> bool {
+        let (one, other) = (self.owner(first), self.owner(last));
+        let message = self.message(one);
+        let log = &self.actors[message.actor.at()];
+        first <= last && !self.has_issues() && log.held.are_in_a_row(message.seq, one, other)
+    }
+
     /// Whether a message held has seen the op's: it comes after what it caused.
     pub(super) fn is_overdue(&self, op: OpIx) -> bool {
         let message = self.message_of(op);

@@ -44,6 +44,14 @@ impl Runs {
         Some(MessageIx(run.message.0 + offset))
     }
 
+    /// Whether that message of that number and the one that came `last` are of one run.
+    pub(super) fn are_in_a_row(&self, seq: u64, message: MessageIx, last: MessageIx) -> bool {
+        let run = self.after(seq).checked_sub(1).map(|at| &self.0[at]);
+        run.is_some_and(|run| {
+            self.get(seq) == Some(message) && message <= last && last.0 - run.message.0 < run.count
+        })
+    }
+
     /// The message of the least number.
     pub(super) fn first(&self) -> Option<MessageIx> {
         self.0.first().map(|run| run.message)

@@ -101,25 +101,32 @@ impl Naming<'_> {
         sequence: &Sequence,
         pieces: &[ops::Range<Char>],
     ) -> Vec<Span> {
-        let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
-        let mut all: Vec<(u32, Span)> = origins
-            .map(|(op, offsets)| {
-                let first = self.id(op, offsets.start);
-                (op, Span { first, last: CharId { offset: offsets.end - 1, ..first } })
-            })
-            .collect();
+        let rows = pieces.iter().flat_map(|piece| sequence.rows(piece.clone()));
+        // Each with the numbers of its first and its last op.
+        let mut all: Vec<(u32, u32, Span)> = Vec::new();
+        for (ops, offsets) in rows {
+            let last = ops.end - 1;
+            let span = |first: u32, last: u32| {
+                let end = CharId { offset: offsets.end - 1, ..self.id(last, 0) };
+                (first, last, Span { first: self.id(first, offsets.start), last: end })
+            };
+            match last < self.base && self.replica.are_in_a_row(ops.start, last) {
+                true => all.push(span(ops.start, last)),
+                false => all.extend(ops.map(|op| span(op, op))),
+            }
+        }
         // What was typed at once goes at once, wherever it stands.
-        all.sort_unstable_by_key(|(_, span)| span.first);
+        all.sort_unstable_by_key(|(_, _, span)| span.first);
         let mut spans: Vec<Span> = Vec::new();
         let mut before = 0;
-        for (op, next) in all {
+        for (first, last, next) in all {
             match spans.last_mut() {
-                Some(span) if self.is_next(key, path, sequence, (before, span.last), (op, next.first)) => {
+                Some(span) if self.is_next(key, path, sequence, (before, span.last), (first, next.first)) => {
                     span.last = next.last
                 }
                 _ => spans.push(next),
             }
-            before = op;
+            before = last;
         }
         spans
     }
