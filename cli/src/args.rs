@@ -67,12 +67,18 @@ pub enum Command {
     Watch(command::watch::Args),
     /// Print how the daemon is, which rooms it holds, and whether they are in sync
     Status(command::status::Args),
+    /// Print how far a message has come: to the disk here, and to each connected peer
+    Trace(command::trace::Args),
+    /// Say in a sentence why a peer is not in sync, or why a node is as it is
+    Why(command::why::Args),
     /// List the peers this daemon knows, or add the address of one
     Peers(command::peers::Args),
     /// Print a ticket into a room
     Invite(command::invite::Args),
     /// Join a room with a ticket; it becomes the default room
     Join(command::join::Args),
+    /// Make a room, choose the default one, look at one, leave one
+    Room(command::room::Args),
     /// List the rooms this daemon holds
     Rooms(command::rooms::Args),
     /// Let the room's old messages go, and keep what they left; on the machine of its owner

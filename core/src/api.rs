@@ -5,11 +5,13 @@
 
 mod care;
 mod compaction;
+mod event;
 mod status;
 
 pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
-pub use status::{Peer, RoomInfo, Status};
+pub use event::{Change, Event};
+pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
 
 use std::collections::BTreeMap;
 
@@ -55,6 +57,28 @@ pub enum Ask {
     Peers {},
     /// Which rooms it holds. Answered by [`Reply::Rooms`].
     Rooms {},
+    /// Founds a room, which becomes the default one. Answered by [`Reply::Room`].
+    Found {
+        /// How it is called: 1 to 128 bytes, and no other room here is.
+        name: String,
+        /// As in [`Edit::request`].
+        #[serde(default)]
+        request: Option<String>,
+    },
+    /// Makes a room the default one. Answered by [`Reply::Room`].
+    Use {
+        /// Which.
+        room: String,
+    },
+    /// Takes part in a room no more. Answered by [`Reply::Done`].
+    Leave {
+        /// Which.
+        room: String,
+        /// Whether what is held of it is deleted; else it is put aside, and taken up again by who joins again.
+        delete: bool,
+        /// Whether to delete also what no connected member is known to hold.
+        force: bool,
+    },
     /// Commit edits as one message. Answered by [`Reply::Edited`].
     Edit(Edit),
     /// Undo a message. Answered by [`Reply::Edited`].
@@ -116,6 +140,13 @@ pub enum Ask {
         #[serde(default)]
         at: Option<At>,
     },
+    /// How far a message has come. Answered by [`Reply::Trace`].
+    Trace {
+        /// Where.
+        room: RoomName,
+        /// The message, by id or an unambiguous beginning of one.
+        message: String,
+    },
     /// Follow a room. Answered by [`Reply::Watching`], then [`Reply::Event`]s until [`Ask::Unwatch`].
     Watch {
         /// Where.
@@ -133,7 +164,7 @@ pub enum Ask {
         /// Whether the ticket carries this daemon's addresses.
         addresses: bool,
     },
-    /// Joins a room; answered by [`Reply::Joined`] once the first sync is done.
+    /// Joins a room; answered by [`Reply::Room`] once the first sync is done.
     Join {
         /// The ticket.
         ticket: String,
@@ -170,6 +201,9 @@ pub enum Ask {
         room: RoomName,
         /// An absolute path: where somebody sees something else, it becomes a [`Bundle`](crate::bundle::Bundle).
         bundle: String,
+        /// How long to wait for peers that cannot be compared yet, in milliseconds.
+        #[serde(default)]
+        timeout_ms: u64,
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
@@ -297,6 +331,8 @@ pub enum Reply {
     Log(Vec<LogEntry>),
     /// To [`Ask::Blame`]: the next ops.
     Blame(Vec<Blamed>),
+    /// To [`Ask::Trace`].
+    Trace(Box<Trace>),
     /// To [`Ask::Watch`]: events follow.
     Watching {},
     /// To [`Ask::Watch`]: something happened.
@@ -306,8 +342,8 @@ pub enum Reply {
         /// The ticket's text.
         ticket: String,
     },
-    /// To [`Ask::Join`].
-    Joined(RoomInfo),
+    /// To [`Ask::Join`], [`Ask::Found`] and [`Ask::Use`].
+    Room(RoomInfo),
     /// To [`Ask::Compact`].
     Compacted(Compacted),
     /// To [`Ask::Doctor`], [`Ask::Backup`], [`Ask::Restore`] and [`Ask::Verify`].
@@ -379,55 +415,6 @@ pub struct Blamed {
     pub index: u32,
     /// Its message; of the ops only this one.
     pub message: LogEntry,
-}
-
-/// What a subscriber is told.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// A message became part of the replica, here or from a peer.
-    Message {
-        /// The message.
-        message: LogEntry,
-        /// What the scene shows now where the message changed it.
-        changes: Vec<Change>,
-    },
-    /// Events were dropped because the subscriber was slow, or the scene changed by no message: read it again.
-    Lagged {
-        /// How many; 0 where history was let go and edits that came too late for that are issued again.
-        dropped: u64,
-    },
-}
-
-/// One thing the scene shows differently.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// A property has this value now; none where it is gone.
-    Property {
-        /// The node.
-        key: String,
-        /// The property.
-        path: String,
-        /// Its value.
-        value: Option<Value>,
-    },
-    /// A node is new, or stands elsewhere.
-    Node {
-        /// The node.
-        key: String,
-        /// What it is.
-        tag: String,
-        /// Its name.
-        name: String,
-        /// The key above it.
-        parent: Option<String>,
-    },
-    /// A node is gone.
-    Removed {
-        /// The node.
-        key: String,
-    },
 }
 
 /// Why something was not done. `message` says what, `hint` what to do next.

@@ -1,4 +1,7 @@
-//! Bugs that a test build plants, one at a time, to show that the simulator finds them. Every other build has none of them.
+//! Bugs that a test build plants, one at a time, to show that the simulator finds them, and operations that it does not know, to show
+//! what an older version does. Every other build has none of that.
+
+use crate::op::OpCode;
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,9 +56,19 @@ impl Bug {
     }
 }
 
+/// Does something as a version does that has no such operation, on this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn without<T>(operation: OpCode, act: impl FnOnce() -> T) -> T {
+    MISSING.set(Some(operation));
+    let outcome = act();
+    MISSING.set(None);
+    outcome
+}
+
 #[cfg(feature = "planted-bugs")]
 std::thread_local! {
     static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static MISSING: std::cell::Cell<Option<OpCode>> = const { std::cell::Cell::new(None) };
 }
 
 /// Whether the bug is there.
@@ -67,5 +80,17 @@ pub(crate) fn planted(bug: Bug) -> bool {
 /// No bug is there.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn planted(_: Bug) -> bool {
+    false
+}
+
+/// Whether the operation is not known.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn is_missing(operation: OpCode) -> bool {
+    MISSING.get() == Some(operation)
+}
+
+/// Every operation of the table is known.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn is_missing(_: OpCode) -> bool {
     false
 }

@@ -3,19 +3,22 @@
 use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
 use rtc_core::chain::{Link, Signature};
-use rtc_core::clock::VersionVector;
+use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::founding::{FOUNDING_BYTES_MAX, Founding, ROOM_NAME_BYTES_MAX};
 use rtc_core::horizon::{Cut, Frontier, Horizon};
 use rtc_core::id::{Actor, PeerKey, RoomId, StateHash};
 use rtc_core::limits::{
-    BACKLOG_RUN_MESSAGES_MAX, CLOCK_ENTRIES_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, FRAME_BYTES_MAX,
-    FRONTIER_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX,
-    NOTE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX, VALUE_DEPTH_MAX,
+    BACKLOG_COST_MIN, BACKLOG_RUN_MESSAGES_MAX, CLOCK_ENTRIES_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX,
+    FRACTION_BYTES_MAX, FRAME_BYTES_MAX, FRONTIER_BYTES_MAX, GROUND_PIECE_BYTES_MAX, KEY_BYTES_MAX,
+    LAMPORT_MAX, LINK_ROOMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_OPS_MAX, NOTE_BYTES_MAX, PATH_BYTES_MAX,
+    REQUEST_BYTES_MAX, RUN_BYTES_MAX, RUN_MESSAGES_MAX, SPANS_MAX, VALUE_DEPTH_MAX,
 };
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
+use rtc_core::place::Place;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
+use rtc_core::sim::Random;
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog};
 use rtc_core::ticket::{Secret, TICKET_ADDRESSES_MAX, Ticket};
 use rtc_core::value::Value;
@@ -180,6 +183,15 @@ fn frames_past_a_limit_are_refused_by_its_name() {
     assert_eq!(said_of_frame(&beat(LINK_ROOMS_MAX)), None);
     assert_eq!(said_of_frame(&beat(LINK_ROOMS_MAX + 1)), exceeds("rooms of a connection", LINK_ROOMS_MAX));
     assert_eq!(said_of_frame(&vec![0; FRAME_BYTES_MAX + 1]), exceeds("frame", FRAME_BYTES_MAX));
+    let piece = |len| {
+        let frame = RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![0; len] };
+        LinkFrame::Room { channel: 1, frame }.encode()
+    };
+    assert_eq!(said_of_frame(&piece(GROUND_PIECE_BYTES_MAX)), None);
+    assert_eq!(
+        said_of_frame(&piece(GROUND_PIECE_BYTES_MAX + 1)),
+        exceeds("a piece of a ground", GROUND_PIECE_BYTES_MAX)
+    );
     let held: VersionVector = [(Actor::from_name("a"), LAMPORT_MAX)].into_iter().collect();
     let frame = RoomFrame::Vector { held, runs_taken: 0, exact: true };
     assert_eq!(said_of_frame(&LinkFrame::Room { channel: 1, frame }.encode()), None);
@@ -191,6 +203,78 @@ fn backlog_runs_of_too_many_messages_are_refused() {
         let (content, _) = backlog::pack(&[run(messages)]).remove(0);
         assert_eq!(backlog::unpack(&content).is_ok(), is_taken, "{messages} messages");
     }
+}
+
+#[test]
+fn backlog_runs_of_too_many_bytes_are_refused_by_their_name() {
+    for (more, said) in [(0, None), (1, exceeds("run", RUN_BYTES_MAX))] {
+        let mut bodies = vec![vec![7; MESSAGE_BYTES_MAX]; RUN_MESSAGES_MAX];
+        bodies.push(vec![7; more]);
+        let run = Run { bodies: bodies.into_iter().collect(), ..run(0) };
+        let (content, _) = backlog::pack(&[run]).remove(0);
+        assert_eq!(backlog::unpack(&content).err().map(|error| error.to_string()), said);
+    }
+}
+
+#[test]
+fn small_backlogs_cost_the_least_there_is() {
+    assert_eq!(backlog::cost(&[0; 1]), BACKLOG_COST_MIN);
+    assert_eq!(backlog::cost(&[0; BACKLOG_COST_MIN + 1]), BACKLOG_COST_MIN + 1);
+}
+
+#[test]
+fn places_of_too_long_fractions_are_none() {
+    let is_place = |bytes| Place::is_written(&Value::List(vec!["01".repeat(bytes).as_str().into()]));
+    assert!(is_place(FRACTION_BYTES_MAX) && !is_place(FRACTION_BYTES_MAX + 1));
+    // In front of all siblings there is room until the first one's place is the least there may be.
+    let least = Value::List(vec![("00".repeat(FRACTION_BYTES_MAX - 1) + "01").as_str().into()]);
+    let stamp = Stamp { lamport: 1, actor: Actor::from_name("a"), seq: 1, index: 0 };
+    let first = Place::read(&least, stamp).unwrap();
+    let said = Place::between(None, Some(&first), stamp).unwrap_err().to_string();
+    assert!(said.contains(&format!("a fraction of {FRACTION_BYTES_MAX} bytes")), "{said}");
+}
+
+#[test]
+fn one_op_deletes_no_more_spans_than_it_may_and_an_edit_becomes_several() {
+    let has_effect = |count| {
+        let spans =
+            vec![Value::List([1.0, 0.0, 0.0, 1.0].map(|part| Value::number(part).unwrap()).into()); count];
+        let options = [("spans".to_owned(), Value::List(spans))].into();
+        Op { code: OpCode::named("text.delete").unwrap(), options, ..op(Value::Null) }.resolve().is_ok()
+    };
+    assert!(has_effect(SPANS_MAX) && !has_effect(SPANS_MAX + 1));
+
+    let mut replica = Replica::new(Root::default());
+    let mut author = Author::new(&RoomId([1; 32]), Actor::from_name("a"));
+    let mut ops = 0;
+    let mut commit = |otype: &str, value: Option<&str>, options: &[(&str, usize)]| {
+        let edit = EditOp {
+            otype: otype.into(),
+            key: "scene".into(),
+            path: Some("t".into()),
+            value: value.map(Value::from),
+            options: options
+                .iter()
+                .map(|&(name, number)| (name.to_owned(), Value::number(number as f64).unwrap()))
+                .collect(),
+        };
+        let about = About::default();
+        let made = author.commit(&[edit], about, &mut replica, |made| {
+            ops = Message::decode(made.dot.actor, &made.body).unwrap().ops.len();
+        });
+        made.unwrap();
+        ops
+    };
+    // Typed in any order, half of the letters next to each other are those of every other message or so.
+    let letters = 6 * SPANS_MAX;
+    let mut random = Random::new(1);
+    for shown in 0..letters as u64 {
+        let position = usize::try_from(random.below(shown + 1)).unwrap();
+        commit("text.insert", Some("x"), &[("position", position)]);
+    }
+    let ops = commit("text.delete", None, &[("position", letters / 4), ("length", letters / 2)]);
+    assert!(ops > 1, "{ops} ops delete what one cannot name");
+    assert_eq!(replica.value("scene", "t"), Some("x".repeat(letters / 2).as_str().into()));
 }
 
 #[test]

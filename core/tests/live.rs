@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rtc_core::chain::Signature;
 use rtc_core::id::Actor;
-use rtc_core::limits::{LIVE_NAMES_MAX, RUN_MESSAGES_MAX};
+use rtc_core::limits::{LIVE_FORMS_MAX, LIVE_NAME_BYTES_MAX, LIVE_NAMES_MAX, RUN_MESSAGES_MAX};
 use rtc_core::message::Message;
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::Run;
@@ -19,6 +19,11 @@ fn moved(number: u64, node: u64, position: [f64; 3]) -> Run {
         value: Value::numbers(&position).unwrap(),
         options: Default::default(),
     };
+    of_ops(number, vec![op])
+}
+
+/// The author's `number`-th message.
+fn of_ops(number: u64, ops: Vec<Op>) -> Run {
     let actor = Actor::from_name("author");
     let message = Message {
         actor,
@@ -28,7 +33,7 @@ fn moved(number: u64, node: u64, position: [f64; 3]) -> Run {
         time_ms: Some(1_760_000_000_000 + number * 16),
         request: None,
         note: None,
-        ops: vec![op],
+        ops,
     };
     Run {
         actor,
@@ -121,4 +126,54 @@ fn a_full_dictionary_goes_on_with_words_as_they_are() {
         let run = moved(number, number, [0.5, 1.0, 2.0]);
         assert_eq!(decoder.decode(&encoder.encode(&run)), Ok(Some(run)));
     }
+}
+
+/// The length of a run when the same message comes again, by who has only heard that one.
+fn known_bytes(run: &Run) -> usize {
+    let mut encoder = Encoder::default();
+    encoder.encode(run);
+    encoder.encode(run).len()
+}
+
+#[test]
+fn names_that_are_too_long_go_as_they_are_each_time() {
+    let named = |bytes: usize| {
+        let op = Op {
+            code: OpCode::named("node.remove").unwrap(),
+            key: "x".repeat(bytes),
+            path: None,
+            value: Value::Null,
+            options: Default::default(),
+        };
+        of_ops(1, vec![op])
+    };
+    assert!(known_bytes(&named(LIVE_NAME_BYTES_MAX)) < LIVE_NAME_BYTES_MAX);
+    assert!(known_bytes(&named(LIVE_NAME_BYTES_MAX + 1)) > LIVE_NAME_BYTES_MAX);
+}
+
+#[test]
+fn forms_beyond_those_that_are_known_go_as_they_are_each_time() {
+    // Each with options of its own, and so of another form.
+    let formed = |number: usize| {
+        let op = Op {
+            code: OpCode::named("node.insert").unwrap(),
+            key: "n".into(),
+            path: None,
+            value: Value::Null,
+            options: [(format!("option-{number}"), Value::Null)].into(),
+        };
+        of_ops(1, vec![op])
+    };
+    let (mut encoder, mut decoder) = (Encoder::default(), Decoder::default());
+    let mut again = |number: usize| {
+        let run = formed(number);
+        let bytes = encoder.encode(&run);
+        assert_eq!(decoder.decode(&bytes), Ok(Some(run)));
+        bytes.len()
+    };
+    (0..2 * LIVE_FORMS_MAX).for_each(|number| _ = again(number));
+    assert!(again(0) <= known_bytes(&formed(0)) + 1);
+    let last = 2 * LIVE_FORMS_MAX - 1;
+    assert!(again(last) > known_bytes(&formed(last)) + 1);
+    assert_eq!(again(last), again(last));
 }

@@ -61,17 +61,7 @@ impl State {
 
     /// The rooms there are, in the order of their ids. Directories of other names are nobody's business.
     pub fn rooms(&self) -> Result<Vec<RoomId>, StateError> {
-        let path = self.rooms_dir();
-        let mut rooms = Vec::new();
-        let mut read = || {
-            for entry in fs::read_dir(&path)? {
-                rooms.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RoomId>().ok()));
-            }
-            Ok(())
-        };
-        read().map_err(|error| StateError::Io { path: path.clone(), error })?;
-        rooms.sort_unstable();
-        Ok(rooms)
+        rooms_in(&self.rooms_dir())
     }
 
     /// The file of `room`'s journal, its directory made and durable.
@@ -86,6 +76,35 @@ impl State {
     /// The directory of `room`.
     pub fn room_dir(&self, room: &RoomId) -> PathBuf {
         self.rooms_dir().join(room.to_string())
+    }
+
+    /// Puts what is held of `room` aside, durably: it is none of the daemon's rooms any more.
+    pub fn put_aside(&self, room: &RoomId) -> Result<(), StateError> {
+        let dir = self.left_dir();
+        durable::create_dir(&dir).map_err(|error| StateError::Io { path: dir, error })?;
+        move_dir(&self.room_dir(room), &self.left_dir().join(room.to_string()))
+    }
+
+    /// Makes what was put aside of `room` the daemon's again, durably, where there is anything.
+    pub fn bring_back(&self, room: &RoomId) -> Result<(), StateError> {
+        let left = self.left_dir().join(room.to_string());
+        if left.is_dir() && !self.room_dir(room).exists() {
+            move_dir(&left, &self.room_dir(room))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The rooms that were put aside.
+    pub fn left(&self) -> Result<Vec<RoomId>, StateError> {
+        let dir = self.left_dir();
+        if dir.exists() { rooms_in(&dir) } else { Ok(Vec::new()) }
+    }
+
+    /// Deletes what was put aside of `room`.
+    pub fn delete_left(&self, room: &RoomId) -> Result<(), StateError> {
+        let path = self.left_dir().join(room.to_string());
+        fs::remove_dir_all(&path).map_err(|error| StateError::Io { path, error })
     }
 
     /// Where `room`'s secret lies a second time: without it no peer could send back what the room's file has lost.
@@ -137,6 +156,10 @@ impl State {
         self.data_dir.join("rooms")
     }
 
+    fn left_dir(&self) -> PathBuf {
+        self.data_dir.join("left")
+    }
+
     fn read<T: std::str::FromStr>(
         &self,
         name: &str,
@@ -158,6 +181,26 @@ impl State {
         durable::replace(&path, format!("{text}\n").as_bytes())
             .map_err(|error| StateError::Io { path, error })
     }
+}
+
+fn rooms_in(dir: &Path) -> Result<Vec<RoomId>, StateError> {
+    let mut rooms = Vec::new();
+    let mut read = || {
+        for entry in fs::read_dir(dir)? {
+            rooms.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RoomId>().ok()));
+        }
+        Ok(())
+    };
+    read().map_err(|error| StateError::Io { path: dir.to_owned(), error })?;
+    rooms.sort_unstable();
+    Ok(rooms)
+}
+
+fn move_dir(from: &Path, to: &Path) -> Result<(), StateError> {
+    let moved = fs::rename(from, to)
+        .and_then(|()| durable::sync_dir_of(to))
+        .and_then(|()| durable::sync_dir_of(from));
+    moved.map_err(|error| StateError::Io { path: from.to_owned(), error })
 }
 
 fn secret_seal(room: &RoomId, secret: &[u8; 32]) -> [u8; 32] {

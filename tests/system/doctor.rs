@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::home::{Home, Host};
+use rtc_core::sync::RoomFrame;
 
-fn findings(home: &Home) -> Vec<(String, String, String)> {
+use crate::forger::Forger;
+use crate::home::{Home, Host, eventually};
+
+/// Subject, health and fix of each finding.
+pub(crate) fn findings(home: &Home) -> Vec<(String, String, String)> {
     let said = home.rtc(&["doctor", "--json"]);
     let said: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let text =
@@ -41,6 +46,26 @@ fn what_others_may_read_is_named_with_its_fix_and_the_fix_helps() {
     assert!(fix.contains("chmod go-rwx") && fix.contains("identity"), "{fix}");
     mode(0o600);
     home.ok(&["doctor"]);
+}
+
+#[test]
+fn a_message_from_the_future_is_noted_with_a_fix() {
+    let home = Home::alone();
+    home.start();
+    let clock =
+        || findings(&home).into_iter().find(|(subject, ..)| subject == "clock").expect("it is looked at");
+    assert_eq!(clock().1, "good");
+    let mut ahead = Forger::start(9, &home.ticket());
+    ahead.until("it is let in", |seen| seen.open);
+    let pen = ahead.pen();
+    let mut message = pen.message(1, 1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
+    message.time_ms = u64::try_from((now + Duration::from_secs(3_600)).as_millis()).ok();
+    let run = pen.first(&message);
+    ahead.say_of_room(RoomFrame::Run { run });
+    eventually("it is on the disk", || clock().1 == "note");
+    assert!(clock().2.contains("timedatectl"), "{:?}", clock());
+    assert_eq!(home.rtc(&["doctor"]).code, 0, "nothing is lost by that");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::doctor::findings;
 use crate::home::{Home, Host, PATIENCE, Said};
 
 /// How long the cable stays pulled: long enough that TCP backs off and every connection is given up.
@@ -87,6 +88,25 @@ impl Drop for Lan {
 fn ip(words: &str) {
     let status = Command::new("ip").args(words.split(' ')).status().expect("iproute2 is installed");
     assert!(status.success(), "ip {words}: network namespaces need root");
+}
+
+/// Health and fix of what the doctor says of multicast.
+fn multicast(home: &Home) -> Vec<(String, String)> {
+    let findings = findings(home).into_iter().filter(|(subject, ..)| subject == "multicast");
+    findings.map(|(_, health, fix)| (health, fix)).collect()
+}
+
+#[test]
+#[ignore = "makes network namespaces; run by .ci/run"]
+fn a_host_that_cannot_do_multicast_is_told_so() {
+    let lan = Lan::new(1);
+    let home = Host::new().home();
+    let said = lan.on(1, &home, env!("CARGO_BIN_EXE_rtcd"), &["start"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(multicast(&home), [("good".to_owned(), String::new())]);
+    ip(&format!("-n {} link set eth0 multicast off", lan.hosts[0]));
+    let [(health, fix)] = &multicast(&home)[..] else { panic!("there is a word on it") };
+    assert!(health == "note" && fix.contains("rtc peers add"), "{health}: {fix}");
 }
 
 /// The default room's hash; the socket is a file, so this needs no network.

@@ -4,6 +4,7 @@ mod backup;
 #[path = "../power/chance.rs"]
 mod chance;
 mod cli;
+mod clients;
 mod compaction;
 mod convergence;
 mod crash;
@@ -16,9 +17,11 @@ mod history;
 mod home;
 mod hostile;
 mod hosts;
+mod insight;
 mod lifecycle;
 mod opening;
 mod pause;
+mod rooms;
 mod rot;
 #[cfg(target_os = "linux")]
 #[path = "../power/shim.rs"]

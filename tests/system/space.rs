@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::chance;
+use crate::doctor::findings;
 use crate::home::{Home, eventually};
 
 /// A small disk, mounted for as long as the value lives.
@@ -46,6 +47,9 @@ fn a_full_disk_loses_nothing_acknowledged_and_heals_by_itself() {
         return;
     };
     home.start();
+    let findings = findings(&home);
+    let space = findings.iter().find(|(subject, ..)| subject == "disk space").expect("it is looked at");
+    assert!(space.1 == "bad" && space.2.contains("make room"), "it is said before it is full: {space:?}");
     home.ok(&["edit", "log", "node.insert"]);
     let mut acknowledged = Vec::new();
     let push =

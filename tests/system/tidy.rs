@@ -25,8 +25,9 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every Rust file of the project.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut open: Vec<PathBuf> =
-        ["core", "client", "daemon", "cli", "src", "tests", "examples"].map(|dir| root().join(dir)).into();
+    let mut open: Vec<PathBuf> = ["core", "client", "daemon", "cli", "src", "tests", "examples", "fuzz"]
+        .map(|dir| root().join(dir))
+        .into();
     while let Some(path) = open.pop() {
         if path.is_dir() {
             let entries = std::fs::read_dir(&path).expect("a directory can be listed");

@@ -1,6 +1,6 @@
 //! `rtc export`: the scene as the JSON of vuer.rtc's SceneGraph, written as it comes.
 
-use rtc_core::api::{Ask, Node, Reply};
+use rtc_core::api::{Ask, At, Node, Reply, RoomName};
 
 use crate::at::Version;
 use crate::failure::Failure;
@@ -22,8 +22,31 @@ pub struct Args {
 
 /// Prints the scene.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
-    let room = session.room();
-    let mut replies = session.stream(Ask::Scene { room, at: args.version.at }).await?;
+    let json = session.out.json;
+    let mut write = |line: String, session: &mut Session| Ok(session.out.line(line)?);
+    each_line(session.room(), args.version.at, json, session, &mut write).await
+}
+
+/// A room's scene in that format.
+pub(super) async fn read(room: RoomName, at: Option<At>, session: &mut Session) -> Result<String, Failure> {
+    let mut text = String::new();
+    each_line(room, at, false, session, &mut |line, _| {
+        text += &line;
+        Ok(())
+    })
+    .await?;
+    Ok(text)
+}
+
+/// Gives out the scene's JSON, a node on each line, as it comes.
+async fn each_line(
+    room: RoomName,
+    at: Option<At>,
+    names_schema: bool,
+    session: &mut Session,
+    write: &mut impl FnMut(String, &mut Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut replies = session.stream(Ask::Scene { room, at }).await?;
     let mut root = None;
     let mut nodes: Vec<Node> = Vec::new();
     while let Some(reply) = session.next(&mut replies).await? {
@@ -32,14 +55,14 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         for node in nodes.drain(..) {
             // The root comes first.
             let before = match &root {
-                None if session.out.json => "{\"schema\":\"rtc.scene-graph/1\",\"nodes\":{",
+                None if names_schema => "{\"schema\":\"rtc.scene-graph/1\",\"nodes\":{",
                 None => "{\"nodes\":{",
                 Some(_) => ",",
             };
             root.get_or_insert_with(|| node.key.clone());
-            session.out.line(format!("{before}{}", graph::entry(&node)))?;
+            write(format!("{before}{}", graph::entry(&node)), session)?;
         }
     }
     let root = root.ok_or_else(Failure::unexpected)?;
-    Ok(session.out.line(format!("}},\"rootKey\":{}}}", crate::draw::json(&root.into())))?)
+    write(format!("}},\"rootKey\":{}}}", crate::draw::json(&root.into())), session)
 }

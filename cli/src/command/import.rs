@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::session::Session;
 
 /// The key of every room's root.
-const ROOT: &str = "scene";
+pub(super) const ROOT: &str = "scene";
 /// Commits under way at once: enough that the daemon's disk is never waited for in vain.
 const UNDER_WAY_MAX: usize = 16;
 
@@ -70,7 +70,7 @@ fn read(file: &str, session: &mut Session) -> Result<String, Failure> {
 }
 
 /// Makes the commits in order, a few of them under way at once; the first that fails ends it.
-async fn commit(
+pub(super) async fn commit(
     commits: Vec<Vec<EditOp>>,
     note: Option<String>,
     session: &mut Session,

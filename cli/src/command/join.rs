@@ -37,7 +37,7 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let limit = session.globals.timeout.unwrap_or(FIRST_SYNC_TIMEOUT);
     let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
     let ask = Ask::Join { ticket: ticket.to_string(), timeout_ms };
-    let Reply::Joined(room) = session.ask_within(ask, Globals::patience(limit)).await? else {
+    let Reply::Room(room) = session.ask_within(ask, Globals::patience(limit)).await? else {
         return Err(Failure::unexpected());
     };
     if session.out.json {

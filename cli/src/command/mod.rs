@@ -17,14 +17,17 @@ pub mod ops;
 pub mod peers;
 pub mod replay;
 pub mod restore;
+pub mod room;
 pub mod rooms;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod trace;
 pub mod tree;
 pub mod undo;
 pub mod verify;
 pub mod watch;
+pub mod why;
 
 use crate::args::Command;
 use crate::failure::Failure;
@@ -43,9 +46,12 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Redo(args) => undo::run(undo::Direction::Redo, args, session).await,
         Command::Watch(args) => watch::run(args, session).await,
         Command::Status(args) => status::run(args, session).await,
+        Command::Trace(args) => trace::run(args, session).await,
+        Command::Why(args) => why::run(args, session).await,
         Command::Peers(args) => peers::run(args, session).await,
         Command::Invite(args) => invite::run(args, session).await,
         Command::Join(args) => join::run(args, session).await,
+        Command::Room(args) => room::run(args, session).await,
         Command::Rooms(args) => rooms::run(args, session).await,
         Command::Compact(args) => compact::run(args, session).await,
         Command::Export(args) => export::run(args, session).await,

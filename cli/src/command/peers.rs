@@ -64,13 +64,22 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is still to come and to go.
+pub fn still(peer: &Peer) -> String {
+    let part =
+        |count: u64, does: &str| (count > 0).then(|| format!("{} {does}", age::count(count, "message")));
+    let parts: Vec<String> =
+        [part(peer.behind, "to send"), part(peer.ahead, "to come")].into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 /// One peer on a line.
 pub fn line(peer: &Peer) -> String {
     let mut line = format!("{BOLD}{}{RESET} ", short::short(peer.peer));
     line += &match (peer.connected, peer.in_sync, peer.rooms.is_empty()) {
         (true, _, true) => format!("{DIM}connected, no shared room{RESET}"),
         (true, true, false) => format!("{GREEN}connected, in sync{RESET}"),
-        (true, false, false) => "connected, syncing".to_owned(),
+        (true, false, false) => format!("connected, syncing{}", still(peer)),
         (false, _, _) => format!("{RED}not connected{RESET}"),
     };
     if let Some(round_trip_us) = peer.round_trip_us.filter(|_| peer.connected) {

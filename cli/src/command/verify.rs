@@ -1,20 +1,19 @@
 //! `rtc verify --peers`: whether everybody who holds the same messages sees the same scene.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rtc_core::api::{Ask, Finding, Health};
+use rtc_core::api::{Ask, Health, Reply};
 
 use super::backup::absolute;
-use super::doctor::{ask, print};
+use super::doctor::print;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::globals::Globals;
 use crate::session::Session;
 
 /// Peers tell what they see once they have been at rest for a heartbeat; large scenes take some more.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks: half a heartbeat.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What `rtc verify` takes.
 #[derive(clap::Args, Debug)]
@@ -31,23 +30,19 @@ pub struct Args {
     bundle: PathBuf,
 }
 
-/// Asks until every peer is compared, and prints how that came out.
+/// Asks, and prints how that came out.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let bundle = absolute(&args.bundle)?;
-    let until = Instant::now() + session.globals.timeout.unwrap_or(PATIENCE);
-    let is = |findings: &[Finding], health| findings.iter().any(|finding| finding.health == health);
-    loop {
-        let question = Ask::Verify { room: session.room(), bundle: bundle.clone() };
-        let findings = ask(question, session).await?;
-        let is_bad = is(&findings, Health::Bad);
-        if !is_bad && is(&findings, Health::Note) && Instant::now() < until {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            continue;
-        }
-        if findings.is_empty() {
-            session.say("No peer is connected: there is nobody to compare with.".to_owned());
-        }
-        print(&findings, session)?;
-        return if is_bad { Err(Failure::silent(Exit::Refused)) } else { Ok(()) };
+    let limit = session.globals.timeout.unwrap_or(PATIENCE);
+    let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    let ask = Ask::Verify { room: session.room(), bundle, timeout_ms };
+    let Reply::Findings(findings) = session.ask_within(ask, Globals::patience(limit)).await? else {
+        return Err(Failure::unexpected());
+    };
+    if findings.is_empty() {
+        session.say("No peer is connected: there is nobody to compare with.".to_owned());
     }
+    print(&findings, session)?;
+    let is_bad = findings.iter().any(|finding| finding.health == Health::Bad);
+    if is_bad { Err(Failure::silent(Exit::Refused)) } else { Ok(()) }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LogEntry;
 use crate::id::{Dot, PeerKey, RoomId, StateHash};
 
 /// How the daemon is.
@@ -84,4 +85,44 @@ pub struct Peer {
     pub silent_ms: Option<u64>,
     /// Whether, in every shared room, it was last known to hold the same messages.
     pub in_sync: bool,
+    /// Messages of shared rooms that are here and that it is not known to hold.
+    #[serde(default)]
+    pub behind: u64,
+    /// Messages of shared rooms that it holds and that are not here.
+    #[serde(default)]
+    pub ahead: u64,
+}
+
+/// How far a message has come.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Trace {
+    /// The message.
+    pub message: LogEntry,
+    /// Whether it is on the disk here.
+    pub durable: bool,
+    /// How far it has come to each connected member.
+    pub peers: Vec<Traced>,
+}
+
+/// How far a message has come to one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Traced {
+    /// Who.
+    pub peer: PeerKey,
+    /// How far.
+    pub reach: Reach,
+}
+
+/// How far a message has come to somebody; later is further.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// It has not been sent.
+    Lacking,
+    /// It is on its way.
+    Sent,
+    /// It is part of the replica there.
+    Held,
+    /// It is on the disk there.
+    Durable,
 }

@@ -9,6 +9,7 @@ use super::{
     array, boolean, color, counter, dict, euler, list, meta, node, number, object, quaternion, room, set,
     string, text, vector3,
 };
+use crate::planted::is_missing;
 
 /// The rows of each family, at the family's number. A family is added by its file and its line here.
 static FAMILIES: [&[Row]; 18] = [
@@ -70,7 +71,7 @@ impl OpCode {
         let [family, number] = self.0.to_be_bytes();
         let row = FAMILIES.get(usize::from(family))?.get(usize::from(number).checked_sub(1)?)?;
         debug_assert_eq!(row.code, self, "rows stand in the order of their codes");
-        Some(row)
+        (!is_missing(self)).then_some(row)
     }
 
     /// The code of the operation of that name.

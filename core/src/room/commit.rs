@@ -230,6 +230,10 @@ impl Room {
         out: &mut Vec<Output>,
         next: impl Fn(&mut Author, &Replica) -> Result<Made<'a>, MakeError>,
     ) -> Result<Dot, MakeError> {
+        if self.is_next_claimed() {
+            self.flush(now, out);
+            self.renew_author();
+        }
         self.author();
         loop {
             let author = self.commits.author.as_mut().expect("it was just asked for");
@@ -326,6 +330,15 @@ impl Room {
         self.epoch_fresh = next_epoch(self.epoch_fresh);
     }
 
+    /// Whether somebody claims to have issued again what we have not made yet: a horizon that held the claim and not our message would
+    /// take this one for said already.
+    fn is_next_claimed(&self) -> bool {
+        let author = self.commits.author.as_ref();
+        author.is_some_and(|author| {
+            self.horizons.is_claimed_after(&Dot { actor: author.actor(), seq: author.seq() })
+        })
+    }
+
     /// Who numbers our messages: the epoch told of before if provably nothing of it was lost, else a new one.
     fn author(&mut self) {
         if self.commits.author.is_some() {
@@ -334,7 +347,8 @@ impl Room {
         let key = self.keys.public();
         let lost_nothing = |&(epoch, seq): &(u64, u64)| {
             let head = self.log.head(&Actor::new(key, epoch));
-            seq > 0 && (head == seq || planted(Bug::EpochKept))
+            let is_claimed = self.horizons.is_claimed_after(&Dot { actor: Actor::new(key, epoch), seq });
+            seq > 0 && (head == seq || planted(Bug::EpochKept)) && !is_claimed
         };
         let proven = self.epoch_proof.filter(lost_nothing);
         let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));

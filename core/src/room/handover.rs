@@ -15,6 +15,17 @@ use crate::view::MessageView;
 const PIECES_AT_ONCE: usize = CREDIT_BYTES / GROUND_PIECE_BYTES_MAX;
 /// How long a peer may send nothing of what it offered until another one may.
 const FETCH_SILENCE_MS: u64 = 10_000;
+/// How long after it began to be handed a ground a peer may begin again. Who gave it up asks later than that.
+const HANDING_MS_MIN: u64 = FETCH_SILENCE_MS / 2;
+
+/// A ground that is being handed over by us: in order and once, however often a peer asks.
+pub(super) struct Handing {
+    ground: StateHash,
+    /// Where the pieces that were not yet sent begin.
+    next: u64,
+    /// From when on it may be asked for from the beginning again.
+    again_us: u64,
+}
 
 /// A ground that is being handed over to us.
 pub(super) struct Fetch {
@@ -131,17 +142,30 @@ impl Room {
         Some((message.dot(), Horizon::of(&message)?))
     }
 
-    /// Sends the next pieces of the ground we stand on.
-    pub(super) fn hand_over(&mut self, link: LinkId, ground: StateHash, from: u64, out: &mut Vec<Output>) {
+    /// Sends the next pieces of the ground we stand on. Asks out of turn are dropped: a few bytes would be answered with many.
+    pub(super) fn hand_over(
+        &mut self,
+        link: LinkId,
+        ground: StateHash,
+        from: u64,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
         let standing = self.horizons.standing.as_ref().filter(|standing| standing.horizon.ground == ground);
-        let Some(standing) = standing else { return };
+        let (Some(standing), Some(peer)) = (standing, self.peers.get_mut(&link)) else { return };
+        peer.handing.take_if(|handing| {
+            handing.ground != ground || (from == 0 && handing.again_us <= now.monotonic_us)
+        });
+        let begun = || Handing { ground, next: 0, again_us: now.after_ms(HANDING_MS_MIN) };
+        let handing = peer.handing.get_or_insert_with(begun);
+        if from != handing.next {
+            return;
+        }
         let rest = usize::try_from(from).ok().and_then(|from| standing.packed.deflated.get(from..));
-        let pieces = rest.unwrap_or_default().chunks(GROUND_PIECE_BYTES_MAX).take(PIECES_AT_ONCE);
-        let mut from = from;
-        for piece in pieces {
-            let frame = RoomFrame::GroundPiece { ground, from, bytes: piece.to_vec() };
+        for piece in rest.unwrap_or_default().chunks(GROUND_PIECE_BYTES_MAX).take(PIECES_AT_ONCE) {
+            let frame = RoomFrame::GroundPiece { ground, from: handing.next, bytes: piece.to_vec() };
             out.push(Output::Send { link, lane: Lane::Bulk, frame });
-            from += piece.len() as u64;
+            handing.next += piece.len() as u64;
         }
     }
 

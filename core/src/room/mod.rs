@@ -5,6 +5,7 @@
 
 mod admission;
 mod batch;
+mod beside;
 mod commit;
 mod door;
 mod footing;
@@ -37,6 +38,7 @@ use crate::view::MessageView;
 pub use admission::Refusal;
 use admission::{Verdict, judge};
 use batch::{Batch, Batches};
+pub use beside::Beside;
 use commit::Commits;
 pub use door::{Input, Opening, Output};
 pub use footing::FootingError;

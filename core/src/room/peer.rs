@@ -12,6 +12,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES, HEARTBEAT_MS};
 use crate::planted::{Bug, planted};
+use crate::room::handover::Handing;
 use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
@@ -34,6 +35,8 @@ pub(super) struct Peer {
     sent: VersionVector,
     /// What it is to hold: moves on when it tells what it holds, and with our own messages.
     goal: VersionVector,
+    /// What it last told that it holds.
+    pub(super) told: VersionVector,
     /// What is on its disk.
     pub(super) durable: VersionVector,
     /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
@@ -45,6 +48,8 @@ pub(super) struct Peer {
     pub(super) lacks_ground: bool,
     /// Whether what is being read for it proves the horizon.
     pub(super) is_offered: bool,
+    /// What of a ground it has been handed.
+    pub(super) handing: Option<Handing>,
     /// What it last told that it sees.
     pub(super) sight: Option<Sight>,
     /// Of what it was last told what is seen here.
@@ -69,12 +74,14 @@ impl Peer {
             key,
             sent: VersionVector::default(),
             goal: VersionVector::default(),
+            told: VersionVector::default(),
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
             acked: None,
             lacks_ground: false,
             is_offered: false,
+            handing: None,
             sight: None,
             sight_told: None,
             synced: false,
@@ -101,6 +108,11 @@ impl Peer {
     /// The peer sent these, so it has them.
     pub(super) fn has(&mut self, actor: Actor, seq: u64) {
         self.sent.raise(actor, seq);
+    }
+
+    /// Whether a message is on its way to the peer, or there.
+    pub(super) fn is_sent(&self, dot: &Dot) -> bool {
+        self.sent.covers(dot)
     }
 }
 
@@ -162,7 +174,7 @@ impl Room {
             RoomFrame::Horizon { before, content, whole_bytes, packed_bytes } => {
                 self.hear_horizon(link, before, &content, [whole_bytes, packed_bytes], now, out);
             }
-            RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, out),
+            RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, now, out),
             RoomFrame::GroundPiece { ground, from, bytes } => {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }
@@ -201,6 +213,7 @@ impl Room {
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken);
         let all = exact || (arrived && peer.reading.is_none());
+        peer.told.clone_from(&held);
         if all {
             peer.sent = held.clone();
             if planted(Bug::CursorAhead) {
@@ -243,6 +256,7 @@ impl Room {
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
                 let is_told = peer.acked.replace(digest) == Some(digest);
                 peer.sent = vector.clone();
+                peer.told.clone_from(&vector);
                 if is_owner && !is_told {
                     self.ack(link, vector, out);
                 }

@@ -28,6 +28,8 @@ pub(super) struct Horizons {
     heard: Vec<(Dot, Horizon)>,
     /// Messages that were left outside and have not been issued again, in order.
     outside: Vec<Outside>,
+    /// Of each actor the greatest number that was issued again.
+    claimed: BTreeMap<Actor, u64>,
     /// Why a horizon that came is not followed.
     pub(super) alarm: Option<String>,
 }
@@ -62,8 +64,19 @@ impl Horizons {
             self.heard.push((message.dot(), horizon));
         }
         if let Some(origin) = message.origin() {
+            self.claim(&origin.dot);
             self.outside.retain(|outside| origin_of(&outside.message) != origin.dot);
         }
+    }
+
+    fn claim(&mut self, origin: &Dot) {
+        let claimed = self.claimed.entry(origin.actor).or_default();
+        *claimed = origin.seq.max(*claimed);
+    }
+
+    /// Whether a later message of the actor is said to have been issued again.
+    pub(super) fn is_claimed_after(&self, dot: &Dot) -> bool {
+        self.claimed.get(&dot.actor).is_some_and(|claimed| *claimed > dot.seq)
     }
 
     /// When the next message is to be issued again.
@@ -89,6 +102,7 @@ impl Room {
         let footing =
             standing.packed.open(standing.dot, &standing.horizon).map_err(|error| damaged(&error))?;
         self.replica = Replica::on(&footing.ground, Root::default());
+        footing.ground.origins.iter().for_each(|origin| self.horizons.claim(origin));
         self.log.stand(
             standing.dot,
             &standing.horizon.frontier,
@@ -215,6 +229,7 @@ impl Room {
     ) {
         self.flush(now, out);
         let dropped = self.replica.stand(&footing.ground);
+        footing.ground.origins.iter().for_each(|origin| self.horizons.claim(origin));
         let mut outside_from: BTreeMap<Actor, u64> = BTreeMap::new();
         for message in &dropped {
             let first = outside_from.entry(message.actor).or_insert(message.seq);

@@ -1,6 +1,10 @@
 //! Rooms that forget (DESIGN §3, law 14): a keeper writes a horizon, everybody stands on it, late ones are handed the ground, and what was
 //! outside is issued again.
 
+mod handing;
+mod liars;
+#[cfg(feature = "planted-bugs")]
+mod upgrade;
 mod world;
 
 use std::collections::BTreeMap;
@@ -24,12 +28,12 @@ use world::{World, keys};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-fn number(number: f64) -> Option<Value> {
+pub(crate) fn number(number: f64) -> Option<Value> {
     Value::number(number)
 }
 
 /// Three who share a room with some edits of each.
-fn three() -> World {
+pub(crate) fn three() -> World {
     let mut world = World::new(3);
     world.join(0, 1);
     world.join(0, 2);

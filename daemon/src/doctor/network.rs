@@ -27,7 +27,14 @@ pub(super) fn examine(listening: &[Multiaddr], mdns: bool) -> Vec<Finding> {
         findings.push(Finding::new("multicast", Health::Note, says));
         return findings;
     }
-    findings.extend(interfaces().into_iter().map(|(name, address)| multicast(&name, address)));
+    let interfaces = interfaces();
+    if interfaces.is_empty() {
+        let says = "no network interface is up that can do multicast: only peers on this machine are found by themselves";
+        findings.push(
+            Finding::new("multicast", Health::Note, says).with_fix("`rtc peers add MULTIADDR`, or a ticket"),
+        );
+    }
+    findings.extend(interfaces.into_iter().map(|(name, address)| multicast(&name, address)));
     findings
 }
 

@@ -166,19 +166,32 @@ impl Hub {
             .iter()
             .filter(|(room, rebuild)| rebuild.step == Step::Storing && is_stored(room));
         for room in ready.map(|(room, _)| *room).collect::<Vec<_>>() {
-            let mut outputs = Vec::new();
-            let was_open = self.board.remove_room(&room, &mut outputs).is_some();
-            self.outputs(outputs);
-            self.numbers.remove(&room);
-            self.kept.remove(&room);
-            self.closed.insert(room, UNDER_REPAIR.to_owned());
-            if was_open {
-                self.store.send(Job::Close { room });
+            if self.close_room(room, UNDER_REPAIR) {
                 self.care.rebuilds.get_mut(&room).expect("it is ready").step = Step::Closing;
             } else {
                 self.rebuild(room);
             }
         }
+    }
+
+    /// Closes a room towards peers and clients, and then its store, of which [`Done::Closed`](crate::store::Done::Closed) tells. Says
+    /// whether it was open.
+    pub(super) fn close_room(&mut self, room: RoomId, why: &str) -> bool {
+        let mut outputs = Vec::new();
+        let was_open = self.board.remove_room(&room, &mut outputs).is_some();
+        self.outputs(outputs);
+        self.numbers.remove(&room);
+        self.kept.remove(&room);
+        self.closed.insert(room, why.to_owned());
+        if was_open {
+            self.store.send(Job::Close { room });
+        }
+        was_open
+    }
+
+    /// Whether a room is being rebuilt.
+    pub(super) fn is_under_repair(&self, room: &RoomId) -> bool {
+        self.care.rebuilds.contains_key(room)
     }
 
     /// Goes on with a room whose store is closed now.

@@ -6,6 +6,7 @@
 mod answer;
 mod care;
 mod keeping;
+mod leaving;
 mod link;
 mod reading;
 mod request;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
 use crate::hub::keeping::Keeping;
+use crate::hub::verify::Verification;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
 use crate::past::PastThread;
@@ -77,7 +79,7 @@ pub(crate) struct Hub {
     /// How often each of them sent what was refused.
     refusals: BTreeMap<LinkId, u64>,
     /// Calls whose answer a room owes.
-    calls: BTreeMap<u64, Call>,
+    calls: BTreeMap<u64, (RoomId, Call)>,
     calls_made: u64,
     /// Rooms with commits that are not signed yet.
     edited: BTreeSet<RoomId>,
@@ -85,7 +87,9 @@ pub(crate) struct Hub {
     past: Option<PastThread>,
     watches: Vec<Watch>,
     joins: Vec<Join>,
+    verifications: Vec<Verification>,
     care: care::Care,
+    leavings: BTreeMap<RoomId, leaving::Leaving>,
     stopping: bool,
 }
 
@@ -182,7 +186,9 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         past: None,
         watches: Vec::new(),
         joins: Vec::new(),
+        verifications: Vec::new(),
         care,
+        leavings: BTreeMap::new(),
         stopping: false,
     };
     hub.open_rooms(rooms);
@@ -206,6 +212,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();
         hub.advance_rebuilds();
+        hub.advance_leavings();
         hub.keep_due();
         // Not left to chance where much is at hand: a peer that hears no heartbeat for long hangs up.
         if hub.wake_at() <= Instant::now() {
@@ -217,8 +224,9 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
 
 impl Hub {
     fn wake_at(&self) -> Instant {
-        let joins = self.joins.iter().map(|join| join.deadline_us).min();
-        match [self.board.wake_at(), joins].into_iter().flatten().min() {
+        let joins = self.joins.iter().map(|join| join.deadline_us);
+        let verifications = self.verifications.iter().map(|verification| verification.deadline_us);
+        match joins.chain(verifications).chain(self.board.wake_at()).min() {
             Some(at_us) => self.clock.at(at_us),
             None => Instant::now() + Duration::from_secs(3600),
         }
@@ -227,6 +235,7 @@ impl Hub {
     fn wake(&mut self) {
         self.input(Input::Wake);
         self.expire_joins();
+        self.verify_waiting();
     }
 
     /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a
@@ -332,7 +341,7 @@ impl Hub {
                 }
             }
             room::Output::Reply { token, result } => {
-                if let Some(call) = self.calls.remove(&token) {
+                if let Some((_, call)) = self.calls.remove(&token) {
                     call.answer(result.map(Reply::Edited));
                 }
             }
@@ -381,7 +390,10 @@ impl Hub {
                 tracing::error!(%room, "a fact of the room is not remembered: {error}");
             }
             Done::Kept { room, result } => self.hear_kept(room, result),
-            Done::Closed { room } => self.rebuild_closed(room),
+            Done::Closed { room } => {
+                self.rebuild_closed(room);
+                self.leave_closed(room);
+            }
             Done::FactSet { .. } | Done::Opened { .. } => {}
         }
     }
@@ -409,8 +421,10 @@ impl Hub {
         // They read from the disk, which goes next.
         self.past = None;
         self.care.end();
-        for call in std::mem::take(&mut self.joins) {
-            call.call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
+        let joins = std::mem::take(&mut self.joins).into_iter().map(|join| join.call);
+        let verifications = std::mem::take(&mut self.verifications).into_iter().map(|waiting| waiting.call);
+        for call in joins.chain(verifications) {
+            call.answer(Err(ApiError::new(Code::Stopping, "the daemon is stopping")));
         }
         let caught_up = async {
             while !self.unstored.is_empty() || self.is_keeping() {

@@ -1,9 +1,9 @@
 //! One function per request of the local API.
 
-use rtc_core::api::{ApiError, Ask, Code, Edit, Peer, Reply, Request, RoomName, Status, Undo};
+use rtc_core::api::{ApiError, Ask, Code, Edit, Peer, Reply, Request, RoomName, Status, Trace, Undo};
 use rtc_core::id::RoomId;
 use rtc_core::limits::SUBSCRIPTIONS_MAX;
-use rtc_core::room;
+use rtc_core::room::{self, Beside};
 use rtc_core::switchboard::Input;
 
 use crate::hub::reading::Reading;
@@ -20,7 +20,8 @@ impl Hub {
             SocketEvent::Gone { session } => {
                 self.watches.retain(|watch| watch.call.caller.session() != session);
                 self.joins.retain(|join| join.call.caller.session() != session);
-                self.calls.retain(|_, call| call.caller.session() != session);
+                self.verifications.retain(|verification| verification.call.caller.session() != session);
+                self.calls.retain(|_, (_, call)| call.caller.session() != session);
                 self.tell_rooms_who_watches();
             }
         }
@@ -32,6 +33,9 @@ impl Hub {
             Ask::Status {} => Ok(Reply::Status(Box::new(self.status()))),
             Ask::Peers {} => Ok(Reply::Peers(self.peers())),
             Ask::Rooms {} => Ok(Reply::Rooms(self.room_infos())),
+            Ask::Found { name, request } => self.found(&name, request.as_deref()),
+            Ask::Use { room } => self.choose(&room),
+            Ask::Leave { room, delete, force } => return self.leave(call, &room, delete, force),
             Ask::Edit(edit) => return self.edit(call, edit),
             Ask::Undo(undo) => return self.undo(call, undo, false),
             Ask::Redo(undo) => return self.undo(call, undo, true),
@@ -44,6 +48,7 @@ impl Hub {
             Ask::Blame { room, key, path, all, at } => {
                 return self.read(call, &room, at, Reading::Blame { key, path, all });
             }
+            Ask::Trace { room, message } => self.trace(&room, &message),
             Ask::Watch { room } => match self.watch(&call, &room) {
                 Ok(()) => return call.answer_more(Reply::Watching {}),
                 Err(error) => Err(error),
@@ -64,7 +69,9 @@ impl Hub {
             Ask::Doctor { repair } => return self.doctor(call, repair),
             Ask::Backup { room, file } => return self.backup(call, &room, file),
             Ask::Restore { file } => return self.restore(call, file),
-            Ask::Verify { room, bundle } => return self.verify(call, &room, bundle),
+            Ask::Verify { room, bundle, timeout_ms } => {
+                return self.verify(call, &room, bundle, timeout_ms);
+            }
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;
@@ -98,7 +105,7 @@ impl Hub {
     fn owe(&mut self, call: Call, room: RoomId) -> u64 {
         self.edited.insert(room);
         self.calls_made += 1;
-        self.calls.insert(self.calls_made, call);
+        self.calls.insert(self.calls_made, (room, call));
         self.calls_made
     }
 
@@ -123,6 +130,18 @@ impl Hub {
                 room.set_watched(watched);
             }
         }
+    }
+
+    fn trace(&mut self, room: &RoomName, message: &str) -> Result<Reply, ApiError> {
+        let (id, me) = (self.room_named(room.as_deref())?, self.me);
+        self.flush();
+        let is_writing = self.unstored.keys().any(|(of, _)| *of == id);
+        let room =
+            self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        let dot = room.find(message)?;
+        let entry = room.replica().log_entry(&dot, Some(&me)).expect("it was found");
+        let durable = !is_writing && room.read_only().is_none();
+        Ok(Reply::Trace(Box::new(Trace { message: entry, durable, peers: room.trace(&dot) })))
     }
 
     fn status(&mut self) -> Status {
@@ -155,13 +174,18 @@ impl Hub {
             let rooms: Vec<RoomId> = link.shared_rooms().collect();
             (id, rooms, link.round_trip_us(), link.silent_us(now) / 1000)
         });
-        let (rooms, round_trip_us, silent_ms, in_sync) = match link {
+        let (rooms, round_trip_us, silent_ms, in_sync, beside) = match link {
             Some((id, rooms, round_trip_us, silent_ms)) => {
                 let in_sync =
                     rooms.iter().all(|room| self.board.room(room).is_some_and(|room| room.in_sync(id)));
-                (rooms, round_trip_us, Some(silent_ms), in_sync)
+                let beside = rooms.iter().filter_map(|room| self.board.room(room)?.beside(id));
+                let beside = beside.fold(Beside::default(), |sum, room| Beside {
+                    behind: sum.behind + room.behind,
+                    ahead: sum.ahead + room.ahead,
+                });
+                (rooms, round_trip_us, Some(silent_ms), in_sync, beside)
             }
-            None => (Vec::new(), None, None, false),
+            None => (Vec::new(), None, None, false, Beside::default()),
         };
         Peer {
             peer: known.peer,
@@ -172,6 +196,8 @@ impl Hub {
             round_trip_us,
             silent_ms,
             in_sync,
+            behind: beside.behind,
+            ahead: beside.ahead,
         }
     }
 }

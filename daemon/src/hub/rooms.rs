@@ -45,7 +45,7 @@ impl Hub {
         // Where there was one and it is gone, that is for its owner to hear: a new one in its place would hide it.
         if self.board.rooms().next().is_none()
             && never_had_one
-            && let Err(error) = self.found_room(FIRST_ROOM)
+            && let Err(error) = self.found_room(FIRST_ROOM, None)
         {
             tracing::error!("no room can be founded: {error:#}");
         }
@@ -53,7 +53,7 @@ impl Hub {
     }
 
     /// Where there is one room, that is the default one, whatever became of the file that said so.
-    fn mend_default_room(&mut self) {
+    pub(super) fn mend_default_room(&mut self) {
         let rooms: Vec<RoomId> = self.board.rooms().chain(self.closed.keys().copied()).collect();
         if let [room] = rooms[..]
             && self.default_room != Some(room)
@@ -64,18 +64,18 @@ impl Hub {
     }
 
     /// Founds a room of this daemon's own, and makes it the default one.
-    fn found_room(&mut self, name: &str) -> anyhow::Result<()> {
-        let (mut nonce, mut secret) = ([0; 16], [0; 32]);
-        getrandom::fill(&mut nonce).context("no randomness")?;
+    pub(super) fn found_room(&mut self, name: &str, nonce: Option<[u8; 16]>) -> anyhow::Result<()> {
+        let (mut random, mut secret) = ([0; 16], [0; 32]);
+        getrandom::fill(&mut random).context("no randomness")?;
         getrandom::fill(&mut secret).context("no randomness")?;
-        let time_ms = self.clock.now().wall_ms;
+        let (nonce, time_ms) = (nonce.unwrap_or(random), self.clock.now().wall_ms);
         let founding = Founding { owner: self.me, nonce, name: name.to_owned(), time_ms };
         let room = founding.room();
         self.add_room(room, Some(&founding), Secret(secret))?;
         self.make_default(room)
     }
 
-    fn make_default(&mut self, room: RoomId) -> anyhow::Result<()> {
+    pub(super) fn make_default(&mut self, room: RoomId) -> anyhow::Result<()> {
         self.state.set_default_room(&room).context("cannot remember the default room")?;
         self.default_room = Some(room);
         Ok(())
@@ -157,8 +157,9 @@ impl Hub {
         let room = match name {
             Some(name) => self.room_called(name)?,
             None => self.default_room().ok_or_else(|| {
-                ApiError::new(Code::NotFound, "which room is the default one is not known")
-                    .with_hint("name one with --room; `rtc rooms` lists them")
+                ApiError::new(Code::NotFound, "which room is the default one is not known").with_hint(
+                    "name one with --room, or choose: `rtc room use ROOM`; `rtc room list` lists them",
+                )
             })?,
         };
         match self.closed.get(&room) {
@@ -171,7 +172,7 @@ impl Hub {
     }
 
     /// The room that goes by `name`, open or not.
-    fn room_called(&mut self, name: &str) -> Result<RoomId, ApiError> {
+    pub(super) fn room_called(&mut self, name: &str) -> Result<RoomId, ApiError> {
         let rooms: Vec<_> = self.board.rooms().chain(self.closed.keys().copied()).collect();
         let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
             board.room(id).and_then(|room| room.founding()).is_some_and(|founding| founding.name == name)
@@ -216,7 +217,7 @@ impl Hub {
         done.map(Reply::Compacted)
     }
 
-    fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
+    pub(super) fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
         let default = self.default_room() == Some(id);
         let room = self.board.room(&id)?;
         Some(RoomInfo {
@@ -265,12 +266,14 @@ impl Hub {
     /// Becomes a member of the ticket's room and makes it the default one.
     fn enter(&mut self, ticket: &Ticket) -> anyhow::Result<()> {
         if self.board.secret(&ticket.room).is_none() {
+            // What was held of it when it was left is there again.
+            self.state.bring_back(&ticket.room)?;
             self.add_room(ticket.room, None, ticket.secret)?;
         }
         self.make_default(ticket.room)
     }
 
-    fn is_in_sync(&mut self, room: RoomId) -> bool {
+    pub(super) fn is_in_sync(&mut self, room: RoomId) -> bool {
         let links: Vec<_> = self.board.links().map(|(link, _)| link).collect();
         self.board.room(&room).is_some_and(|room| links.iter().any(|link| room.in_sync(*link)))
     }
@@ -280,7 +283,7 @@ impl Hub {
         let done: Vec<_> = self.joins.extract_if(.., |join| join.room == room).collect();
         let Some(info) = self.room_info(room).filter(|_| !done.is_empty()) else { return };
         for join in done {
-            join.call.answer(Ok(Reply::Joined(info.clone())));
+            join.call.answer(Ok(Reply::Room(info.clone())));
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use rtc_core::api::{ApiError, Code, Finding, Health, Reply, RoomName};
 use rtc_core::bundle::{Bundle, FORMAT, Packed};
 use rtc_core::dialect::describe;
-use rtc_core::id::{PeerKey, StateHash};
+use rtc_core::id::{PeerKey, RoomId, StateHash};
 use rtc_core::op::TABLE_VERSION;
 use rtc_core::room::{Agreement, Room};
 use rtc_core::store::Store;
@@ -21,14 +21,47 @@ use crate::store::SqliteStore;
 /// The subject of what is found of a peer.
 const PEER: &str = "peer";
 
+/// A client that waits until every peer can be compared.
+pub(super) struct Verification {
+    pub(super) call: Call,
+    pub(super) deadline_us: u64,
+    room: RoomId,
+    bundle: String,
+}
+
 impl Hub {
-    /// Compares a room with what its connected peers see; where they differ, the file `bundle` says what of.
-    pub(super) fn verify(&mut self, call: Call, room: &RoomName, bundle: String) {
-        let id = match self.room_named(room.as_deref()) {
-            Ok(id) => id,
-            Err(error) => return call.answer(Err(error)),
-        };
-        let agreements = self.board.room(&id).map(Room::agreements).unwrap_or_default();
+    /// Compares a room with what its connected peers see, once that is known of all of them, or the time is up; where they differ, the
+    /// file `bundle` says what of.
+    pub(super) fn verify(&mut self, call: Call, room: &RoomName, bundle: String, timeout_ms: u64) {
+        match self.room_named(room.as_deref()) {
+            Ok(room) => {
+                let deadline_us = self.clock.now().after_ms(timeout_ms);
+                self.verify_or_wait(Verification { call, deadline_us, room, bundle });
+            }
+            Err(error) => call.answer(Err(error)),
+        }
+    }
+
+    /// Looks again for those who wait. A heartbeat has passed, or somebody's time is up.
+    pub(super) fn verify_waiting(&mut self) {
+        for waiting in std::mem::take(&mut self.verifications) {
+            self.verify_or_wait(waiting);
+        }
+    }
+
+    fn verify_or_wait(&mut self, verification: Verification) {
+        let agreements = self.board.room(&verification.room).map(Room::agreements).unwrap_or_default();
+        let is_other = |(_, agreement): &_| matches!(agreement, Agreement::Other(_));
+        let is_missing = |(_, agreement): &_| *agreement == Agreement::NotCompared;
+        let is_due = verification.deadline_us <= self.clock.now().monotonic_us;
+        if !is_due && agreements.iter().any(is_missing) && !agreements.iter().any(is_other) {
+            return self.verifications.push(verification);
+        }
+        self.tell_agreements(verification, agreements);
+    }
+
+    fn tell_agreements(&mut self, verification: Verification, agreements: Vec<(PeerKey, Agreement)>) {
+        let Verification { call, room: id, bundle, .. } = verification;
         let findings = agreements.iter().map(|(peer, agreement)| finding(peer, *agreement).of(id)).collect();
         let others = agreements.into_iter().filter_map(|(peer, agreement)| match agreement {
             Agreement::Other(state) => Some((peer, state)),

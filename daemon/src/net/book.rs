@@ -71,6 +71,11 @@ impl Book {
         self.peers.iter()
     }
 
+    /// Whom strangers cannot crowd out.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = &PeerKey> {
+        self.peers().filter(|(_, entry)| entry.preferred).map(|(peer, _)| peer)
+    }
+
     /// Addresses without a known peer.
     pub(crate) fn strays(&self) -> &[Place] {
         &self.strays
@@ -342,6 +347,17 @@ mod tests {
         assert!(book.get(&key(0)).is_some() && book.get(&key(1)).is_some() && book.get(&key(2)).is_some());
         assert!(book.get(&key(3)).is_none(), "the one met longest ago goes");
         assert_eq!(book.peers().count(), BOOK_PEERS_MAX);
+    }
+
+    #[test]
+    fn too_many_addresses_of_nobody_are_refused() {
+        let mut book = Book::default();
+        for port in 1..=BOOK_STRAYS_MAX {
+            book.learn_stray(place(port, Source::Added)).unwrap();
+        }
+        let said = book.learn_stray(place(9_999, Source::Added)).unwrap_err();
+        assert!(said.to_string().contains(&format!("more than {BOOK_STRAYS_MAX} addresses")), "{said}");
+        book.learn_stray(place(1, Source::Added)).expect("it is there already");
     }
 
     #[test]

@@ -81,6 +81,21 @@ mod tests {
     }
 
     #[test]
+    fn a_book_that_is_too_long_is_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("peers.json");
+        let book = Book::default().to_json();
+        let room = usize::try_from(BOOK_BYTES_MAX).unwrap();
+        fs::write(&path, book.clone() + &" ".repeat(room - book.len())).unwrap();
+        read(&path).unwrap();
+        assert!(path.exists(), "one as long as the limit is read");
+        // Behind the limit nobody looks.
+        fs::write(&path, " ".repeat(room) + &book).unwrap();
+        assert_eq!(read(&path).unwrap().peers().count(), 0);
+        assert!(!path.exists() && path.with_extension("damaged").exists());
+    }
+
+    #[test]
     fn a_book_that_cannot_be_read_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let error = read(dir.path()).unwrap_err();

@@ -58,6 +58,16 @@ impl Dialer {
         }
     }
 
+    /// Forgets everything but the book: there is no link, and no dial under way.
+    pub(crate) fn begin_anew(&mut self, seed: u64, now: Instant) {
+        *self = Self::new(self.us, std::mem::take(&mut self.book), seed, now);
+    }
+
+    /// Who is to be let in before strangers.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = &PeerKey> {
+        self.book.preferred()
+    }
+
     /// A person, or a ticket, names an address: it is tried at once and kept.
     pub(crate) fn given(
         &mut self,
@@ -350,4 +360,23 @@ fn is_refused(error: &TransportError<io::Error>) -> bool {
         cause = next_cause(error);
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_dials_are_under_way_at_once() {
+        let (us, now) = (PeerKey([1; 32]), Instant::now());
+        let mut dialer = Dialer::new(us, Book::default(), 7, now);
+        for port in 1..=DIALS_MAX + 1 {
+            let address = format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap();
+            dialer.given(&address, Source::Added, now).unwrap();
+        }
+        let dials = dialer.due(now, |_| false);
+        assert_eq!((dials.len(), dialer.due(now, |_| false).len(), dialer.wake_at()), (DIALS_MAX, 0, None));
+        dialer.failed(dials[0].connection_id(), &DialError::Aborted);
+        assert_eq!(dialer.due(now, |_| false).len(), 1, "the one that waited");
+    }
 }

@@ -3,6 +3,8 @@
 //! It selects over commands, reports of links, found peers and the swarm's events, and answers each at once. Whatever
 //! could wait (the hub, a disk, a peer) is another task's.
 
+mod life;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,12 +12,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
+use libp2p::identity::Keypair;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns};
 use rtc_core::id::PeerKey;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use super::address::{peer_id, peer_key, split_peer};
@@ -23,7 +26,7 @@ use super::choice::{Choices, Verdict};
 use super::dialer::Dialer;
 use super::greeting::{Greeting, Token, useful_from};
 use super::handle::Command;
-use super::limits::{BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX, SHUTDOWN_TIMEOUT};
+use super::limits::{BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX};
 use super::link::{Keep, Link, LinkEnd, Report};
 use super::listeners::Listeners;
 use super::rendezvous::Found;
@@ -61,6 +64,7 @@ pub(crate) struct Outputs {
 /// The swarm's task.
 pub(crate) struct Driver {
     us: PeerKey,
+    keys: Keypair,
     incarnation: Token,
     swarm: Swarm<Behaviour>,
     dialer: Dialer,
@@ -98,6 +102,7 @@ impl Driver {
     /// A task that has not begun.
     pub(crate) fn new(
         us: PeerKey,
+        keys: Keypair,
         incarnation: Token,
         swarm: Swarm<Behaviour>,
         listeners: Listeners,
@@ -106,6 +111,7 @@ impl Driver {
     ) -> Self {
         Self {
             us,
+            keys,
             incarnation,
             swarm,
             dialer,
@@ -120,8 +126,8 @@ impl Driver {
         }
     }
 
-    /// Works until stopped, then ends what it began, `helpers` included.
-    pub(crate) async fn run(mut self, mut inputs: Inputs, helpers: JoinSet<()>) {
+    /// Works until stopped.
+    async fn work(&mut self, inputs: &mut Inputs) {
         loop {
             self.act(Instant::now());
             let wake_at = self.wake_at();
@@ -133,7 +139,7 @@ impl Driver {
             };
             tokio::select! {
                 // Stopped also when whoever could stop us is gone.
-                _ = &mut inputs.stopped => break,
+                _ = &mut inputs.stopped => return,
                 Some(command) = inputs.commands.recv() => self.on_command(command),
                 Some(report) = inputs.reports.recv() => self.on_report(report),
                 Some(Found { peer, addresses }) = inputs.found.recv() => {
@@ -144,21 +150,6 @@ impl Driver {
                 () = timer => {}
             }
         }
-        self.shut_down(helpers).await;
-    }
-
-    async fn shut_down(mut self, mut helpers: JoinSet<()>) {
-        for link in self.links.values_mut() {
-            link.end("the daemon is stopping");
-        }
-        let links = async { while self.tasks.join_next().await.is_some() {} };
-        let links_ended = timeout(SHUTDOWN_TIMEOUT, links).await.is_ok();
-        self.outputs.book.send_replace(self.dialer.book_json());
-        // Helpers end when what they hear from does; the rest of the swarm and the links go with it.
-        drop(self);
-        let helpers = async { while helpers.join_next().await.is_some() {} };
-        let helpers_ended = timeout(SHUTDOWN_TIMEOUT, helpers).await.is_ok();
-        debug!(links_ended, helpers_ended, "the network is down");
     }
 
     /// What is due by the clock or follows from the last event.
@@ -217,12 +208,17 @@ impl Driver {
                     prefer(&mut self.swarm, &id);
                 }
             }
-            Command::SetMdns(on) => {
-                let listening = self.outputs.listening.borrow().clone();
-                if let Err(error) = set_mdns(&mut self.swarm, on, &listening) {
-                    warn!(%error, "no discovery by mDNS");
-                }
-            }
+            Command::SetMdns(on) => self.set_mdns(on),
+            #[cfg(test)]
+            Command::Panic => panic!("as a test wants it"),
+        }
+    }
+
+    fn set_mdns(&mut self, on: bool) {
+        let listening = self.outputs.listening.borrow().clone();
+        if let Err(error) = set_mdns(&mut self.swarm, on, &listening) {
+            // Peers can still be added, and those of this host found.
+            warn!(%error, "no discovery by mDNS");
         }
     }
 
@@ -452,8 +448,8 @@ impl Driver {
             Ok((_, LinkEnd { link, reason })) => (link, reason),
             Err(error) => {
                 let mut links = self.links.iter();
-                let Some((link, _)) = links.find(|(_, state)| state.task == error.id()) else { return };
-                (*link, format!("its task failed: {error}"))
+                let Some((&link, _)) = links.find(|(_, state)| state.task == error.id()) else { return };
+                return self.tell_failed(link, format!("its task failed: {error}"));
             }
         };
         let Some(state) = self.links.remove(&link) else { return };

@@ -141,6 +141,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_is_refused_by_its_name() {
+        let said = |agent: usize, address: usize| {
+            let mut writer = Writer::new();
+            writer.array(5).uint(KIND_GREETING).bytes(&[1; 8]).bytes(&[]).text(&"x".repeat(agent));
+            writer.array(1).bytes(&vec![4; address]);
+            Control::decode(&writer.finish()).err().map(|error| error.to_string())
+        };
+        let exceeds = |what, limit| Some(format!("{what} of {} exceeds {limit}", limit + 1));
+        assert_eq!(said(AGENT_BYTES_MAX, ADDRESS_BYTES_MAX), None);
+        assert_eq!(said(AGENT_BYTES_MAX + 1, 0), exceeds("agent", AGENT_BYTES_MAX));
+        assert_eq!(said(0, ADDRESS_BYTES_MAX + 1), exceeds("address", ADDRESS_BYTES_MAX));
+    }
+
+    #[test]
     fn loopback_addresses_stay_on_their_host() {
         let both = greeting(&["/ip4/127.0.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1"]);
         let near: Multiaddr = "/ip4/127.0.0.1/tcp/9".parse().unwrap();

@@ -39,10 +39,19 @@ pub struct KnownPeer {
 /// What the network was asked.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Dial { address: Multiaddr, source: Source },
-    Disconnect { link: LinkId, why: String },
+    Dial {
+        address: Multiaddr,
+        source: Source,
+    },
+    Disconnect {
+        link: LinkId,
+        why: String,
+    },
     Prefer(PeerKey),
     SetMdns(bool),
+    /// Fails, as if there were a bug.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Why the network does not do as asked.
@@ -105,5 +114,26 @@ impl NetHandle {
             mpsc::error::TrySendError::Full(_) => NetError::Busy,
             mpsc::error::TrySendError::Closed(_) => NetError::Stopped,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::limits::COMMANDS_MAX;
+
+    #[test]
+    fn who_asks_too_much_is_told_so() {
+        let (commands, mut asked) = mpsc::channel(COMMANDS_MAX);
+        let (listening, known) = (watch::channel(Vec::new()).1, watch::channel(Arc::from([])).1);
+        let handle = NetHandle { key: PeerKey([1; 32]), commands, listening, known };
+        for _ in 0..COMMANDS_MAX {
+            handle.set_mdns(true).unwrap();
+        }
+        assert_eq!(handle.set_mdns(true), Err(NetError::Busy));
+        asked.try_recv().unwrap();
+        assert_eq!(handle.set_mdns(true), Ok(()));
+        drop(asked);
+        assert_eq!(handle.set_mdns(true), Err(NetError::Stopped));
     }
 }

@@ -58,6 +58,8 @@ pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A listener that failed is opened again after this.
 pub(crate) const RELISTEN_AFTER: Duration = Duration::from_secs(1);
+/// After a bug in the network's task it begins anew this much later.
+pub(crate) const REBUILD_AFTER: Duration = Duration::from_secs(1);
 
 /// The peer with the greater key lets the other dial first.
 pub(crate) const YIELD_TO_SMALLER: Duration = Duration::from_millis(300);

@@ -39,6 +39,13 @@ impl Listeners {
         }
     }
 
+    /// Every one has closed.
+    pub(crate) fn all_closed(&mut self, now: Instant) {
+        for address in std::mem::take(&mut self.open).into_values() {
+            self.refused(address, now);
+        }
+    }
+
     /// `address` could not be opened.
     pub(crate) fn refused(&mut self, address: Multiaddr, now: Instant) {
         self.failed.push((now + RELISTEN_AFTER, address));

@@ -128,13 +128,14 @@ mod tests {
     #[test]
     fn a_full_queue_says_so_and_has_room_again_once_read() {
         let (sender, mut queues) = link_queues();
-        for _ in 0..LIVE_FRAMES_MAX {
-            sender.try_send(Lane::Live, vec![0]).unwrap();
+        for (lane, limit) in [(Lane::Live, LIVE_FRAMES_MAX), (Lane::Bulk, BULK_FRAMES_MAX)] {
+            for _ in 0..limit {
+                sender.try_send(lane, vec![0]).unwrap();
+            }
+            assert_eq!(sender.try_send(lane, vec![0]), Err(SendError::Full));
+            drop(queues.pop(lane).unwrap());
+            assert_eq!(sender.try_send(lane, vec![0]), Ok(()));
         }
-        assert_eq!(sender.try_send(Lane::Live, vec![0]), Err(SendError::Full));
-        assert_eq!(sender.try_send(Lane::Bulk, vec![0]), Ok(()));
-        drop(queues.pop(Lane::Live).unwrap());
-        assert_eq!(sender.try_send(Lane::Live, vec![0]), Ok(()));
         drop(queues);
         assert_eq!(sender.try_send(Lane::Live, vec![0]), Err(SendError::Closed));
     }

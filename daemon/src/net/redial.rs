@@ -194,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_attempts_hang_at_once() {
+        let mut now = Instant::now();
+        let mut schedule = Schedule::new(7);
+        schedule.want(PEER, now, now, true);
+        let mut hanging = 0;
+        for _ in 0..1_000 {
+            hanging += schedule.due(now, 10).len();
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(hanging, usize::from(DIALS_PER_PEER_MAX));
+        schedule.attempt_ended(&PEER);
+        assert_eq!(schedule.due(now + RARELY, 10), [PEER]);
+    }
+
+    #[test]
     fn a_peer_not_met_for_long_is_tried_twice_a_minute() {
         let times = attempts(false, Duration::ZERO, Duration::from_secs(600));
         let late = times.iter().filter(|time| **time > Duration::from_secs(120)).count();

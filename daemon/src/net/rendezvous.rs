@@ -280,6 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn no_more_files_are_read_than_there_may_be_and_none_past_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ours = Rendezvous::new(dir.path().to_owned(), A);
+        // Lines past the limit of a file are not there.
+        let lines =
+            "/ip4/127.0.0.1/tcp/1\n".to_owned() + &" ".repeat(usize::try_from(RENDEZVOUS_BYTES_MAX).unwrap());
+        fs::write(ours.file_of(&B), lines + "\n/ip4/127.0.0.1/tcp/2\n").unwrap();
+        let found = Found { peer: B, addresses: vec![address(1)] };
+        assert_eq!(ours.sync(&[address(3)]).unwrap(), [found]);
+        for number in 0..RENDEZVOUS_FILES_MAX {
+            let mut key = [9; 32];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            fs::write(ours.file_of(&PeerKey(key)), "/ip4/127.0.0.1/tcp/1\n").unwrap();
+        }
+        ours.told.clear();
+        let count = ours.sync(&[address(3)]).unwrap().len();
+        assert!((1..=RENDEZVOUS_FILES_MAX).contains(&count), "{count} files are read");
+    }
+
+    #[test]
     fn odd_files_are_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let mut ours = Rendezvous::new(dir.path().to_owned(), A);

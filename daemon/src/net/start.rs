@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use super::address::{multiaddr, peer_id, peer_key, socket_addr};
+use super::address::{multiaddr, peer_key, socket_addr};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
 use super::driver::{Driver, Inputs, Outputs};
@@ -56,7 +56,7 @@ impl Net {
     /// Ends all links, writes the address book, and returns when nothing runs any more.
     pub async fn shutdown(mut self) {
         drop(self.stop.take());
-        // Shutting down is bounded by itself; a task that panicked has ended, too.
+        // Shutting down is bounded by itself, and if that panics it has ended, too.
         let _ = (&mut self.task).await;
     }
 }
@@ -77,11 +77,7 @@ pub async fn start(
     let key = peer_key(&keys.public().to_peer_id()).ok_or_else(|| StartError::Key("not Ed25519".into()))?;
     let book = book_file::read(&config.book)?;
     let mut swarm = swarm::build(&keys).map_err(|error| StartError::Key(error.to_string()))?;
-    for (peer, _) in book.peers().filter(|(_, entry)| entry.preferred) {
-        if let Some(id) = peer_id(peer) {
-            swarm::prefer(&mut swarm, &id);
-        }
-    }
+    swarm::prefer_known(&mut swarm, book.preferred());
     let mut listeners = Listeners::default();
     for address in free_addresses(&config)? {
         let listener = swarm.listen_on(address.clone()).map_err(|error| StartError::Listen {
@@ -118,7 +114,7 @@ pub async fn start(
         book: book_tx,
         refused: refused_tx,
     };
-    let driver = Driver::new(key, incarnation, swarm, listeners, dialer, outputs);
+    let driver = Driver::new(key, keys, incarnation, swarm, listeners, dialer, outputs);
     let task = tokio::spawn(driver.run(inputs, helpers));
     let handle = NetHandle { key, commands: commands_tx, listening, known };
     Ok((handle, Net { stop: Some(stop), task }))

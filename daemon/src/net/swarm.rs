@@ -14,8 +14,10 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::behaviour::{ExpiredListenAddr, FromSwarm, NewListenAddr};
 use libp2p::swarm::{self, NetworkBehaviour, Swarm};
 use libp2p::{Multiaddr, PeerId, connection_limits, mdns, noise, tcp, yamux};
+use rtc_core::id::PeerKey;
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::address::peer_id;
 use super::limits;
 use super::stream::Streams;
 
@@ -77,6 +79,16 @@ pub(crate) fn build(keys: &Keypair) -> Result<Swarm<Behaviour>, noise::Error> {
 /// Lets `peer` in even where strangers have taken every place.
 pub(crate) fn prefer(swarm: &mut Swarm<Behaviour>, peer: &PeerId) {
     swarm.behaviour_mut().limits.bypass_peer_id(peer);
+}
+
+/// The same for everybody who was preferred in earlier lives.
+pub(crate) fn prefer_known<'a>(swarm: &mut Swarm<Behaviour>, peers: impl Iterator<Item = &'a PeerKey>) {
+    peers.filter_map(peer_id).for_each(|id| prefer(swarm, &id));
+}
+
+/// Whether mDNS is on.
+pub(crate) fn is_mdns_on(swarm: &Swarm<Behaviour>) -> bool {
+    swarm.behaviour().mdns.is_enabled()
 }
 
 /// Switches mDNS on or off; `listening` is where the swarm listens now.

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::handle::Command;
 use super::limits::LIVE_FRAMES_MAX;
 use super::*;
 
@@ -332,6 +333,33 @@ async fn a_taken_port_is_refused_or_replaced_as_configured() {
     assert!(matches!(error, StartError::Listen { .. }), "{error}");
     let b = Node::start_with(NetConfig { taken_port: TakenPort::TakeAnother, ..config }, home).await;
     assert_ne!(a.address(), b.address());
+}
+
+#[tokio::test]
+async fn a_panic_in_the_swarms_task_costs_its_connections_and_nothing_else() {
+    let (mut a, from_a, mut b, from_b) = linked_pair().await;
+    let address = a.address();
+    a.handle.prefer(b.key()).unwrap();
+    for _ in 0..2 {
+        a.handle.commands.try_send(Command::Panic).unwrap();
+        // What is asked meanwhile is not forgotten.
+        a.handle.dial("/ip4/127.0.0.1/tcp/9".parse().unwrap(), Source::Added).unwrap();
+        let (link, reason) = a.down().await;
+        assert!(link >= from_a.link && reason.contains("begins anew"), "{reason}");
+        assert!(b.down().await.0 >= from_b.link);
+        let (again, at_b) = (a.up().await, b.up().await);
+        assert_eq!((again.peer, at_b.peer), (b.key(), a.key()));
+        assert!(again.link > link, "no name is used twice");
+        send(&again.sender, Lane::Live, numbered(1, 9)).await;
+        send(&at_b.sender, Lane::Bulk, numbered(2, 9)).await;
+        assert_eq!(b.frame().await, (Lane::Live, numbered(1, 9)));
+        a.until("frame", |event| matches!(event, NetEvent::Frame { .. }).then_some(())).await;
+    }
+    let mut listening = a.handle.listening.clone();
+    timeout(PATIENCE, listening.wait_for(|all| all.contains(&address))).await.expect("in time").unwrap();
+    let mut known = a.handle.known.clone();
+    let prefers = |peers: &std::sync::Arc<[KnownPeer]>| peers.iter().any(|peer| peer.preferred);
+    timeout(PATIENCE, known.wait_for(prefers)).await.expect("in time").unwrap();
 }
 
 #[tokio::test]

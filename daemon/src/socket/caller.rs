@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rtc_core::api::{Answer, Event, Reply};
 use tokio::sync::Notify;
 
-use super::outbox::{Next, Outbox};
+use super::outbox::{Budget, Next, Outbox};
 use super::{SessionId, encoded};
 
 /// One client, as the hub sees it. Clones are the same client; when it is gone, what is said to it is dropped.
@@ -27,9 +27,9 @@ struct Shared {
 }
 
 impl Caller {
-    pub(super) fn new(session: SessionId) -> Self {
-        let shared =
-            Shared { session, outbox: Mutex::default(), writable: Notify::new(), readable: Notify::new() };
+    pub(super) fn new(session: SessionId, budget: Budget) -> Self {
+        let outbox = Mutex::new(Outbox::new(budget));
+        let shared = Shared { session, outbox, writable: Notify::new(), readable: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 

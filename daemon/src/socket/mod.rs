@@ -17,10 +17,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use outbox::Budget;
+
 pub use caller::Caller;
 pub use session::AGENT;
 #[doc(hidden)]
-pub use session::run as serve_one;
+pub use session::run_alone as serve_one;
 pub use unix::{BindError, Listener};
 
 /// When the system has no descriptors left, accepting again at once would only heat the processor.
@@ -57,6 +59,7 @@ pub async fn serve(
 ) {
     let mut sessions = JoinSet::new();
     let mut last_id = 0;
+    let budget = Budget::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -70,8 +73,8 @@ pub async fn serve(
             }
             Ok((reader, writer)) => {
                 last_id += 1;
-                let session = SessionId(last_id);
-                sessions.spawn(session::run(session, reader, writer, events.clone(), shutdown.clone()));
+                let caller = Caller::new(SessionId(last_id), budget.clone());
+                sessions.spawn(session::run(caller, reader, writer, events.clone(), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client");

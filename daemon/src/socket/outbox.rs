@@ -4,8 +4,10 @@
 //! dropped and counted, and the client is told how many as soon as there is room.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use rtc_core::limits::{REQUESTS_IN_FLIGHT_MAX, SUBSCRIBER_EVENTS_MAX};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of events that wait for one client; large events must not cost more than many.
 pub(super) const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -13,12 +15,31 @@ pub(super) const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) const ANSWER_BYTES_BUSY: usize = 1024 * 1024;
 /// Bytes of answers after which a client that does not read them is let go. One answer may still exceed it.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of answers that wait for all clients together; past that, those that do not read are let go. Who reads is served all the same.
+pub(super) const ALL_ANSWER_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes that are written in one go.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// Room for the answers of all clients. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ALL_ANSWER_BYTES_MAX)))
+    }
+}
+
+impl Budget {
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
+    budget: Budget,
     frames: VecDeque<Frame>,
     answer_bytes: usize,
     event_bytes: usize,
@@ -35,6 +56,8 @@ pub(super) struct Outbox {
 struct Frame {
     bytes: Vec<u8>,
     kind: Kind,
+    /// Given back when it is on its way, or dropped.
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -66,6 +89,11 @@ pub(super) enum Next {
 }
 
 impl Outbox {
+    /// Nothing waits yet; what will takes its part of `budget`.
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
     /// Notes that request `id` is under way; false where one with that id already is.
     pub(super) fn begin(&mut self, id: u64) -> bool {
         self.under_way.insert(id)
@@ -86,11 +114,13 @@ impl Outbox {
         if self.end == Some(End::Closed) {
             return;
         }
-        if self.answer_bytes > ANSWER_BYTES_MAX {
+        let share = self.budget.take(bytes.len());
+        let is_deaf = self.answer_bytes > ANSWER_BYTES_BUSY && share.is_none();
+        if is_deaf || self.answer_bytes > ANSWER_BYTES_MAX {
             return self.close();
         }
         self.answer_bytes += bytes.len();
-        self.frames.push_back(Frame { bytes, kind: Kind::Answer { ends } });
+        self.frames.push_back(Frame { bytes, kind: Kind::Answer { ends }, _share: share });
     }
 
     /// Queues an event of the subscription `watch`, or drops and counts it. `encode` runs only where it is needed.
@@ -159,7 +189,7 @@ impl Outbox {
 
     /// Ends at once and gives back the memory.
     pub(super) fn close(&mut self) {
-        *self = Self { end: Some(End::Closed), ..Self::default() };
+        *self = Self { end: Some(End::Closed), ..Self::new(self.budget.clone()) };
     }
 
     /// Half the room must be there: telling at the first free place would mean a notice for every event.
@@ -175,7 +205,7 @@ impl Outbox {
     fn push_event(&mut self, bytes: Vec<u8>) {
         self.events += 1;
         self.event_bytes += bytes.len();
-        self.frames.push_back(Frame { bytes, kind: Kind::Event });
+        self.frames.push_back(Frame { bytes, kind: Kind::Event, _share: None });
     }
 }
 
@@ -195,6 +225,24 @@ mod tests {
             outbox.answered(&answered);
         }
         all
+    }
+
+    #[test]
+    fn of_all_clients_those_that_do_not_read_are_let_go_first() {
+        let budget = Budget::default();
+        let piece = || vec![0; ANSWER_BYTES_BUSY + 1];
+        let mut deaf: Vec<Outbox> =
+            (0..ALL_ANSWER_BYTES_MAX / ANSWER_BYTES_BUSY).map(|_| Outbox::new(budget.clone())).collect();
+        let mut reader = Outbox::new(budget.clone());
+        deaf.iter_mut().for_each(|outbox| outbox.answer(piece(), None));
+        reader.answer(piece(), None);
+        assert_eq!(written(&mut reader), piece(), "who reads is served");
+        reader.answer(piece(), None);
+        assert_eq!(written(&mut reader), piece());
+        deaf[0].answer(piece(), None);
+        assert_eq!(deaf[0].next(lagged), Next::End, "who does not is let go");
+        deaf[1].answer(vec![1; 9], None);
+        assert_eq!(written(&mut deaf[1]).len(), piece().len() + 9, "and makes room");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::outbox::Budget;
 use super::{Caller, SessionId, SocketEvent, told};
 
 /// A client says hello at once; one that does not holds a place others may need.
@@ -29,9 +30,23 @@ enum End {
     Over,
 }
 
-/// Serves one client.
-pub async fn run<R, W>(
+/// Serves one client, as if there were no other.
+pub async fn run_alone<R, W>(
     session: SessionId,
+    reader: R,
+    writer: W,
+    events: mpsc::Sender<SocketEvent>,
+    shutdown: watch::Receiver<bool>,
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    run(Caller::new(session, Budget::default()), reader, writer, events, shutdown).await;
+}
+
+/// Serves one client.
+pub(super) async fn run<R, W>(
+    caller: Caller,
     mut reader: R,
     mut writer: W,
     events: mpsc::Sender<SocketEvent>,
@@ -43,7 +58,6 @@ pub async fn run<R, W>(
     if !greet(&mut reader, &mut writer).await {
         return;
     }
-    let caller = Caller::new(session);
     let writing = write_frames(&mut writer, &caller);
     tokio::pin!(writing);
     let mut connected = true;
@@ -63,11 +77,11 @@ pub async fn run<R, W>(
     }
     caller.finish();
     if connected && timeout(FLUSH_TIMEOUT, writing).await.is_err() {
-        tracing::debug!(session = session.0, "a client did not take its answers");
+        tracing::debug!(?caller, "a client did not take its answers");
     }
     caller.close();
     // A hub that is gone needs not be told.
-    let _ = events.send(SocketEvent::Gone { session }).await;
+    let _ = events.send(SocketEvent::Gone { session: caller.session() }).await;
 }
 
 /// Exchanges hellos; false where there is nothing to talk about.

@@ -7,7 +7,7 @@ use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
 use rtc_core::id::{Actor, Dot, PeerKey};
-use rtc_core::limits::WAITING_MESSAGES_MAX;
+use rtc_core::limits::{LAMPORT_MAX, WAITING_MESSAGES_MAX};
 use rtc_core::message::Message;
 use rtc_core::naive;
 use rtc_core::room::{Input, Opening, Output, Room};
@@ -247,13 +247,13 @@ fn damaged(choices: &mut Choices<'_>) -> Run {
     run
 }
 
-/// What somebody might claim to hold.
+/// What somebody might claim to hold, as far as a frame can say it.
 fn vector(lone: &Lone, choices: &mut Choices<'_>) -> VersionVector {
     let mut held = VersionVector::default();
     for actor in lone.disk.iter().map(|record| record.actor).chain([members_runs()[0].actor]) {
         match choices.below(4) {
             0 => {}
-            1 => held.raise(actor, u64::MAX >> choices.below(64)),
+            1 => held.raise(actor, LAMPORT_MAX >> choices.below(53)),
             _ => held.raise(actor, choices.byte().into()),
         }
     }

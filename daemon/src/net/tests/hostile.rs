@@ -1,6 +1,7 @@
 //! Peers that break the protocol, and programs that never knew it: none of it reaches the hub, and no link suffers.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,8 +11,10 @@ use rtc_core::id::PeerKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::super::NetEvent;
 use super::super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::super::greeting::{Control, Greeting};
+use super::super::limits::CONNECTIONS_INBOUND_MAX;
 use super::super::piece::{Cutter, Track};
 use super::super::stream::StreamOutcome;
 use super::super::swarm::{Behaviour, BehaviourEvent, build, transport};
@@ -44,6 +47,40 @@ async fn a_foreign_program_is_dropped_and_left_alone() {
         async { while !matches!(foreign.select_next_some().await, SwarmEvent::IncomingConnection { .. }) {} };
     assert!(timeout(Duration::from_millis(800), again).await.is_err(), "dialled again");
     assert!(a.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn strangers_find_so_many_places_and_one_that_goes_makes_room() {
+    let mut b = Node::start(2, None).await;
+    let mut strangers = BTreeMap::new();
+    for seed in (10..).take(CONNECTIONS_INBOUND_MAX as usize + 1) {
+        let stranger = Node::start(seed, None).await;
+        stranger.dial(&b);
+        strangers.insert(stranger.key(), stranger);
+    }
+    let mut inside = Vec::new();
+    for _ in 0..CONNECTIONS_INBOUND_MAX {
+        inside.push(b.up().await.peer);
+    }
+    let outsider = *strangers.keys().find(|key| !inside.contains(key)).expect("one is too many");
+    let mut known = strangers[&outsider].handle.known.clone();
+    let has_tried = timeout(PATIENCE, known.wait_for(|known| !known.is_empty()));
+    has_tried.await.expect("in time").unwrap();
+    strangers.remove(&inside[0]);
+    // Had there been room before, it would be up before the other one is down.
+    let next = b.until("news", |event| match event {
+        NetEvent::Listening { .. } => None,
+        event => Some(event),
+    });
+    assert!(matches!(next.await, NetEvent::Down { .. }));
+    // Its place is free once the swarm has heard of it, too.
+    let up = loop {
+        strangers[&outsider].dial(&b);
+        if let Ok(up) = timeout(Duration::from_millis(200), b.up()).await {
+            break up;
+        }
+    };
+    assert_eq!(up.peer, outsider);
 }
 
 /// Connects to `node` as a peer with our protocol, and returns the stream before a byte is said on it.
