@@ -117,3 +117,62 @@ pub(crate) fn encode_options(
     }
     are_there.contains(&true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Actor;
+    use crate::op::{Op, OpCode, OpView};
+
+    /// Reads the op as it would be read in a message, and compares with what its plain form says.
+    fn check(otype: &str, value: Value, options: Options) -> bool {
+        let own = Dot { actor: Actor::from_name("me"), seq: 9 };
+        let (code, path) = (OpCode::named(otype).unwrap(), Some("body".to_owned()));
+        let op = Op { code, key: "n".to_owned(), path, value, options };
+        let mut writer = Writer::new();
+        op.encode(&mut writer);
+        let bytes = writer.finish();
+        let mut reader = Reader::new(&bytes);
+        let view = OpView::read(&mut reader, own).unwrap();
+        assert!(reader.is_canonical() && reader.rest().is_empty(), "{op:?}");
+        assert_eq!(view.to_op(), op);
+        assert_eq!(view.resolve().map(|row| row.code), op.resolve().map(|row| row.code), "{op:?}");
+        let read = Anchors::read(view.options, own);
+        assert!(view.anchors().is_none_or(|anchors| *anchors == read), "{op:?}");
+        view.anchors().is_some()
+    }
+
+    #[test]
+    fn anchors_read_with_an_op_are_those_that_its_options_give() {
+        let own = Dot { actor: Actor::from_name("me"), seq: 9 };
+        let char = |name: &str, seq| {
+            let dot = Dot { actor: Actor::from_name(name), seq };
+            CharId { dot, index: 1, offset: 300 }
+        };
+        let ids = [char("me", 9), char("me", 2), char("you", 70_000)];
+        let span = |id: CharId| Span { first: id, last: CharId { offset: id.offset + 5, ..id } }.write(own);
+        let spans = Value::List(ids.map(span).into());
+        let unreadable = Value::numbers(&[9.0, 0.0, 0.0]).unwrap();
+        let chars = ids.map(|id| id.write(own)).into_iter();
+        let values: Vec<Value> =
+            chars.chain([spans, Value::List(Vec::new()), Value::Null, unreadable]).collect();
+        let names = [&NAMES[..], &["item", "colour"]].concat();
+        let (mut known, mut unknown) = (0, 0);
+        for otype in ["text.insert", "text.delete", "text.replace", "list.insert", "list.move", "number.set"]
+        {
+            for value in [Value::Null, "a".into(), Value::List(vec![Value::Null])] {
+                let pairs = || names.iter().flat_map(|name| values.iter().map(move |value| (name, value)));
+                for ((one, first), (other, second)) in
+                    pairs().flat_map(|one| pairs().map(move |other| (one, other)))
+                {
+                    let options = [(one, first), (other, second)];
+                    let options = options.map(|(name, value)| ((*name).to_owned(), value.clone()));
+                    let is_known = check(otype, value.clone(), options.into());
+                    known += usize::from(is_known);
+                    unknown += usize::from(!is_known);
+                }
+            }
+        }
+        assert!(known > 400 && unknown > 400, "{known} were read at once, {unknown} were not");
+    }
+}

@@ -107,6 +107,12 @@ mod tests {
             }
             for (message, seq) in (0..).zip(order) {
                 assert_eq!(runs.get(seq), Some(MessageIx(message)));
+                for (last, other) in (0..).zip(order) {
+                    let is_row = message <= last
+                        && (message..=last).zip(seq..).all(|(at, seq)| order[at as usize] == seq);
+                    let found = runs.are_in_a_row(seq, MessageIx(message), MessageIx(last));
+                    assert_eq!(found, is_row, "{order:?}: {seq} to {other}");
+                }
             }
         }
     }

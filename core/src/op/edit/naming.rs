@@ -150,6 +150,12 @@ impl Naming<'_> {
         }
         // Ops that came one after the other, of one message or of consecutive ones.
         let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
+        // Mostly what came right after `first` still shows, so that nobody has to look for all that came between.
+        let is_followed = || {
+            let after = self.id(first + 1, 0);
+            let is_between = after.dot.actor == char.dot.actor && char < after && after < next;
+            is_between && !sequence.are_deleted(sequence.chars(first + 1))
+        };
         let is_alone = || {
             let between = self.replica.ops_within(key, path, &Span { first: char, last: next });
             between.into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
@@ -157,7 +163,7 @@ impl Naming<'_> {
         let start = sequence.chars(last).start;
         sequence.are_deleted(chars.start.plus(char.offset).next()..chars.end)
             && sequence.are_deleted(start..start.plus(next.offset))
-            && (is_adjacent || is_alone())
+            && (is_adjacent || (!is_followed() && is_alone()))
     }
 
     fn op_number(&self, id: &CharId) -> Option<u32> {
