@@ -140,7 +140,7 @@ impl Cell {
         all.sort_by(|&a, &b| history.compare(a, b));
         let mut script = Box::new(self.ground_script(content));
         for op in all {
-            script.enter(op, path, false, history);
+            script.enter(op, None, path, false, history);
         }
         self.scripts[content as usize] = Some(script);
         true
