@@ -11,7 +11,8 @@
 //! Where inserted text goes is a place in a tree (Weidner & Kleppmann 2023, "The Art of the Fugue", FugueMax): on the left
 //! of the character it stands `before`, or on the right of the one it stands `after`, or on the right of the start. Texts
 //! on the right of one character sort by the character `until` which their author saw nothing more: unless it is given,
-//! that of what they stand after. Of two at one spot the later in order comes first.
+//! that of what they stand after. Of two at one spot the later in order comes first. Beside a character that a horizon has
+//! dropped stands nothing: such text goes to the end.
 
 pub(crate) use super::anchors::encode_options;
 pub use super::anchors::{Anchors, Side};

@@ -138,7 +138,8 @@ impl Cell {
         let path = history.paths.text(self.path.at());
         let mut all: Vec<OpIx> = self.authors.iter().flat_map(Author::ops).collect();
         all.sort_by(|&a, &b| history.compare(a, b));
-        let mut script = Box::new(self.ground_script(content));
+        let on_ground = self.footing.as_ref().map(|footing| footing.script(content));
+        let mut script = Box::new(on_ground.unwrap_or_else(|| Script::new(content)));
         for op in all {
             script.enter(op, None, path, false, history);
         }

@@ -80,14 +80,16 @@ impl Naming<'_> {
 
     /// The name of a position.
     fn position(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
-        let brought = || sequence.origin(char).map(|(op, offset)| self.id(op, offset));
-        sequence.kept_position(char).or_else(brought)
+        sequence.kept_position(char).or_else(|| self.brought(sequence, char))
     }
 
     /// The name of a character or an element.
     pub(super) fn element(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
-        let brought = || sequence.origin(char).map(|(op, offset)| self.id(op, offset));
-        sequence.kept_element(char).or_else(brought)
+        sequence.kept_element(char).or_else(|| self.brought(sequence, char))
+    }
+
+    fn brought(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        sequence.origin(char).map(|(op, offset)| self.id(op, offset))
     }
 
     pub(super) fn anchors(&self, sequence: &Sequence, spot: Spot) -> Anchors {

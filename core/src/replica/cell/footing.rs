@@ -13,6 +13,7 @@ use crate::replica::life::Life;
 use crate::replica::script::Script;
 use crate::replica::snapshot::Tally;
 use crate::replica::verdicts::Verdicts;
+use crate::value::Value;
 
 /// What the ground has of a property.
 #[derive(Clone, Default)]
@@ -41,24 +42,24 @@ impl Start {
     }
 }
 
+impl Footing {
+    /// The characters that the ground keeps.
+    pub(super) fn script(&self, content: Content) -> Script {
+        let base = self.base.as_ref().filter(|(_, base)| base.is_made_of(content));
+        Script::on(content, &self.kept[content as usize], base.map(|(by, base)| (*by, &base.value)))
+    }
+}
+
 impl Cell {
     /// Begins with what the ground has: the base with the number of its op, and what is kept of characters and elements.
     pub(in crate::replica) fn stand(&mut self, base: Option<(OpIx, Base)>, kept: [Arc<[Kept]>; 2]) {
-        let written = base.as_ref().and_then(|(_, base)| match base.form {
-            Form::Written(content) => Some(content),
-            Form::Whole | Form::Made => None,
-        });
-        self.footing = Some(Box::new(Footing { base, kept }));
-        if let Some(content) = written {
-            self.scripts[content as usize] = Some(Box::new(self.ground_script(content)));
+        let mut footing = Footing { base, kept };
+        if let Some((_, Base { form: Form::Written(content), .. })) = footing.base {
+            self.scripts[content as usize] = Some(Box::new(footing.script(content)));
+            // The script has it from here on.
+            footing.base.iter_mut().for_each(|(_, base)| base.value = Value::Null);
         }
-    }
-
-    /// The characters that the ground keeps.
-    pub(super) fn ground_script(&self, content: Content) -> Script {
-        let Some(footing) = &self.footing else { return Script::new(content) };
-        let base = footing.base.as_ref().filter(|(_, base)| base.is_made_of(content));
-        Script::on(content, &footing.kept[content as usize], base.map(|(by, base)| (*by, &base.value)))
+        self.footing = Some(Box::new(footing));
     }
 
     /// What the value starts from where no reset counts in a life that began in the ground.
