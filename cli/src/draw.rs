@@ -87,7 +87,7 @@ pub fn change(change: &Change) -> String {
             format!("{} {} = {}", plain(key), plain(path), value(now))
         }
         Change::Property { key, path, value: None } => format!("{} {} is gone", plain(key), plain(path)),
-        Change::Node { key, tag, name, parent } => {
+        Change::Node { key, tag, name, parent, .. } => {
             let parent = parent.as_deref().map(|parent| format!(" in {}", plain(parent))).unwrap_or_default();
             format!("{GREEN}+{RESET} {}{}", label(key, tag, name), parent)
         }

@@ -46,6 +46,9 @@ pub enum Change {
         name: String,
         /// The key above it.
         parent: Option<String>,
+        /// The sibling right before it, which is there by then; absent where it is the first.
+        #[serde(default)]
+        after: Option<String>,
     },
     /// A node is gone.
     Removed {

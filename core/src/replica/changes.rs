@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use super::children::{Children, Spot};
 use super::index::{CellIx, NodeIx};
 use super::node::{NodeRecord, Shown};
 use crate::api::Change;
@@ -72,23 +73,40 @@ impl Engine {
         nodes
     }
 
-    /// Tells nodes, each after its parent if that is told too.
+    /// Tells nodes, each after its parent and after the siblings before it, if those are told too.
     fn tell_nodes(&self, nodes: &BTreeSet<NodeIx>) -> Vec<Change> {
-        let mut untold = nodes.clone();
-        let mut list = Vec::with_capacity(nodes.len());
+        let mut families: BTreeMap<Option<NodeIx>, Vec<(usize, NodeIx)>> = BTreeMap::new();
         for &node in nodes {
-            let parent = |&node: &NodeIx| self.nodes[node.at()].shown.map(|shown| shown.parent);
-            let way_up = std::iter::successors(Some(node), parent).take_while(|node| untold.remove(node));
-            let way_up: Vec<NodeIx> = way_up.collect();
-            list.extend(way_up.into_iter().rev().map(|node| self.tell_node(node)));
+            let place = self.spot_of(node).map_or(0, |(siblings, spot)| siblings.index(spot));
+            let parent = self.nodes[node.at()].shown.map(|shown| shown.parent);
+            families.entry(parent).or_default().push((place, node));
+        }
+        let is_told = |parent: &Option<NodeIx>| parent.is_some_and(|parent| nodes.contains(&parent));
+        let mut next: Vec<Option<NodeIx>> =
+            families.keys().filter(|parent| !is_told(parent)).copied().collect();
+        let mut list = Vec::with_capacity(nodes.len());
+        while let Some(parent) = next.pop() {
+            let Some(mut family) = families.remove(&parent) else { continue };
+            family.sort_unstable();
+            list.extend(family.iter().map(|&(_, node)| self.tell_node(node)));
+            next.extend(family.into_iter().map(|(_, node)| Some(node)));
         }
         list
     }
 
     fn tell_node(&self, node: NodeIx) -> Change {
         let (tag, name) = self.tag_and_name(node);
-        let parent = self.nodes[node.at()].shown.map(|shown| self.key(shown.parent).to_owned());
-        Change::Node { key: self.key(node).to_owned(), tag: tag.to_owned(), name: name.to_owned(), parent }
+        let key = |node: NodeIx| self.key(node).to_owned();
+        let parent = self.nodes[node.at()].shown.map(|shown| key(shown.parent));
+        let after = self.spot_of(node).and_then(|(siblings, spot)| siblings.before(spot)).map(key);
+        Change::Node { key: key(node), tag: tag.to_owned(), name: name.to_owned(), parent, after }
+    }
+
+    /// Where a node stands among its siblings; nothing for the root.
+    fn spot_of(&self, node: NodeIx) -> Option<(&Children, Spot)> {
+        let shown = self.nodes[node.at()].shown?;
+        let siblings = &self.nodes[shown.parent.at()].children;
+        Some((siblings, self.spot_among_siblings(node, shown)))
     }
 
     /// Tells the properties that changed, and all of the nodes that came into the scene.

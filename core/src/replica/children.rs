@@ -78,6 +78,19 @@ impl Children {
         Spot { chunk, offset, rough }
     }
 
+    /// The node before a spot.
+    pub(crate) fn before(&self, spot: Spot) -> Option<NodeIx> {
+        let in_chunk = |chunk: usize| match chunk.checked_sub(1) {
+            None => &self.first,
+            Some(other) => &self.others[other],
+        };
+        let before = match spot.offset.checked_sub(1) {
+            Some(offset) => in_chunk(spot.chunk).get(offset),
+            None => in_chunk(spot.chunk.checked_sub(1)?).last(),
+        };
+        before.map(|child| child.node)
+    }
+
     /// How many nodes stand before a spot.
     pub(crate) fn index(&self, spot: Spot) -> usize {
         self.chunks().take(spot.chunk).map(Vec::len).sum::<usize>() + spot.offset
@@ -132,6 +145,7 @@ mod tests {
             let spot = children.seek(node.at() as u64 / 3, |other| other < node);
             let at = plain.partition_point(|&other| other < node);
             assert_eq!(children.index(spot), at);
+            assert_eq!(children.before(spot), at.checked_sub(1).map(|before| plain[before]));
             if plain.get(at) == Some(&node) {
                 assert_eq!(children.remove(spot), plain.remove(at));
             } else {

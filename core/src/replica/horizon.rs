@@ -6,10 +6,11 @@ use super::Engine;
 use super::history::History;
 use super::index::{ActorIx, MessageIx, NodeIx, PathIx};
 use super::node::Shown;
-use crate::clock::VersionVector;
+use crate::clock::{Stamp, VersionVector};
 use crate::ground::{Ground, Unfoldable};
 use crate::id::{Actor, Dot};
 use crate::message::Message;
+use crate::place::Place;
 
 impl Engine {
     /// Whether all that `version` covers is held or forgotten, and its past with it: a horizon may hold so much.
@@ -127,7 +128,9 @@ impl Engine {
             let old = NodeIx::of(number);
             let node = self.node_number(key);
             let shown = untold.get(&old).copied().unwrap_or(before.nodes[old.at()].shown);
-            if untold.contains_key(&old) || stale.contains(&old) || self.told(node) != before.told(old) {
+            let is_told_anyway = untold.contains_key(&old) || stale.contains(&old);
+            let stands_elsewhere = || self.rank_there(node) != before.rank_there(old);
+            if is_told_anyway || stands_elsewhere() || self.told(node) != before.told(old) {
                 // Of where it stood only the parent is looked at.
                 let shown =
                     shown.map(|shown| Shown { parent: self.node_number(before.key(shown.parent)), ..shown });
@@ -146,6 +149,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// By what a node is sorted among its siblings, if it is there.
+    fn rank_there(&self, node: NodeIx) -> Option<(Option<&Place>, Stamp)> {
+        self.nodes[node.at()].shown.map(|_| self.rank(node))
     }
 
     /// What changes tell of a node.

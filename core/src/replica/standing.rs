@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Where a node that is shown there stands, or belongs, among its siblings.
-    fn spot_among_siblings(&self, node: NodeIx, shown: Shown) -> Spot {
+    pub(super) fn spot_among_siblings(&self, node: NodeIx, shown: Shown) -> Spot {
         let siblings = &self.nodes[shown.parent.at()].children;
         siblings.seek(shown.rough, |sibling| self.stands_before(sibling, node))
     }

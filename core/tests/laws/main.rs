@@ -77,16 +77,21 @@ fn check_against(replica: &Replica, held: &[Message], folded: &naive::Folded) {
 fn follow(mirror: &mut BTreeMap<String, Node>, changes: Vec<Change>) {
     for change in changes {
         match change {
-            Change::Node { key, tag, name, parent } => {
-                assert!(
-                    parent.as_ref().is_none_or(|parent| mirror.contains_key(parent)),
-                    "{key} before its parent"
-                );
-                let properties = mirror.remove(&key).map(|node| node.properties).unwrap_or_default();
-                let node = Node { key: key.clone(), tag, name, parent, children: Vec::new(), properties };
-                mirror.insert(key, node);
+            Change::Node { key, tag, name, parent, after } => {
+                take_out(mirror, &key);
+                let (properties, children) =
+                    mirror.remove(&key).map(|node| (node.properties, node.children)).unwrap_or_default();
+                if let Some(parent) = &parent {
+                    let siblings =
+                        &mut mirror.get_mut(parent).expect("a parent is told before its children").children;
+                    let before = after.map(|after| siblings.iter().position(|key| *key == after));
+                    let place = before.map_or(0, |place| place.expect("so is the sibling before") + 1);
+                    siblings.insert(place, key.clone());
+                }
+                mirror.insert(key.clone(), Node { key, tag, name, parent, children, properties });
             }
             Change::Removed { key } => {
+                take_out(mirror, &key);
                 let mut gone = vec![key];
                 while let Some(key) = gone.pop() {
                     mirror.remove(&key);
@@ -106,9 +111,17 @@ fn follow(mirror: &mut BTreeMap<String, Node>, changes: Vec<Change>) {
     }
 }
 
-/// The scene without the order of siblings, which changes do not tell.
+/// Takes a node from among its siblings.
+fn take_out(mirror: &mut BTreeMap<String, Node>, key: &str) {
+    let parent = mirror.get(key).and_then(|node| node.parent.clone());
+    if let Some(parent) = parent.and_then(|parent| mirror.get_mut(&parent)) {
+        parent.children.retain(|child| child != key);
+    }
+}
+
+/// The scene by key.
 fn scene(replica: &Replica) -> BTreeMap<String, Node> {
-    replica.scene().map(|node| (node.key.clone(), Node { children: Vec::new(), ..node })).collect()
+    replica.scene().map(|node| (node.key.clone(), node)).collect()
 }
 
 proptest! {
