@@ -43,13 +43,14 @@ fn measure() -> anyhow::Result<()> {
     if makers != 2 {
         bail!("one set the value, and one inserted the node");
     }
-    weigh("positions", &sets, &room)?;
+    weigh("positions", &sets, room)?;
     let typed = typed(edits);
-    weigh("text", &typed, &self::room(&typed))
+    let room = self::room(&typed);
+    weigh("text", &typed, room)
 }
 
-/// What is left of a room when everything is forgotten, and what opening that costs.
-fn weigh(what: &str, messages: &[Message], room: &Replica) -> anyhow::Result<()> {
+/// What is left of a room when everything is forgotten, what opening that costs, and what a horizon costs everybody.
+fn weigh(what: &str, messages: &[Message], mut room: Replica) -> anyhow::Result<()> {
     let before: usize = messages.iter().map(|message| message.encode().len()).sum();
     let begun = Instant::now();
     let bytes = room.ground()?.encode();
@@ -62,7 +63,11 @@ fn weigh(what: &str, messages: &[Message], room: &Replica) -> anyhow::Result<()>
         messages.len(),
         bytes.len()
     );
-    if again.state_hash() != room.state_hash() {
+    let begun = Instant::now();
+    let ground = room.ground_at(&room.version_vector())?;
+    room.stand(&ground);
+    println!("a horizon behind all of them: {:.1} ms", ms(begun));
+    if again.state_hash() != room.state_hash() || room.count() != 0 {
         bail!("a ground changed the scene");
     }
     Ok(())

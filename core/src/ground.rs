@@ -1,14 +1,16 @@
 //! What is left of messages that a horizon lets go: the ground on which all later ones stand (DESIGN §3, law 14).
 //!
 //! A ground stands before every later message, and every later message has seen all of it; so of each property the value is
-//! enough, with the op that made it, of each node one life and one place, and of undone and overwritten ops nothing. Only
-//! characters and elements of lists keep their identities, shown or not, since later ones may stand beside them; what
-//! hidden ones held is gone.
+//! enough, with the op that made it, of each node one life and one place, and of undone and overwritten ops nothing.
 //!
-//! A text or list that is set often leaves a record of each value it held, for all of the characters can be named: whoever
-//! writes behind the one that shows names the first of those that do not, and nothing keeps a later message, whose author
-//! has not heard of the horizon, from naming any other. To drop them, what may be named would have to be a law: that a
-//! character which a horizon drops is missing for everybody who has the horizon, be the messages still held or not.
+//! Characters and elements of lists keep their identities only where a later message may name them. Who writes goes by what
+//! he sees: he names a character that shows, or the start, as what he writes behind, and what stands right behind that, be
+//! it shown or not, as what he writes before. So of each text and list there is left what shows and what follows each of
+//! those, in order ([`Kept`]), and nothing of the tree that gave the order: whatever comes between two of them stands on the right of
+//! the one or on the left of the other, and the former come first.
+//!
+//! What was dropped only those name who undid something behind the horizon without knowing of it, or who had not seen all that lies in
+//! it and issue their messages again: what they insert beside it goes to the end, and what else they do to it has no effect.
 //!
 //! Folding a ground and later messages gives what folding all messages gives, bit for bit, except that what points behind
 //! the horizon finds nothing there: an undo or a redo of a message in it has no effect, and of the requests in it the last
@@ -27,18 +29,22 @@
 //! ```
 
 mod check;
+mod flat;
 mod format;
-mod run;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Dot, PeerKey};
-use crate::op::text::{CharId, Content};
+use crate::op::text::Content;
 use crate::op::{NoEffect, OpCode};
 use crate::place::Place;
 use crate::value::Value;
-pub(crate) use run::push_run;
+pub(crate) use flat::Flat;
+pub(crate) use kept::Keeping;
+pub use kept::Kept;
 
 /// Requests that a ground remembers: clients repeat theirs within seconds, and this many are made in minutes at most.
 pub const REQUESTS_KEPT: usize = 1024;
@@ -65,20 +71,20 @@ pub struct GroundNode {
     pub parent: Option<String>,
     /// Whether it lives.
     pub life: GroundLife,
-    /// The characters that were ever brought to each of its paths, across lives, by the ops that brought them, in order.
-    pub texts: BTreeMap<String, Vec<Brought>>,
+    /// What is kept of the characters that were ever brought to each of its paths, across lives.
+    pub texts: BTreeMap<String, Arc<[Kept]>>,
     /// The same of elements of lists.
-    pub lists: BTreeMap<String, Vec<Brought>>,
+    pub lists: BTreeMap<String, Arc<[Kept]>>,
 }
 
 impl GroundNode {
-    /// What was ever brought to a path, as characters or as elements.
-    pub(crate) fn brought(&self, path: &str, content: Content) -> &[Brought] {
+    /// What is kept of a path, of characters or of elements.
+    pub(crate) fn kept(&self, path: &str, content: Content) -> Arc<[Kept]> {
         let by_path = match content {
             Content::Text => &self.texts,
             Content::List => &self.lists,
         };
-        by_path.get(path).map(Vec::as_slice).unwrap_or_default()
+        by_path.get(path).cloned().unwrap_or_default()
     }
 }
 
@@ -112,66 +118,30 @@ pub struct Base {
     pub code: OpCode,
     /// In which way it holds the value.
     pub form: Form,
-    /// The value.
+    /// The value. Where its characters or elements have identities, they are those kept that show.
     pub value: Value,
+}
+
+impl Base {
+    /// Whether the value is made of such characters or elements.
+    pub(crate) fn is_made_of(&self, content: Content) -> bool {
+        match self.form {
+            Form::Whole => content.fits(&self.value),
+            Form::Made => false,
+            Form::Written(of) => of == content,
+        }
+    }
 }
 
 /// In which way a property holds its value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// As a reset left it: where it is text or a list, its characters or elements have identities.
+    /// As a reset left it: where it is text or a list, its characters or elements have identities too.
     Whole,
     /// As a step made it: where it is text or a list, its characters or elements have none.
     Made,
-    /// As these characters or elements; the value is null.
+    /// As steps wrote it, into characters or elements that have identities.
     Written(Content),
-}
-
-/// The characters that one op brought to a property, or the elements, or one more position of an element.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Brought {
-    /// The op.
-    pub by: Stamp,
-    /// What its message was before, where that is one that was issued again.
-    pub origin: Option<Dot>,
-    /// Its code.
-    pub code: OpCode,
-    /// Where they went.
-    pub spot: Spot,
-    /// How many there are.
-    pub len: u32,
-    /// Those that show, where the property's form is [`Form::Written`]: runs of text or lists, each with the offset of its
-    /// first. Elements are with the op that brought them, wherever they stand.
-    pub shown: Vec<(u32, Value)>,
-    /// Of a move the element that stands there.
-    pub element: Option<CharId>,
-}
-
-impl Brought {
-    /// The names of those it brought.
-    pub(crate) fn char(&self, offset: u32) -> CharId {
-        let (dot, index) = self.name();
-        CharId { dot, index, offset }
-    }
-
-    /// The name of the op: its message's, and its index in what that was first.
-    pub(crate) fn name(&self) -> (Dot, u32) {
-        match self.origin {
-            None => (self.by.dot(), self.by.index),
-            Some(origin) => (origin, self.by.index.saturating_sub(1)),
-        }
-    }
-}
-
-/// Where characters went: see [`crate::op::text`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Spot {
-    /// On the left of a character.
-    Before(CharId),
-    /// On the right of a character, or of the start, and of what followed: as what it stands beside has it where absent.
-    After(Option<CharId>, Option<Option<CharId>>),
-    /// Behind everything.
-    Last,
 }
 
 /// Messages that no horizon may pass yet: one of them holds an op that a newer version may know.

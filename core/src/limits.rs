@@ -32,9 +32,6 @@ pub const FRACTION_BYTES_MAX: usize = 64;
 
 /// Bytes of a horizon's frontier, as text: they leave room in the message for the clock that its keeper has to tell with it.
 pub const FRONTIER_BYTES_MAX: usize = 60 * 1024;
-/// Ops that brought characters to a ground: few bytes stand for many where somebody typed, and each takes memory.
-pub const GROUND_TEXT_OPS_MAX: usize = 1 << 22;
-
 /// Bytes of a ground with what belongs to it: what a peer can make us hold when we come late.
 pub const GROUND_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// The same, deflated.

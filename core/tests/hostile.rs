@@ -9,11 +9,13 @@ use rtc_core::chain::Signature;
 use rtc_core::clock::VersionVector;
 use rtc_core::dialect::{History, Vector};
 use rtc_core::founding::{FOUNDING_BYTES_MAX, Founding};
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::ground::Ground;
+use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::limits::{
     BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, VALUE_DEPTH_MAX,
 };
 use rtc_core::message::Message;
+use rtc_core::op::text::CharId;
 use rtc_core::op::{Op, OpCode, TABLE_VERSION};
 use rtc_core::replica::{Replica, Stretch};
 use rtc_core::scene::Root;
@@ -69,6 +71,7 @@ fn check_all(bytes: &[u8]) {
     check("value", bytes, |bytes| Reader::new(bytes).value());
     check("message", bytes, |bytes| Message::decode(Actor::from_name("a"), bytes));
     check("founding", bytes, Founding::decode);
+    check("ground", bytes, Ground::decode);
     check("frame", bytes, LinkFrame::decode);
     check("ticket", bytes, |bytes| String::from_utf8_lossy(bytes).parse::<Ticket>());
 }
@@ -136,6 +139,65 @@ fn blocks_hold_no_more_than_they_say_and_may() {
             check_block(&[&head, tail].concat());
         }
     }
+}
+
+/// What is left of a text into which somebody typed, here and there, and of a list whose elements were moved.
+fn ground() -> Vec<u8> {
+    let actor = Actor::from_name("a");
+    let mut replica = Replica::new(Root::default());
+    for seq in 1..=300 {
+        let own = Dot { actor, seq };
+        let id = |back: u64, offset| CharId { dot: Dot { seq: seq - back, ..own }, index: 0, offset };
+        let (name, value, anchor) = match seq {
+            1 => ("list.init", Value::List(vec!["x".into(); 4]), None),
+            2 => ("text.insert", "typed".into(), None),
+            seq if seq % 7 == 0 => (
+                "list.move",
+                Value::Null,
+                Some(("item", CharId { dot: id(seq - 1, 0).dot, index: 0, offset: 2 })),
+            ),
+            seq if seq % 7 == 1 => ("text.insert", "?!".into(), Some(("before", id(3, 0)))),
+            _ => (
+                "text.insert",
+                "a".into(),
+                Some(("after", id(if seq % 7 == 2 && seq > 2 { 3 } else { 1 }, 0))),
+            ),
+        };
+        let options = anchor.map(|(name, id)| (name.to_owned(), id.write(own)));
+        let code = OpCode::named(name).unwrap();
+        let path = name.split('.').next().map(str::to_owned);
+        let op = Op { code, key: "scene".into(), path, value, options: options.into_iter().collect() };
+        let (clock, ops) = (Vec::new(), vec![op]);
+        replica.apply(&Message {
+            actor,
+            seq,
+            lamport: seq,
+            clock,
+            time_ms: None,
+            request: None,
+            note: None,
+            ops,
+        });
+    }
+    assert!(replica.ineffective_ops() < 150, "{}", replica.ineffective_ops());
+    replica.ground().unwrap().encode()
+}
+
+#[test]
+fn grounds_hold_little_more_than_their_bytes_and_can_be_stood_on_whatever_they_say() {
+    let mut random = Random::new(45);
+    let whole = ground();
+    check("ground", &whole, Ground::decode);
+    let mut read = 0;
+    for _ in 0..3_000 {
+        let bytes = damaged(&mut random, &whole);
+        check("ground", &bytes, Ground::decode);
+        if let Ok(ground) = Ground::decode(&bytes) {
+            read += 1;
+            assert!(Replica::on(&ground, Root::default()).ground().is_ok());
+        }
+    }
+    assert!(read > 0, "some damage is to numbers that nobody compares");
 }
 
 /// Numbers at ever new keys are the dearest to remember.

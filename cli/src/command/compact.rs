@@ -12,9 +12,8 @@ use crate::{age, short};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 What is let go can no longer be undone, blamed, or read with --at; the scene stays as it is.
-The owner's daemon does this by itself once enough is old, up to 200,000 messages in all; a
-member that comes back after the absence limit gets what is left, and its own edits are issued
-again.")]
+The owner's daemon does this by itself once enough is old; a member that comes back after the
+absence limit gets what is left, and its own edits are issued again.")]
 pub struct Args {
     /// Only say what it would do
     #[arg(long)]

@@ -1,15 +1,14 @@
 //! Whether a ground that was read can be stood on: everything that is named in it is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::format::{is_move, unexpected};
-use super::run::Rest;
-use super::{Brought, Form, Ground, GroundLife, Spot};
+use super::format::unexpected;
+use super::{Base, Flat, Form, Ground, GroundLife, Keeping, Kept};
 use crate::canonical::DecodeError;
 use crate::clock::Stamp;
-use crate::id::Dot;
-use crate::limits::MESSAGE_BYTES_MAX;
 use crate::op::text::{CharId, Content};
+use crate::op::{Kind, OpCode};
 
 impl Ground {
     /// Whether everything that is named is there.
@@ -20,70 +19,81 @@ impl Ground {
         if roots.clone().count() > 1 || roots.clone().any(|root| root.parent.is_some()) {
             return Err(unexpected("one root, which stands below nothing"));
         }
-        for node in self.nodes.values() {
-            for texts in node.texts.values().chain(node.lists.values()) {
-                check_texts(texts, covers)?;
-                if texts.iter().filter_map(|brought| brought.origin).any(|dot| !self.origins.contains(&dot)) {
-                    return Err(unexpected("messages that were issued again"));
+        let insert = OpCode::named("node.insert").expect("it is a row");
+        let (mut ops, mut places) = (BTreeMap::new(), BTreeSet::new());
+        for (key, node) in &self.nodes {
+            let mut is_one = |by: &Stamp, code: OpCode| {
+                *ops.entry((by.dot(), by.index)).or_insert((key, code)) == (key, code)
+            };
+            let properties = match &node.life {
+                GroundLife::Lives { properties, .. } => Some(properties),
+                GroundLife::Never | GroundLife::Ended => None,
+            };
+            for (content, by_path) in [(Content::Text, &node.texts), (Content::List, &node.lists)] {
+                for (path, kept) in by_path {
+                    self.check_kept(kept, content, properties.and_then(|properties| properties.get(path)))?;
                 }
             }
             let GroundLife::Lives { stands, properties, .. } = &node.life else { continue };
-            if stands.as_ref().is_some_and(|(birth, _)| !covers(birth)) {
-                return Err(unexpected("a birth behind the horizon"));
+            if let Some((birth, place)) = stands
+                && !(covers(birth) && is_one(birth, insert) && places.insert(place.stamp()))
+            {
+                return Err(unexpected("a birth behind the horizon, and a place of its own"));
             }
             for (path, base) in properties {
+                let is_reset =
+                    base.code.row().is_some_and(|row| matches!(row.kind, Kind::Reset(_) | Kind::Insert));
+                if !covers(&base.by) || !is_one(&base.by, base.code) || is_reset != (base.form == Form::Whole)
+                {
+                    return Err(unexpected("a value's op"));
+                }
                 let content = if base.value.as_list().is_some() { Content::List } else { Content::Text };
-                let whole = (base.form == Form::Whole).then(|| content.len(&base.value)).flatten();
-                let (chars, texts) = (whole.unwrap_or(0), node.brought(path, content));
-                let is_brought = |brought: &Brought| brought.by == base.by && brought.len == chars;
-                if !covers(&base.by) || (chars > 0 && !texts.iter().any(is_brought)) {
-                    return Err(unexpected("a value's op and its characters"));
+                let is_there =
+                    !node.kept(path, content).is_empty() || content.len(&base.value).unwrap_or(0) == 0;
+                let fits = match base.form {
+                    Form::Written(of) => of == content && of.fits(&base.value),
+                    Form::Whole | Form::Made => true,
+                };
+                if !fits || base.is_made_of(content) && !is_there {
+                    return Err(unexpected("a value and its characters"));
                 }
             }
         }
         Ok(())
     }
-}
 
-fn check_texts(texts: &[Brought], covers: impl Fn(&Stamp) -> bool) -> Result<(), DecodeError> {
-    let mut held: BTreeMap<(Dot, u32), u32> = BTreeMap::new();
-    let mut before = None;
-    let (mut positions, mut moved) = (BTreeSet::new(), BTreeSet::new());
-    for brought in texts {
-        let is_there = |id: &CharId| held.get(&(id.dot, id.index)).is_some_and(|&len| id.offset < len);
-        let named = match &brought.spot {
-            Spot::Before(id) => [Some(id), None],
-            Spot::After(left, until) => [left.as_ref(), until.as_ref().and_then(Option::as_ref)],
-            Spot::Last => [None, None],
-        };
-        if brought.len == 0 || brought.len as usize > MESSAGE_BYTES_MAX {
-            return Err(unexpected("as many characters as one op can bring"));
+    /// Whether what is kept of a property is what would be kept of it, and as much as its value says.
+    fn check_kept(
+        &self,
+        kept: &Arc<[Kept]>,
+        content: Content,
+        base: Option<&Base>,
+    ) -> Result<(), DecodeError> {
+        let base = base.filter(|base| base.is_made_of(content));
+        let len = base.and_then(|base| content.len(&base.value)).unwrap_or(0);
+        let shown: u64 = kept.iter().filter(|run| run.shows()).map(|run| u64::from(run.len())).sum();
+        if shown != u64::from(len) {
+            return Err(unexpected("a name for each character that shows"));
         }
-        let follows = before.replace(brought.by).is_none_or(|before| before < brought.by);
-        if !follows || !covers(&brought.by) || !named.into_iter().flatten().all(is_there) {
-            return Err(unexpected("characters after those they stand beside"));
-        }
-        let mut free = 0;
-        for (from, run) in &brought.shown {
-            let len = Rest::of(run).len();
-            let end = u64::from(*from) + len;
-            // A gap lies between two runs.
-            if u64::from(*from) < free || len == 0 || end > u64::from(brought.len) {
-                return Err(unexpected("runs of the characters there are"));
+        let is_known =
+            |id: CharId| id.dot.seq > 0 && (self.version.covers(&id.dot) || self.origins.contains(&id.dot));
+        let is_of = |position, element| position == element || content == Content::List;
+        let mut keeping = Keeping::new();
+        for run in kept.iter() {
+            for nth in 0..run.len() {
+                let position = run.position(nth);
+                match run.element(nth) {
+                    Some(element) if is_known(position) && is_known(element) && is_of(position, element) => {
+                        keeping.show(position, element);
+                    }
+                    None if is_known(position) => keeping.hide(|| position),
+                    Some(_) | None => return Err(unexpected("characters of messages behind the horizon")),
+                }
             }
-            free = end + 1;
         }
-        if let Some(id) = &brought.element
-            && (!is_there(id) || positions.contains(&(id.dot, id.index)) || !moved.insert(*id))
-        {
-            return Err(unexpected("the one move of an element"));
+        if kept.is_empty() || keeping.finish() != *kept || !Flat::new(Arc::clone(kept)).is_unambiguous() {
+            return Err(unexpected("characters that are kept, each once"));
         }
-        if is_move(brought.code) {
-            positions.insert(brought.name());
-        }
-        if held.insert(brought.name(), brought.len).is_some() {
-            return Err(unexpected("each op once"));
-        }
+        Ok(())
     }
-    Ok(())
 }

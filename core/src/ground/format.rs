@@ -3,28 +3,23 @@
 //! Actors are written once, in `version`; stamps and characters name them by their index there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::run::{Rest, push_run};
-use super::{Base, Brought, Form, Ground, GroundLife, GroundNode, Spot};
+use super::{Base, Form, Ground, GroundLife, GroundNode, Kept};
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::Stamp;
 use crate::id::{Actor, Dot, PeerKey, StateHash};
-use crate::limits::{
-    GROUND_TEXT_OPS_MAX, KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX,
-};
-use crate::op::text::{CharId, Content, Writing};
+use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::op::text::{CharId, Content};
 use crate::op::{Kind, OpCode};
 use crate::place::Place;
-use crate::value::Value;
 
 /// The format this code writes.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Separates grounds' hashes from every other use of the hash function.
 const HASH_CONTEXT: &str = "rtc 2026 ground 1";
 /// Items of any list: what bounds them is the length of the bytes.
 const ITEMS_MAX: usize = u32::MAX as usize;
-/// Bytes of a text that many messages wrote.
-const TEXT_BYTES_MAX: usize = u32::MAX as usize;
 
 impl Ground {
     /// The canonical bytes.
@@ -67,7 +62,7 @@ impl Ground {
         let mut reader = Reader::new(bytes);
         reader.array_of(6, "a ground")?;
         if reader.uint()? != FORMAT {
-            return Err(unexpected("ground format 2"));
+            return Err(unexpected("ground format 3"));
         }
         let version = list(&mut reader, |reader| {
             reader.array_of(2, "an actor's head")?;
@@ -75,7 +70,7 @@ impl Ground {
         })?;
         let lamport = reader.uint()?;
         let actors = version.iter().map(|(actor, _)| *actor).collect();
-        let mut from = Decoding { actors, ops: 0, reader };
+        let mut from = Decoding { actors, reader };
         let requests = list(&mut from.reader, |reader| {
             reader.array_of(2, "a request")?;
             Ok((PeerKey(reader.bytes_of()?), reader.text(REQUEST_BYTES_MAX, "request id")?))
@@ -119,12 +114,7 @@ impl Encoding {
         self.writer.uint(stamp.seq).uint(stamp.index.into());
     }
 
-    fn char(&mut self, id: Option<&CharId>) {
-        let Some(id) = id else {
-            self.writer.null();
-            return;
-        };
-        self.writer.array(4);
+    fn char(&mut self, id: &CharId) {
         self.actor(&id.dot.actor);
         self.writer.uint(id.dot.seq).uint(id.index.into()).uint(id.offset.into());
     }
@@ -146,14 +136,36 @@ impl Encoding {
                 &mut self.writer
             }
         };
-        for brought in [&node.texts, &node.lists] {
-            self.writer.array(brought.len());
-            for (path, brought) in brought {
-                let runs: Vec<&[Brought]> = brought.chunk_by(continues).collect();
-                self.writer.array(2).text(path).array(runs.len());
-                for run in runs {
-                    self.run(run);
-                }
+        for by_path in [&node.texts, &node.lists] {
+            self.writer.array(by_path.len());
+            for (path, kept) in by_path {
+                self.writer.array(2).text(path).array(kept.len());
+                kept.iter().for_each(|run| self.kept(run));
+            }
+        }
+    }
+
+    /// How many numbers there are says what they mean.
+    fn kept(&mut self, run: &Kept) {
+        match run {
+            Kept::Typed { first, len } => {
+                self.writer.array(3);
+                self.actor(&first.actor);
+                self.writer.uint(first.seq).uint((*len).into());
+            }
+            Kept::Hidden(position) => {
+                self.writer.array(4);
+                self.char(position);
+            }
+            Kept::Shown { first, len } => {
+                self.writer.array(5);
+                self.char(first);
+                self.writer.uint((*len).into());
+            }
+            Kept::Moved { position, element } => {
+                self.writer.array(8);
+                self.char(position);
+                self.char(element);
             }
         }
     }
@@ -172,72 +184,6 @@ impl Encoding {
             self.stamp(&place.stamp());
         }
     }
-
-    /// What several messages brought, each behind the one before: who types writes one run.
-    fn run(&mut self, run: &[Brought]) {
-        let first = &run[0];
-        self.writer.array(if first.origin.is_some() { 6 } else { 5 });
-        self.stamp(&first.by);
-        self.writer.uint(first.code.0.into());
-        let lengths: Vec<&[Brought]> = run.chunk_by(|a, b| a.len == b.len).collect();
-        self.writer.array(2 * lengths.len());
-        for alike in lengths {
-            self.writer.uint(alike[0].len.into()).uint(alike.len() as u64);
-        }
-        self.spot(&first.spot);
-        if is_move(first.code) {
-            self.char(first.element.as_ref());
-        } else {
-            let shown = joined(run);
-            self.writer.array(shown.len());
-            for (from, run) in shown {
-                self.writer.array(2).uint(from).value(&run);
-            }
-        }
-        first.origin.iter().for_each(|origin| self.dot(origin));
-    }
-
-    fn spot(&mut self, spot: &Spot) {
-        match spot {
-            Spot::Before(id) => {
-                self.writer.array(2).uint(0);
-                self.char(Some(id));
-            }
-            Spot::After(left, None) => {
-                self.writer.array(2).uint(1);
-                self.char(left.as_ref());
-            }
-            Spot::After(left, Some(until)) => {
-                self.writer.array(3).uint(2);
-                self.char(left.as_ref());
-                self.char(until.as_ref());
-            }
-            Spot::Last => {
-                self.writer.array(1).uint(3);
-            }
-        }
-    }
-}
-
-/// Whether `b` is what the next message of the same actor brought behind what `a` did.
-fn continues(a: &Brought, b: &Brought) -> bool {
-    let is_first_issue = a.origin.is_none() && b.origin.is_none();
-    let is_next = b.by == after(&a.by) && a.by.index == 0 && b.spot == behind(a);
-    is_first_issue && is_next && b.code == a.code && !is_move(a.code)
-}
-
-/// The first op of the next message, where nothing else came between.
-fn after(by: &Stamp) -> Stamp {
-    Stamp { lamport: by.lamport.saturating_add(1), seq: by.seq.saturating_add(1), index: 0, ..*by }
-}
-
-fn behind(brought: &Brought) -> Spot {
-    Spot::After(Some(brought.char(brought.len.saturating_sub(1))), None)
-}
-
-/// Whether such an op brings a position and no more.
-pub(super) fn is_move(code: OpCode) -> bool {
-    matches!(code.row().map(|row| row.kind), Some(Kind::Write(_, Writing::Move)))
 }
 
 fn form_number(form: Form) -> u64 {
@@ -249,30 +195,9 @@ fn form_number(form: Form) -> u64 {
     }
 }
 
-/// What shows of a run, by offsets from its first character.
-fn joined(run: &[Brought]) -> Vec<(u64, Value)> {
-    let mut joined: Vec<(u64, Value)> = Vec::new();
-    let (mut start, mut end) = (0, None);
-    for brought in run {
-        for (from, value) in &brought.shown {
-            let from = start + u64::from(*from);
-            match (joined.last_mut().filter(|_| end == Some(from)), value) {
-                (Some((_, Value::Text(before))), Value::Text(text)) => before.push_str(text),
-                (Some((_, Value::List(before))), Value::List(list)) => before.extend_from_slice(list),
-                (_, value) => joined.push((from, value.clone())),
-            }
-            end = Some(from + Rest::of(value).len());
-        }
-        start += u64::from(brought.len);
-    }
-    joined
-}
-
 struct Decoding<'a> {
     reader: Reader<'a>,
     actors: Vec<Actor>,
-    /// Ops that brought characters, so far.
-    ops: usize,
 }
 
 impl Decoding<'_> {
@@ -303,14 +228,9 @@ impl Decoding<'_> {
         Ok(Stamp { lamport, actor: self.actor()?, seq: self.reader.uint()?, index: self.small()? })
     }
 
-    fn char(&mut self) -> Result<Option<CharId>, DecodeError> {
-        match self.reader.array_or_null(4, "a character")? {
-            None => return Ok(None),
-            Some(4) => {}
-            Some(_) => return Err(unexpected("a character")),
-        }
+    fn char(&mut self) -> Result<CharId, DecodeError> {
         let dot = Dot { actor: self.actor()?, seq: self.reader.uint()? };
-        Ok(Some(CharId { dot, index: self.small()?, offset: self.small()? }))
+        Ok(CharId { dot, index: self.small()?, offset: self.small()? })
     }
 
     fn node(&mut self) -> Result<(String, GroundNode), DecodeError> {
@@ -323,23 +243,34 @@ impl Decoding<'_> {
             4 => self.life()?,
             _ => return Err(unexpected("a life")),
         };
-        let (texts, lists) = (self.brought(Content::Text)?, self.brought(Content::List)?);
+        let (texts, lists) = (self.by_path()?, self.by_path()?);
         Ok((key, GroundNode { parent, life, texts, lists }))
     }
 
-    /// What was brought to the paths of a node.
-    fn brought(&mut self, content: Content) -> Result<BTreeMap<String, Vec<Brought>>, DecodeError> {
+    /// What is kept of the paths of a node.
+    fn by_path(&mut self) -> Result<BTreeMap<String, Arc<[Kept]>>, DecodeError> {
         let mut by_path = BTreeMap::new();
         for _ in 0..self.reader.array(ITEMS_MAX, "texts or lists")? {
             self.reader.array_of(2, "a text or a list")?;
             let path = self.reader.text(PATH_BYTES_MAX, "property path")?;
-            let mut brought = Vec::new();
-            for _ in 0..self.reader.array(ITEMS_MAX, "characters")? {
-                self.run(content, &mut brought)?;
-            }
-            by_path.insert(path, brought);
+            let runs = self.reader.array(ITEMS_MAX, "characters")?;
+            let kept: Result<Vec<Kept>, _> = (0..runs).map(|_| self.kept()).collect();
+            by_path.insert(path, kept?.into());
         }
         Ok(by_path)
+    }
+
+    fn kept(&mut self) -> Result<Kept, DecodeError> {
+        match self.reader.array(8, "characters")? {
+            3 => {
+                let first = Dot { actor: self.actor()?, seq: self.reader.uint()? };
+                Ok(Kept::Typed { first, len: self.small()? })
+            }
+            4 => self.char().map(Kept::Hidden),
+            5 => Ok(Kept::Shown { first: self.char()?, len: self.small()? }),
+            8 => Ok(Kept::Moved { position: self.char()?, element: self.char()? }),
+            _ => Err(unexpected("characters")),
+        }
     }
 
     fn life(&mut self) -> Result<GroundLife, DecodeError> {
@@ -373,86 +304,6 @@ impl Decoding<'_> {
         let (place, stamp) = (self.reader.value()?, self.stamp()?);
         let place = Place::read(&place, stamp).ok_or(unexpected("a place"))?;
         Ok(Some((birth, place)))
-    }
-
-    fn run(&mut self, content: Content, all: &mut Vec<Brought>) -> Result<(), DecodeError> {
-        let items = self.reader.array(6, "characters")?;
-        let (mut by, code) = (self.stamp()?, self.code()?);
-        let numbers = list(&mut self.reader, Reader::uint)?;
-        let mut spot = self.spot()?;
-        if is_move(code) && content == Content::List {
-            let (element, origin) = (self.char()?, self.origin(items)?);
-            self.count(1)?;
-            all.push(Brought { by, origin, code, spot, len: 1, shown: Vec::new(), element });
-            return if numbers == [1, 1] { Ok(()) } else { Err(unexpected("one position")) };
-        }
-        let shown = list(&mut self.reader, |reader| {
-            reader.array_of(2, "a run of characters")?;
-            let from = reader.uint()?;
-            let from = u32::try_from(from).map_err(|_| unexpected("a number below 2^32"))?;
-            let run = match content {
-                Content::Text => reader.text(TEXT_BYTES_MAX, "text")?.into(),
-                Content::List => reader.value()?,
-            };
-            if content.fits(&run) { Ok((u64::from(from), run)) } else { Err(unexpected("a list")) }
-        })?;
-        let origin = self.origin(items)?;
-        let mut rest = shown.iter().map(|(from, run)| (*from, Rest::of(run))).peekable();
-        let mut start = 0;
-        for pair in numbers.chunks(2) {
-            let [len, times] = *pair else { return Err(unexpected("lengths, and how often each")) };
-            let len = u32::try_from(len).ok().filter(|&len| len > 0 && len as usize <= MESSAGE_BYTES_MAX);
-            let len = len.ok_or(unexpected("as many characters as one op can bring"))?;
-            self.count(times)?;
-            for _ in 0..times {
-                let end = start + u64::from(len);
-                let mut shown: Vec<(u32, Value)> = Vec::new();
-                while let Some((from, run)) = rest.peek_mut().filter(|(from, _)| *from < end) {
-                    let offset = from.checked_sub(start).and_then(|offset| u32::try_from(offset).ok());
-                    let offset = offset.ok_or(unexpected("runs of the characters there are"))?;
-                    let (len, taken) = run.take(end - *from);
-                    push_run(&mut shown, offset, taken);
-                    *from += len;
-                    if run.is_empty() {
-                        rest.next();
-                    }
-                }
-                let brought = Brought { by, origin, code, spot, len, shown, element: None };
-                (spot, by, start) = (behind(&brought), after(&by), end);
-                all.push(brought);
-            }
-        }
-        match rest.next() {
-            None => Ok(()),
-            Some(_) => Err(unexpected("runs of the characters there are")),
-        }
-    }
-
-    /// What the message of an op was before, where it says so behind all else.
-    fn origin(&mut self, items: usize) -> Result<Option<Dot>, DecodeError> {
-        match items {
-            5 => Ok(None),
-            6 => self.dot().map(Some),
-            _ => Err(unexpected("characters")),
-        }
-    }
-
-    /// Counts ops that brought something: a few bytes may stand for many.
-    fn count(&mut self, more: u64) -> Result<(), DecodeError> {
-        self.ops = self.ops.saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
-        let (what, found, limit) = ("ops that brought characters", self.ops, GROUND_TEXT_OPS_MAX);
-        if found > limit { Err(DecodeError::TooLong { what, found, limit }) } else { Ok(()) }
-    }
-
-    fn spot(&mut self) -> Result<Spot, DecodeError> {
-        let len = self.reader.array(3, "where characters go")?;
-        Ok(match (len, self.reader.uint()?) {
-            (2, 0) => Spot::Before(self.char()?.ok_or(unexpected("a character"))?),
-            (2, 1) => Spot::After(self.char()?, None),
-            (3, 2) => Spot::After(self.char()?, Some(self.char()?)),
-            (1, 3) => Spot::Last,
-            _ => return Err(unexpected("where characters go")),
-        })
     }
 }
 

@@ -1,32 +1,29 @@
 //! Law 14 in the plainest code: what is left of messages when they are forgotten, and how others stand on that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::property::{Held, added_by};
-use super::text::{Script, offset_of, parts};
 use super::{At, Fold, GROUND, GROUND_ADDER, Life};
 use crate::clock::Stamp;
-use crate::ground::{
-    Base, Brought, Form, Ground, GroundLife, GroundNode, REQUESTS_KEPT, Spot, Unfoldable, push_run,
-};
+use crate::ground::{Base, Form, Ground, GroundLife, GroundNode, Keeping, Kept, REQUESTS_KEPT, Unfoldable};
 use crate::id::{Actor, Dot};
 use crate::message::Message;
+use crate::op::Kind;
 use crate::op::text::{CharId, Content};
-use crate::op::{Kind, OpCode};
 use crate::place::Place;
 use crate::scene::Root;
-use crate::sequence::plain::{self, Char, Until};
-use crate::value::Value;
+use crate::sequence::plain::Char;
 
 /// What is left of `messages`, which stand on `ground` and hold the causal past of each of them.
 pub fn ground(ground: &Ground, root: &Root, messages: &[Message]) -> Result<Ground, Unfoldable> {
     Fold::run(ground, root, messages, &ground.version, |fold, _, _| fold.to_ground())
 }
 
-/// What made a base.
-const BASE: At = (GROUND, u32::MAX);
+/// What made a base, and brought what the ground keeps.
+pub(super) const BASE: At = (GROUND, u32::MAX);
 
-impl<'a> Fold<'a> {
+impl Fold<'_> {
     /// Begins with what the ground holds.
     pub(super) fn stand(&mut self) {
         let root = self.root.clone();
@@ -68,143 +65,34 @@ impl<'a> Fold<'a> {
             Held { adders: added_by(&base.value, GROUND_ADDER), ..Held::made(base.value.clone(), BASE, 0) };
         match base.form {
             Form::Made => {}
-            Form::Whole => {
-                let content = if base.value.as_list().is_some() { Content::List } else { Content::Text };
-                let texts = self.ground_texts(key, path, content);
-                let brought = texts.iter().position(|brought| brought.by == base.by);
-                held.whole = Some(brought.map_or(BASE, |n| (GROUND, offset_of(n))));
-            }
+            Form::Whole => held.whole = Some(BASE),
             Form::Written(content) => {
                 let mut script = self.script(key, path, content);
-                for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
-                    for (from, run) in &brought.shown {
-                        let to = from + content.len(run).expect("a run of the content's");
-                        script.shown.extend((*from..to).map(|offset| ((GROUND, n), offset)));
-                    }
-                    let element = brought.element.and_then(|id| self.ground_char(key, path, content, &id));
-                    script.moves.extend(element.map(|element| (element, (GROUND, n))));
-                }
-                held.value = script.value();
+                script.show(BASE, 0);
                 held.script = Some(script);
             }
         }
         Some(held)
     }
 
-    /// The ops whose characters or elements the ground holds, in order.
-    pub(super) fn ground_texts(&self, key: &str, path: &str, content: Content) -> &'a [Brought] {
-        let node = self.ground.nodes.get(key);
-        node.map(|node| node.brought(path, content)).unwrap_or_default()
-    }
-
-    /// What an op brought; what those held that do not show is not known any more.
-    pub(super) fn ground_parts(
+    /// What the ground keeps of a property: the name of each position, and of what shows there.
+    pub(super) fn ground_kept(
         &self,
         key: &str,
         path: &str,
         content: Content,
-        brought: &Brought,
-    ) -> Vec<Value> {
-        let life = self.ground.nodes.get(key).map(|node| &node.life);
-        if let Some(GroundLife::Lives { properties, .. }) = life
-            && let Some(Base { by, form: Form::Whole, value, .. }) = properties.get(path)
-            && *by == brought.by
-            && let Some(parts) = parts(content, value)
-        {
-            return parts;
-        }
-        let mut all = vec![Value::Null; brought.len as usize];
-        for (from, run) in &brought.shown {
-            for (offset, part) in (*from as usize..).zip(parts(content, run).into_iter().flatten()) {
-                all[offset] = part;
-            }
-        }
-        all
-    }
-
-    pub(super) fn ground_char(
-        &self,
-        key: &str,
-        path: &str,
-        content: Content,
-        id: &CharId,
-    ) -> Option<Char<At>> {
-        let texts = self.ground_texts(key, path, content);
-        let is_it = |brought: &Brought| brought.char(id.offset) == *id && id.offset < brought.len;
-        let n = texts.iter().position(is_it)?;
-        Some(((GROUND, offset_of(n)), id.offset))
-    }
-
-    pub(super) fn ground_spot(
-        &self,
-        key: &str,
-        path: &str,
-        content: Content,
-        spot: &Spot,
-    ) -> plain::Spot<At> {
-        let char = |id: &CharId| self.ground_char(key, path, content, id);
-        let char_or_end = |id: &Option<CharId>| match id {
-            None => Some(None),
-            Some(id) => char(id).map(Some),
+    ) -> Vec<(CharId, Option<CharId>)> {
+        let kept = self.ground.nodes.get(key).map(|node| node.kept(path, content)).unwrap_or_default();
+        let chars = |run: &Kept| {
+            let run = run.clone();
+            (0..run.len()).map(move |nth| (run.position(nth), run.element(nth)))
         };
-        let found = match spot {
-            Spot::Before(id) => char(id).map(plain::Spot::Before),
-            Spot::After(left, None) => {
-                char_or_end(left).map(|left| plain::Spot::After(left, Until::Inherited))
-            }
-            Spot::After(left, Some(until)) => char_or_end(left)
-                .zip(char_or_end(until))
-                .map(|(left, until)| plain::Spot::After(left, Until::Given(until))),
-            Spot::Last => None,
-        };
-        // What is not there has nothing beside it.
-        found.unwrap_or(plain::Spot::Last)
+        kept.iter().flat_map(chars).collect()
     }
 
-    /// The stamp and the code of an op, be it held or of the ground, and what its message was before.
-    pub(super) fn maker(
-        &self,
-        key: &str,
-        path: &str,
-        content: Content,
-        op: At,
-    ) -> (Stamp, OpCode, Option<Dot>) {
-        match op.0 {
-            GROUND => {
-                let brought = &self.ground_texts(key, path, content)[op.1 as usize];
-                (brought.by, brought.code, brought.origin)
-            }
-            message => {
-                let origin = self.origins.get(&self.messages[message].dot());
-                (self.stamp(op), self.op(op).code, origin.map(|origin| origin.dot))
-            }
-        }
-    }
-
-    pub(super) fn char_id(&self, key: &str, path: &str, content: Content, char: Char<At>) -> CharId {
-        let (op, offset) = char;
-        match op.0 {
-            GROUND => self.ground_texts(key, path, content)[op.1 as usize].char(offset),
-            _ => {
-                let (dot, index) = self.op_name(op);
-                CharId { dot, index, offset }
-            }
-        }
-    }
-
-    pub(super) fn named_spot(&self, key: &str, path: &str, content: Content, spot: plain::Spot<At>) -> Spot {
-        let id = |char| self.char_id(key, path, content, char);
-        match spot {
-            plain::Spot::Before(char) => Spot::Before(id(char)),
-            plain::Spot::After(left, until) => {
-                let until = match until {
-                    Until::Inherited => None,
-                    Until::Given(until) => Some(until.map(id)),
-                };
-                Spot::After(left.map(id), until)
-            }
-            plain::Spot::Last => Spot::Last,
-        }
+    /// Whether a message lies in the ground.
+    pub(super) fn is_behind(&self, dot: &Dot) -> bool {
+        self.ground.version.covers(dot) || self.ground.origins.contains(dot)
     }
 
     fn to_ground(&self) -> Result<Ground, Unfoldable> {
@@ -231,13 +119,11 @@ impl<'a> Fold<'a> {
             for path in self.paths(&key) {
                 let held = self.nodes.get(&key).filter(|life| life.alive);
                 let held = held.and_then(|_| self.value(&key, &path, &mut Vec::new()));
-                let script = held.as_ref().and_then(|held| held.script.as_ref());
-                for (content, texts) in [(Content::Text, &mut node.texts), (Content::List, &mut node.lists)] {
-                    let fresh = self.script(&key, &path, content);
-                    let script = script.filter(|script| script.content == content).unwrap_or(&fresh);
-                    let brought = self.to_brought(&key, &path, script);
-                    if !brought.is_empty() {
-                        texts.insert(path.clone(), brought);
+                for (content, by_path) in [(Content::Text, &mut node.texts), (Content::List, &mut node.lists)]
+                {
+                    let kept = self.to_kept(&key, &path, content, held.as_ref());
+                    if !kept.is_empty() {
+                        by_path.insert(path.clone(), kept);
                     }
                 }
                 properties.extend(held.map(|held| (path.clone(), self.to_base(&key, &path, held))));
@@ -275,7 +161,6 @@ impl<'a> Fold<'a> {
             (None, Some(_)) => Form::Whole,
             (None, None) => Form::Made,
         };
-        let value = if held.script.is_some() { Value::Null } else { held.value };
         let (by, code) = match held.by.0 {
             GROUND => {
                 let base = &self.nodes[key].bases[path];
@@ -283,28 +168,30 @@ impl<'a> Fold<'a> {
             }
             _ => (self.stamp(held.by), self.op(held.by).code),
         };
-        Base { by, code, form, value }
+        Base { by, code, form, value: held.value }
     }
 
-    /// What ops brought, with what shows of it.
-    fn to_brought(&self, key: &str, path: &str, script: &Script) -> Vec<Brought> {
-        let visible = script.visible();
-        let id = |char| self.char_id(key, path, script.content, char);
-        let mut list = Vec::new();
-        for (&at, parts) in script.brought.iter().filter(|(_, parts)| !parts.is_empty()) {
-            let (by, code, origin) = self.maker(key, path, script.content, at);
-            let len = offset_of(parts.len());
-            let mut shown = Vec::new();
-            for offset in (0..len).filter(|&offset| visible.iter().any(|(char, _)| *char == (at, offset))) {
-                let value = script.value_of((at, offset));
-                let run = if script.content == Content::List { Value::List(vec![value]) } else { value };
-                push_run(&mut shown, offset, run);
-            }
-            let moved = visible.iter().find(|(char, position)| *position == (at, 0) && char != position);
-            let element = moved.map(|(char, _)| id(*char));
-            list.push(Brought { by, origin, code, spot: script.spots[&at], len, shown, element });
+    /// What is kept of all that was ever brought to a property that holds that.
+    fn to_kept(&self, key: &str, path: &str, content: Content, held: Option<&Held>) -> Arc<[Kept]> {
+        let mut fresh = self.script(key, path, content);
+        if let Some(whole) = held.and_then(|held| held.whole) {
+            fresh.show(whole, 0);
         }
-        list
+        let script = held.and_then(|held| held.script.as_ref()).filter(|script| script.content == content);
+        let script = script.unwrap_or(&fresh);
+        let visible: BTreeMap<Char<At>, Char<At>> =
+            script.visible().into_iter().map(|(element, position)| (position, element)).collect();
+        let mut keeping = Keeping::new();
+        for &position in &script.order {
+            let name = self.position_id(position, script);
+            match visible.get(&position) {
+                Some(&element) => {
+                    keeping.show(name, self.element_id(element, script).expect("what shows has a name"));
+                }
+                None => keeping.hide(|| name),
+            }
+        }
+        keeping.finish()
     }
 
     /// Every key that something was done to.

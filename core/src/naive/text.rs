@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ground::BASE;
 use super::property::Held;
 use super::{At, Fold, GROUND};
 use crate::canonical::Writer;
-use crate::ground;
 use crate::op::text::{Anchors, CharId, Content, Side, Writing, spans};
 use crate::op::{Kind, NoEffect, Options};
 use crate::raw::Raw;
@@ -15,15 +15,15 @@ use crate::value::Value;
 /// The characters that were ever brought to a property, across lives and resets.
 pub(super) struct Script {
     pub(super) content: Content,
-    order: Vec<Char<At>>,
-    /// What each op brought; a move brings a position.
-    pub(super) brought: BTreeMap<At, Vec<Value>>,
-    /// Where each op's went.
-    pub(super) spots: BTreeMap<At, ground::Spot>,
-    pub(super) shown: BTreeSet<Char<At>>,
+    pub(super) order: Vec<Char<At>>,
+    /// What the ground keeps: the name of each position, and of what shows there.
+    kept: Vec<(CharId, Option<CharId>)>,
+    /// What each op brought, and the ground; a move brings a position.
+    brought: BTreeMap<At, Vec<Value>>,
+    shown: BTreeSet<Char<At>>,
     deleted: BTreeSet<Char<At>>,
     /// What was done to one element, in order.
-    pub(super) moves: Vec<(Char<At>, At)>,
+    moves: Vec<(Char<At>, At)>,
     sets: Vec<(Char<At>, At, Value)>,
 }
 
@@ -45,7 +45,7 @@ impl Script {
     }
 
     /// What an element holds.
-    pub(super) fn value_of(&self, element: Char<At>) -> Value {
+    fn value_of(&self, element: Char<At>) -> Value {
         match self.set(element) {
             Some((_, value)) => value.clone(),
             None => self.brought[&element.0][element.1 as usize].clone(),
@@ -71,7 +71,13 @@ impl Script {
         visible
     }
 
-    fn show(&mut self, op: At, from: usize) {
+    /// Lets what an op brought show, or what shows on the ground.
+    pub(super) fn show(&mut self, op: At, from: usize) {
+        if op == BASE {
+            let shown = (0..).zip(&self.kept).filter(|(_, (_, element))| element.is_some());
+            self.shown.extend(shown.map(|(offset, _)| (BASE, offset)));
+            return;
+        }
         let len = self.brought.get(&op).map_or(0, Vec::len);
         self.shown.extend((from..len).map(|offset| (op, offset_of(offset))));
     }
@@ -154,13 +160,13 @@ impl Fold<'_> {
             (_, _) => {}
         }
         if writing.deletes() {
-            let path = op.path.as_deref().expect("the row's check has seen it");
             let options = encoded(&op.options);
             for span in spans(Raw::of_checked(&options).get("spans"), self.name(at.0)) {
-                let gone = script.order.iter().filter(|&&(brought, offset)| {
-                    let id = self.char_id(&op.key, path, script.content, (brought, offset));
-                    span.first <= id && id <= span.last && self.knows(at, brought)
+                let gone = script.order.iter().copied().filter(|&char| {
+                    let id = self.element_id(char, script);
+                    id.is_some_and(|id| span.first <= id && id <= span.last) && self.knows(at, char.0)
                 });
+                let gone: Vec<Char<At>> = gone.collect();
                 script.deleted.extend(gone);
             }
         }
@@ -173,28 +179,20 @@ impl Fold<'_> {
         let mut script = Script {
             content,
             order: Vec::new(),
+            kept: self.ground_kept(key, path, content),
             brought: BTreeMap::new(),
-            spots: BTreeMap::new(),
             shown: BTreeSet::new(),
             deleted: BTreeSet::new(),
             moves: Vec::new(),
             sets: Vec::new(),
         };
         let mut plain = Plain::new();
-        for (n, brought) in (0..).zip(self.ground_texts(key, path, content)) {
-            let at = (GROUND, n);
-            let spot = self.ground_spot(key, path, content, &brought.spot);
-            if !plain.place(at, brought.len, spot) {
-                plain.place(at, brought.len, Spot::Last);
-            }
-            script.spots.insert(at, brought.spot);
-            script.brought.insert(at, self.ground_parts(key, path, content, brought));
-        }
+        plain.keep(BASE, offset_of(script.kept.len()));
+        script.brought.insert(BASE, self.ground_parts(key, path, &script));
         for (at, row) in self.ops() {
-            let brings = row.ok().and_then(|row| self.brings(at, row.kind, key, path, content));
+            let brings = row.ok().and_then(|row| self.brings(at, row.kind, key, path, &script));
             let Some((parts, spot)) = brings else { continue };
             if plain.place(at, offset_of(parts.len()), spot) {
-                script.spots.insert(at, self.named_spot(key, path, content, spot));
                 script.brought.insert(at, parts);
             }
         }
@@ -209,9 +207,9 @@ impl Fold<'_> {
         kind: Kind,
         key: &str,
         path: &str,
-        content: Content,
+        script: &Script,
     ) -> Option<(Vec<Value>, Spot<At>)> {
-        let op = self.op(at);
+        let (op, content) = (self.op(at), script.content);
         if self.superseded.contains(&self.messages[at.0].dot()) {
             return None;
         }
@@ -228,46 +226,91 @@ impl Fold<'_> {
                 Some((parts(content, &text.into())?, Spot::Last))
             }
             Kind::Write(of, Writing::Insert | Writing::Replace) if of == content => {
-                Some((parts(content, &op.value)?, self.spot(at)?))
+                Some((parts(content, &op.value)?, self.spot(at, script)?))
             }
-            Kind::Write(of, Writing::Move) if of == content => Some((vec![Value::Null], self.spot(at)?)),
+            Kind::Write(of, Writing::Move) if of == content => {
+                Some((vec![Value::Null], self.spot(at, script)?))
+            }
             _ => None,
         }
     }
 
     /// Where an insert goes; nothing where it names characters of messages that it has not seen.
-    fn spot(&self, at: At) -> Option<Spot<At>> {
+    fn spot(&self, at: At, script: &Script) -> Option<Spot<At>> {
         let options = encoded(&self.op(at).options);
         let anchors = Anchors::read(Raw::of_checked(&options), self.name(at.0));
+        let char = |id| match self.position(at, id, script) {
+            None if self.is_behind(&id.dot) => Some(None),
+            found => found.map(Some),
+        };
         let left = match anchors.side {
-            Side::Before(id) => return self.char(at, id).map(Spot::Before),
+            Side::Before(id) => return char(id).map(|found| found.map_or(Spot::Last, Spot::Before)),
             Side::After(None) => None,
-            Side::After(Some(id)) => Some(self.char(at, id)?),
+            Side::After(Some(id)) => match char(id)? {
+                // What was dropped has nothing beside it.
+                None => return Some(Spot::Last),
+                found => found,
+            },
         };
         let until = match anchors.until {
             None => Until::Inherited,
             Some(None) => Until::Given(None),
-            Some(Some(id)) => Until::Given(Some(self.char(at, id)?)),
+            Some(Some(id)) => char(id)?.map_or(Until::Inherited, |until| Until::Given(Some(until))),
         };
         Some(Spot::After(left, until))
     }
 
     /// The element that a step names: no position of another, and one that it has seen.
     fn item(&self, at: At, script: &Script) -> Option<Char<At>> {
-        let op = self.op(at);
-        let options = encoded(&op.options);
-        let item = CharId::read(Raw::of_checked(&options).get("item")?, self.name(at.0))?;
-        let item = self.char(at, item).filter(|item| script.order.contains(item))?;
-        let (_, code, _) = self.maker(&op.key, op.path.as_deref()?, script.content, item.0);
-        let kind = code.row().map(|row| row.kind);
+        let options = encoded(&self.op(at).options);
+        let id = CharId::read(Raw::of_checked(&options).get("item")?, self.name(at.0))?;
+        let Some(op) = self.named((id.dot, id.index)) else {
+            let is_it = |(_, element): &(CharId, Option<CharId>)| *element == Some(id);
+            return script.kept.iter().position(is_it).map(|offset| (BASE, offset_of(offset)));
+        };
+        let item = Some((op, id.offset)).filter(|item| self.knows(at, op) && script.order.contains(item))?;
+        let kind = self.op(op).code.row().map(|row| row.kind);
         (!matches!(kind, Some(Kind::Write(_, Writing::Move)))).then_some(item)
     }
 
-    fn char(&self, by: At, id: CharId) -> Option<Char<At>> {
+    /// The position that an op names, if it has seen that.
+    fn position(&self, by: At, id: CharId, script: &Script) -> Option<Char<At>> {
         if let Some(at) = self.named((id.dot, id.index)) {
             return self.knows(by, at).then_some((at, id.offset));
         }
-        let op = self.op(by);
-        self.ground_char(&op.key, op.path.as_deref()?, content_of(op.code.row()?.kind), &id)
+        let offset = script.kept.iter().position(|(position, _)| *position == id)?;
+        Some((BASE, offset_of(offset)))
+    }
+
+    /// The name of a position.
+    pub(super) fn position_id(&self, (op, offset): Char<At>, script: &Script) -> CharId {
+        match op.0 {
+            GROUND => script.kept[offset as usize].0,
+            _ => self.brought_id((op, offset)),
+        }
+    }
+
+    /// The name of an element; none of what does not show on the ground.
+    pub(super) fn element_id(&self, (op, offset): Char<At>, script: &Script) -> Option<CharId> {
+        match op.0 {
+            GROUND => script.kept[offset as usize].1,
+            _ => Some(self.brought_id((op, offset))),
+        }
+    }
+
+    fn brought_id(&self, (op, offset): Char<At>) -> CharId {
+        let (dot, index) = self.op_name(op);
+        CharId { dot, index, offset }
+    }
+
+    /// What shows on the ground holds, and nothing where nothing shows.
+    fn ground_parts(&self, key: &str, path: &str, script: &Script) -> Vec<Value> {
+        let base = self.nodes.get(key).and_then(|life| life.bases.get(path));
+        let base = base.filter(|base| base.is_made_of(script.content));
+        let parts = base.and_then(|base| parts(script.content, &base.value)).unwrap_or_default();
+        let mut parts = parts.into_iter();
+        let part =
+            |(_, element): &(CharId, Option<CharId>)| element.and_then(|_| parts.next()).unwrap_or_default();
+        script.kept.iter().map(part).collect()
     }
 }

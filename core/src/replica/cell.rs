@@ -99,7 +99,7 @@ impl Cell {
 
     /// The ops of one actor on the property in which a span's characters are.
     pub(super) fn named(&self, span: &Span, history: &History) -> Vec<OpIx> {
-        named(&self.authors, self.footing.as_deref(), span, history)
+        named(&self.authors, span, history)
     }
 
     /// The characters or elements, those that do not show included.
@@ -138,9 +138,10 @@ impl Cell {
         let path = history.paths.text(self.path.at());
         let mut all: Vec<OpIx> = self.authors.iter().flat_map(Author::ops).collect();
         all.sort_by(|&a, &b| history.compare(a, b));
-        let mut script = Box::new(Script::new(content));
+        let on_ground = self.footing.as_ref().map(|footing| footing.script(content));
+        let mut script = Box::new(on_ground.unwrap_or_else(|| Script::new(content)));
         for op in all {
-            script.enter(op, path, false, history);
+            script.enter(op, None, path, false, history);
         }
         self.scripts[content as usize] = Some(script);
         true
@@ -172,9 +173,7 @@ impl Cell {
         if let Some(Kind::Write(content, writing)) = history.kind(step)
             && let Some(script) = &mut self.scripts[content as usize]
         {
-            script.write(step, writing, counts, history, &|span| {
-                named(&self.authors, self.footing.as_deref(), span, history)
-            });
+            script.write(step, writing, counts, history, &|span| named(&self.authors, span, history));
         }
         self.is_changed = true;
         true
@@ -277,7 +276,7 @@ impl Cell {
         self.scripts.iter_mut().flatten().for_each(|script| script.clear());
         self.current = match start {
             Start::Nothing => Current::Absent,
-            Start::Ground => self.ground_value(history),
+            Start::Ground => self.ground_value(),
             Start::Reset(reset) => reset_value(reset, self.path, history),
         };
         for i in 0..self.open.len() {
@@ -339,9 +338,7 @@ impl Cell {
         self.current = Current::Script(content);
         match writing {
             Some(writing) => {
-                script.write(step, writing, true, history, &|span| {
-                    named(&self.authors, self.footing.as_deref(), span, history)
-                });
+                script.write(step, writing, true, history, &|span| named(&self.authors, span, history));
             }
             None => script.append(step, history),
         }
@@ -367,9 +364,8 @@ impl Author {
 }
 
 /// The ops of one actor in which a span's characters are.
-fn named(authors: &[Author], footing: Option<&Footing>, span: &Span, history: &History) -> Vec<OpIx> {
-    let mut ops = footing.map(|footing| footing.named(span, history)).unwrap_or_default();
-    ops.extend(history.again_within(span));
+fn named(authors: &[Author], span: &Span, history: &History) -> Vec<OpIx> {
+    let mut ops: Vec<OpIx> = history.again_within(span).collect();
     let actor = history.actor_number(&span.first.dot.actor);
     let Some(author) = authors.iter().find(|author| Some(author.actor) == actor) else { return ops };
     let (first, last) = ((span.first.dot.seq, span.first.index), (span.last.dot.seq, span.last.index));

@@ -65,9 +65,14 @@ impl Engine {
             }
         }
         self.tree.stand(node, parent);
+        if let Some(parent) = parent {
+            // It may never have been inserted, and is to be.
+            self.nodes[parent.at()].named += 1;
+        }
         let record = &mut self.nodes[node.at()];
         // Whoever inserts it again is not the first.
-        (record.inserts, record.named) = (1, 1);
+        record.inserts = 1;
+        record.named += 1;
         self.stale_nodes.push(node);
         let paths: BTreeSet<&String> =
             ground.texts.keys().chain(ground.lists.keys()).chain(properties.keys()).collect();
@@ -80,17 +85,10 @@ impl Engine {
                 let subject = if is_insert { standing } else { Subject::Cell(cell) };
                 history.relic(stamp, code, subject, Raw::EMPTY_MAP)
             };
-            let base = properties.get(path);
-            let base = base.map(|base| (relic(&mut self.history, &base.by, base.code), base));
-            let brought = Content::ALL.map(|content| -> Vec<_> {
-                let brought = ground.brought(path, content).iter().map(|brought| {
-                    let op = relic(&mut self.history, &brought.by, brought.code);
-                    self.history.relic_again(op, brought);
-                    (op, brought)
-                });
-                brought.collect()
-            });
-            self.cells[cell.at()].stand(base, brought.each_ref().map(Vec::as_slice), &self.history);
+            let base = properties
+                .get(path)
+                .map(|base| (relic(&mut self.history, &base.by, base.code), base.clone()));
+            self.cells[cell.at()].stand(base, Content::ALL.map(|content| ground.kept(path, content)));
             self.mark_cell(cell);
         }
     }
@@ -123,11 +121,11 @@ impl Engine {
         let (mut texts, mut lists) = (BTreeMap::new(), BTreeMap::new());
         for cell in record.cells().map(|cell| &self.cells[cell.at()]) {
             let path = self.history.paths.text(cell.path.at());
-            let (base, [chars, elements]) = cell.to_ground(&record.life, &self.history, verdicts);
+            let (base, [characters, elements]) = cell.to_ground(&record.life, &self.history, verdicts);
             properties.extend(base.map(|base| (path.to_owned(), base)));
-            for (brought, by_path) in [(chars, &mut texts), (elements, &mut lists)] {
-                if !brought.is_empty() {
-                    by_path.insert(path.to_owned(), brought);
+            for (kept, by_path) in [(characters, &mut texts), (elements, &mut lists)] {
+                if !kept.is_empty() {
+                    by_path.insert(path.to_owned(), kept);
                 }
             }
         }

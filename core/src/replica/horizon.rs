@@ -11,6 +11,7 @@ use crate::ground::{Ground, Unfoldable};
 use crate::id::{Actor, Dot};
 use crate::message::Message;
 use crate::place::Place;
+use crate::view::MessageView;
 
 impl Engine {
     /// Whether all that `version` covers is held or forgotten, and its past with it: a horizon may hold so much.
@@ -49,7 +50,7 @@ impl Engine {
     /// Where one of them holds an op that a newer version may know: nothing is forgotten past it.
     pub fn ground_at(&self, version: &VersionVector) -> Result<Ground, Unfoldable> {
         let mut replica = Self::on(&self.ground, self.root.clone());
-        replica.apply_all(&self.messages(|actor, seq| version.get(&self.history.actor_of(actor)) >= seq));
+        replica.apply_each(self.messages(|actor, seq| version.get(&self.history.actor_of(actor)) >= seq));
         replica.ground()
     }
 
@@ -60,10 +61,9 @@ impl Engine {
         let is_outside = |actor: ActorIx, seq: u64| outside.get(&actor).is_some_and(|&first| first <= seq);
         let is_forgotten =
             |actor: ActorIx, seq: u64| ground.version.get(&self.history.actor_of(actor)) >= seq;
-        let kept = self.messages(|actor, seq| !is_forgotten(actor, seq) && !is_outside(actor, seq));
-        let dropped = self.messages(is_outside);
         let mut standing = Self::on(ground, self.root.clone());
-        standing.apply_all(&kept);
+        standing.apply_each(self.messages(|actor, seq| !is_forgotten(actor, seq) && !is_outside(actor, seq)));
+        let dropped = self.messages(is_outside).collect();
         standing.drop_changes();
         standing.follow(self);
         *self = standing;
@@ -72,11 +72,10 @@ impl Engine {
 
     /// Takes in everything again in the total order, so that every name means from the beginning what it means.
     pub(super) fn apply_anew(&mut self) {
-        let all = self.messages(|_, _| true);
-        let held: BTreeSet<Dot> = all.iter().map(Message::dot).collect();
+        let held: BTreeSet<Dot> = self.history.newest().map(|message| self.history.dot(message)).collect();
         let mut anew = Self::on(&self.ground, self.root.clone());
         anew.history.expect(self.history.origins().intersection(&held).copied().collect());
-        anew.apply_all(&all);
+        anew.apply_each(self.messages(|_, _| true));
         anew.drop_changes();
         anew.follow(self);
         *self = anew;
@@ -99,12 +98,12 @@ impl Engine {
     }
 
     /// Those messages held that are wanted, by actor and number, in the total order. Their clocks are advances.
-    fn messages(&self, is_wanted: impl Fn(ActorIx, u64) -> bool) -> Vec<Message> {
+    fn messages(&self, is_wanted: impl Fn(ActorIx, u64) -> bool) -> impl Iterator<Item = Message> {
         let mut heads = self.history.heads();
         let requests = self.requests.by_message();
         let mut all: Vec<MessageIx> = self.history.newest().collect();
         all.reverse();
-        let wanted = all.into_iter().filter_map(|ix| {
+        all.into_iter().filter_map(move |ix| {
             let held = self.history.message(ix);
             is_wanted(held.actor, held.seq).then(|| Message {
                 actor: self.history.actor_of(held.actor),
@@ -116,8 +115,15 @@ impl Engine {
                 note: self.history.note(ix).map(str::to_owned),
                 ops: self.ops(ix).collect(),
             })
+        })
+    }
+
+    /// Takes in messages as [`Engine::apply_all`] does. None of them is whole for longer than it takes.
+    fn apply_each(&mut self, messages: impl Iterator<Item = Message>) {
+        messages.for_each(|message| {
+            MessageView::with(&message, |view| self.take_in(view));
         });
-        wanted.collect()
+        self.settle();
     }
 
     /// Notes what shows differently than in the replica that was before, and what had not been told of that.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::held::HeldOp;
 use super::history::History;
 use super::index::OpIx;
-use crate::ground::{self, Brought};
+use crate::ground::{Flat, Keeping, Kept};
 use crate::id::Dot;
 use crate::op::array::Element;
 use crate::op::text::{Anchors, CharId, Content, Side, Span, Writing, spans};
@@ -21,6 +22,8 @@ use crate::value::Value;
 pub(super) struct Script {
     pub(super) sequence: Sequence,
     held: Held,
+    /// What made the value of which the characters show that a ground keeps.
+    ground: Option<OpIx>,
     /// Of each element that was set the ops that did and count, in order, and what they gave it.
     sets: BTreeMap<Char, Vec<(OpIx, Value)>>,
     /// Ops that name characters that are not here, by the message and the index of the op that would bring such a one.
@@ -51,6 +54,34 @@ impl Held {
         }
     }
 
+    /// Holds what a value is made of in those of the next places that show, and nothing in the others.
+    fn push_parts(&mut self, value: &Value, kept: &[Kept]) {
+        match (self, value) {
+            (Self::Letters(letters), Value::Text(text)) => {
+                let mut rest = text.as_str();
+                for run in kept {
+                    if !run.shows() {
+                        letters.extend("\0");
+                        continue;
+                    }
+                    let end =
+                        rest.char_indices().nth(run.len() as usize).map_or(rest.len(), |(byte, _)| byte);
+                    letters.extend(&rest[..end]);
+                    rest = &rest[end..];
+                }
+            }
+            (Self::Values(values), Value::List(list)) => {
+                let mut rest = list.iter();
+                for run in kept {
+                    let shown = if run.shows() { run.len() as usize } else { 0 };
+                    values.extend(rest.by_ref().take(shown).cloned());
+                    values.extend((!run.shows()).then_some(Value::Null));
+                }
+            }
+            (this, _) => this.skip(kept.iter().map(Kept::len).sum()),
+        }
+    }
+
     /// Holds nothing in the next places.
     fn skip(&mut self, len: u32) {
         match self {
@@ -60,15 +91,6 @@ impl Held {
             Self::Values(values) => values.extend((0..len).map(|_| Value::Null)),
         }
     }
-}
-
-/// What is left of characters when the ops are forgotten.
-#[derive(Default)]
-pub(super) struct Remains {
-    /// What shows, by the number of the op that brought it: pieces with the offsets of their first, as they stand.
-    pub(super) pieces: BTreeMap<u32, Vec<(u32, Value)>>,
-    /// The element that stands where a move has put it, by the number of the move.
-    pub(super) moved: BTreeMap<u32, CharId>,
 }
 
 impl Script {
@@ -85,6 +107,7 @@ impl Script {
         Self {
             sequence: Sequence::new(),
             held,
+            ground: None,
             sets: BTreeMap::new(),
             waiting: BTreeMap::new(),
             #[cfg(test)]
@@ -99,108 +122,88 @@ impl Script {
         }
     }
 
-    /// Puts characters of the ground into their place, whatever they hold.
-    pub(super) fn stand(&mut self, op: OpIx, brought: &Brought, whole: Option<&Value>, history: &History) {
-        let char = |id: &CharId| {
-            let op = history.op_named(&id.dot, id.index)?;
-            self.sequence.char(op.0, id.offset)
-        };
-        let char_or = |id: &Option<CharId>| match id {
-            None => Some(None),
-            Some(id) => char(id).map(Some),
-        };
-        let left = |id| char_or(id).map(|char| char.unwrap_or(Char::START));
-        let spot = match &brought.spot {
-            ground::Spot::Before(id) => char(id).map(Spot::Before),
-            ground::Spot::After(id, None) => left(id).map(|left| Spot::After(left, Until::Inherited)),
-            ground::Spot::After(id, Some(until)) => {
-                left(id).zip(char_or(until)).map(|(left, until)| Spot::After(left, Until::Given(until)))
+    /// Begins with what a ground keeps, where those that show are the value that an op made. None shows yet.
+    pub(super) fn on(content: Content, kept: &Arc<[Kept]>, base: Option<(OpIx, &Value)>) -> Self {
+        let mut script = Self::new(content);
+        let flat = Flat::new(Arc::clone(kept));
+        match base {
+            None => script.held.skip(flat.len()),
+            Some((by, value)) => {
+                script.ground = Some(by);
+                script.held.push_parts(value, kept);
             }
-            ground::Spot::Last => None,
+        }
+        script.sequence = Sequence::on(flat);
+        script
+    }
+
+    /// What a ground keeps of all there is.
+    pub(super) fn kept(&self, history: &History) -> Arc<[Kept]> {
+        let sequence = &self.sequence;
+        let name = |(op, offset)| {
+            let (dot, index) = history.op_name(OpIx(op));
+            CharId { dot, index, offset }
         };
-        // What is not there has nothing beside it.
-        let spot = spot.unwrap_or(Spot::Last);
-        self.sequence.place(op.0, brought.len, spot, false, |a, b| history.compare(OpIx(a), OpIx(b)));
-        let whole = whole.map(|value| (0, value));
-        let mut next = 0;
-        for (from, run) in whole.into_iter().chain(brought.shown.iter().map(|(from, run)| (*from, run))) {
-            self.held.skip(from - next);
-            self.held.push(run);
-            next = from + self.content().len(run).unwrap_or(0);
-        }
-        self.held.skip(brought.len - next);
-    }
-
-    /// Lets some of what an op of the ground brought show.
-    pub(super) fn show_some(&mut self, op: OpIx, offsets: &Range<u32>) {
-        let start = self.sequence.chars(op.0).start;
-        self.sequence.show(start.plus(offsets.start)..start.plus(offsets.end), true);
-    }
-
-    /// Lets an element show where a move of the ground has put it.
-    pub(super) fn show_moved(&mut self, op: OpIx, element: &CharId, history: &History) {
-        let found = history.op_named(&element.dot, element.index);
-        if let Some(element) = found.and_then(|op| self.sequence.char(op.0, element.offset)) {
-            self.sequence.carry(op.0, element, true, |a, b| history.compare(OpIx(a), OpIx(b)));
-        }
-    }
-
-    /// What shows, by the op that brought it; and of each move that counts the element that stands there.
-    pub(super) fn remains(&self, history: &History) -> Remains {
-        let mut remains = Remains::default();
-        match &self.held {
-            Held::Letters(letters) => {
-                for chars in self.sequence.shown() {
-                    let mut at = chars.start;
-                    for (op, offsets) in self.sequence.origins(chars) {
-                        let end = at.plus(offsets.end - offsets.start);
-                        remains
-                            .pieces
-                            .entry(op)
-                            .or_default()
-                            .push((offsets.start, letters.slice(at..end).into()));
-                        at = end;
-                    }
+        let brought = |char| name(sequence.origin(char).expect("the start never shows, and is not kept"));
+        let position = |char| sequence.kept_position(char).unwrap_or_else(|| brought(char));
+        let element = |char| sequence.kept_element(char).unwrap_or_else(|| brought(char));
+        let mut keeping = Keeping::new();
+        for (chars, shows) in sequence.walk() {
+            match (shows, &self.held) {
+                (false, _) => keeping.hide(|| position(chars.start)),
+                (true, Held::Values(_)) => {
+                    chars
+                        .start
+                        .until(chars.end)
+                        .for_each(|char| keeping.show(position(char), element(sequence.element(char))));
                 }
-            }
-            Held::Values(values) => {
-                for position in self.sequence.shown().flat_map(|chars| chars.start.until(chars.end)) {
-                    let element = self.sequence.element(position);
-                    let (op, offset) = self.sequence.origin(element).expect("the start never shows");
-                    let (_, value) = self.element(element, values);
-                    remains.pieces.entry(op).or_default().push((offset, Value::List(vec![value.clone()])));
-                    if let Some((by, _)) = self.sequence.origin(position).filter(|_| position != element) {
-                        let brought = OpIx(op);
-                        let (dot, index) = history.op_name(brought);
-                        remains.moved.insert(by, CharId { dot, index, offset });
+                (true, Held::Letters(_)) => {
+                    let (kept, rest) = sequence.part(chars);
+                    kept.start.until(kept.end).for_each(|char| keeping.show(position(char), element(char)));
+                    for (op, offsets) in sequence.origins(rest) {
+                        keeping.show_all(name((op, offsets.start)), offsets.end - offsets.start);
                     }
                 }
             }
         }
-        remains
+        keeping.finish()
     }
 
     /// Puts what an op brings into its place, if it brings anything, and then whatever waited for that; the op's to show at
-    /// once if it certainly counts. What waits costs nothing until what it waits for comes.
-    pub(super) fn enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) {
-        if !self.enter_one(op, path, counts, history) || self.waiting.is_empty() {
+    /// once if it certainly counts. Its anchors may be known. What waits costs nothing until what it waits for comes.
+    pub(super) fn enter(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) {
+        if !self.enter_one(op, anchors, path, counts, history) || self.waiting.is_empty() {
             return;
         }
         let mut entered = vec![op];
         while let Some(op) = entered.pop() {
             let name = history.op_name(op);
             let waiting = self.waiting.remove(&name).unwrap_or_default();
-            entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, path, false, history)));
+            entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, None, path, false, history)));
         }
     }
 
     /// Puts what an op brings into its place. Says whether that is possible; otherwise the op waits.
-    fn enter_one(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> bool {
+    fn enter_one(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) -> bool {
         #[cfg(test)]
         {
             self.tries += 1;
         }
-        let missing = self.try_enter(op, path, counts, history).err();
+        let missing = self.try_enter(op, anchors, path, counts, history).err();
         if let Some(CharId { dot, index, .. }) = missing {
             self.waiting.entry((dot, index)).or_default().push(op);
         }
@@ -208,7 +211,14 @@ impl Script {
     }
 
     /// Fails where an op names a character that is not here.
-    fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> Result<(), CharId> {
+    fn try_enter(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) -> Result<(), CharId> {
         if history.is_superseded(history.owner(op)) {
             return Ok(());
         }
@@ -227,10 +237,10 @@ impl Script {
             }
             Some(Kind::Write(content, writing)) if content == self.content() => {
                 if writing == Writing::Move {
-                    let spot = self.spot(op, history)?;
+                    let spot = self.spot(op, anchors, history)?;
                     self.bring(op, &Value::List(vec![Value::Null]), spot, false, history);
                 } else if writing.inserts() {
-                    let spot = self.spot(op, history)?;
+                    let spot = self.spot(op, anchors, history)?;
                     match held.raw.as_text() {
                         Some(text) => self.bring_text(op, text, spot, counts, history),
                         None => self.bring(op, &held.value(), spot, counts, history),
@@ -260,30 +270,41 @@ impl Script {
         self.sequence.place(op.0, len, spot, counts, |a, b| history.compare(OpIx(a), OpIx(b)));
     }
 
-    fn spot(&self, op: OpIx, history: &History) -> Result<Spot, CharId> {
-        let held = history.op(op);
-        let anchors = Anchors::read(held.raw.rest(), history.name(held.message));
+    fn spot(&self, op: OpIx, anchors: Option<&Anchors>, history: &History) -> Result<Spot, CharId> {
+        let read = || Anchors::read(history.raw(op).rest(), history.name(history.owner(op)));
+        let anchors = anchors.copied().unwrap_or_else(read);
         // Whoever knows a message as one that is the same may come before it.
         let is_before = |char: &Char| {
             !history.has_issues()
                 || self.sequence.origin(*char).is_none_or(|(by, _)| history.is_before(OpIx(by), op))
         };
-        let char = |id: CharId| self.char(id, op, history).filter(is_before).ok_or(id);
+        let char = |id: CharId| match self.position(id, op, history).filter(is_before) {
+            None if history.is_dot_forgotten(&id.dot) => Ok(None),
+            found => found.map(Some).ok_or(id),
+        };
         let left = match anchors.side {
-            Side::Before(id) => return char(id).map(Spot::Before),
+            Side::Before(id) => return char(id).map(|found| found.map_or(Spot::Last, Spot::Before)),
             Side::After(None) => Char::START,
-            Side::After(Some(id)) => char(id)?,
+            Side::After(Some(id)) => match char(id)? {
+                Some(left) => left,
+                // What was dropped has nothing beside it.
+                None => return Ok(Spot::Last),
+            },
         };
         let until = match anchors.until {
             None => Until::Inherited,
             Some(None) => Until::Given(None),
-            Some(Some(id)) => Until::Given(Some(char(id)?)),
+            Some(Some(id)) => char(id)?.map_or(Until::Inherited, |until| Until::Given(Some(until))),
         };
         Ok(Spot::After(left, until))
     }
 
-    /// A character that `by` names: one that is here and that it has seen.
-    fn char(&self, id: CharId, by: OpIx, history: &History) -> Option<Char> {
+    /// A position that `by` names: one that is here and that it has seen.
+    fn position(&self, id: CharId, by: OpIx, history: &History) -> Option<Char> {
+        self.sequence.find_position(&id).or_else(|| self.brought(id, by, history))
+    }
+
+    fn brought(&self, id: CharId, by: OpIx, history: &History) -> Option<Char> {
         let op = history.op_named(&id.dot, id.index).filter(|&op| history.knows(by, op))?;
         self.sequence.char(op.0, id.offset)
     }
@@ -292,8 +313,11 @@ impl Script {
     fn item(&self, step: OpIx, history: &History) -> Option<Char> {
         let held = history.op(step);
         let id = CharId::read(held.option("item")?, history.name(held.message))?;
+        if let Some(element) = self.sequence.find_element(&id) {
+            return Some(element);
+        }
         history.op_named(&id.dot, id.index).filter(|&op| !is_move(op, history))?;
-        self.char(id, step, history)
+        self.brought(id, step, history)
     }
 
     /// Whether everything is here that a step names.
@@ -318,8 +342,18 @@ impl Script {
         self.sets.clear();
     }
 
-    /// Lets what a reset brought show.
+    /// Lets what shows on the ground show.
+    pub(super) fn show_ground(&mut self) {
+        for chars in self.sequence.kept_shown() {
+            self.sequence.show(chars, true);
+        }
+    }
+
+    /// Lets what a reset brought show, be it held or of the ground.
     pub(super) fn show(&mut self, reset: OpIx) {
+        if self.ground == Some(reset) {
+            return self.show_ground();
+        }
         let chars = self.sequence.chars(reset.0);
         self.sequence.show(chars, true);
     }
@@ -357,6 +391,7 @@ impl Script {
         let held = history.op(step);
         let mut all: Vec<Range<Char>> = Vec::new();
         for span in spans(held.option("spans"), history.name(held.message)) {
+            all.extend(self.sequence.find_within(&span));
             let in_one = (span.first.dot, span.first.index) == (span.last.dot, span.last.index);
             let take = |op: OpIx| {
                 if !history.knows(step, op) || is_move(op, history) {
@@ -376,10 +411,25 @@ impl Script {
             };
             match in_one {
                 true => history.op_named(&span.first.dot, span.first.index).into_iter().for_each(take),
-                false => ops(&span).into_iter().for_each(take),
+                false => match self.typed(step, &span, history) {
+                    Some(chars) => all.push(chars),
+                    None => ops(&span).into_iter().for_each(take),
+                },
             }
         }
         all
+    }
+
+    /// The characters of a span, if it is what somebody typed letter by letter, all of which `step` knows: the ops of a span
+    /// need not be looked at one by one then.
+    fn typed(&self, step: OpIx, span: &Span, history: &History) -> Option<Range<Char>> {
+        let first = history.op_named(&span.first.dot, span.first.index)?;
+        let last = history.op_named(&span.last.dot, span.last.index)?;
+        let is_typed = self.content() == Content::Text
+            && (span.first.offset, span.last.offset) == (0, 0)
+            && history.are_in_a_row(first, last)
+            && history.knows(step, last);
+        if is_typed { self.sequence.row(first.0, last.0) } else { None }
     }
 
     fn set(&mut self, step: OpIx, element: Char, counts: bool, history: &History) {
@@ -432,7 +482,10 @@ impl Script {
     fn element<'a>(&'a self, element: Char, values: &'a [Value]) -> (u32, &'a Value) {
         match self.sets.get(&element).and_then(|sets| sets.last()) {
             Some((by, value)) => (by.0, value),
-            None => (self.sequence.origin(element).map_or(0, |(op, _)| op), &values[element.at()]),
+            None => {
+                let by = self.sequence.origin(element).map(|(op, _)| OpIx(op)).or(self.ground);
+                (by.expect("what shows was brought, or is of the ground").0, &values[element.at()])
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::clock::VersionVector;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
 use crate::op::TABLE_VERSION;
+use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
 use crate::store::{MEMBERS, POLICY};
 use crate::sync::Now;
@@ -24,10 +25,6 @@ const POLICY_DEFAULT: Policy = Policy { undo_window_ms: 7 * DAY_MS, absence_limi
 const LOOK_MS: u64 = 60 * 60 * 1000;
 /// Messages from which on it is worth a horizon by itself, which costs every member a walk over what it holds.
 const MESSAGES_MIN: u64 = 10_000;
-/// Messages ever let go up to which it does so by itself: what is left of lists costs everybody the square of how often they were set, some
-/// two seconds by then. Beyond that the owner decides.
-const MESSAGES_MAX: u64 = 200_000;
-
 /// What a room's keeper knows of its members, and its policy.
 pub(super) struct Keeper {
     policy: Option<Policy>,
@@ -152,9 +149,8 @@ impl Room {
         self.keeper.look_at_us = now.after_ms(LOOK_MS);
         let (cut, _) = self.cut(self.keeper.policy(), now, out);
         let (messages, _) = self.log.weigh(&cut);
-        let gone: u64 = cut.iter().map(|(_, seq)| seq).sum();
         let kept = self.log.messages() - messages;
-        if messages >= MESSAGES_MIN.max(kept) && gone <= MESSAGES_MAX {
+        if messages >= MESSAGES_MIN.max(kept) {
             // What keeps it from being done is told to who asks for it.
             let _ = self.compact(&Compact::default(), now, out);
         }
@@ -253,7 +249,8 @@ impl Room {
                 waits_for.push(key);
             }
             for (actor, _) in old.iter() {
-                limit.lower(&actor, if may_know_more { self.log.floor(&actor) } else { holds.get(&actor) });
+                let durable = holds.get(&actor) + u64::from(planted(Bug::HorizonTooFar));
+                limit.lower(&actor, if may_know_more { self.log.floor(&actor) } else { durable });
             }
         }
         (limit, waits_for)

@@ -279,6 +279,11 @@ impl List {
         self.visible as usize
     }
 
+    /// All characters in order, the start included, and whether they show.
+    pub(super) fn walk(&self) -> impl Iterator<Item = (Range<Char>, bool)> + '_ {
+        self.runs().map(|run| (Char(run.first)..Char(run.end()), run.state.is_visible()))
+    }
+
     /// The characters that show, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = Range<Char>> + '_ {
         let visible = self.runs().filter(|run| run.state.is_visible());

@@ -6,10 +6,15 @@
 //! typed forwards or backwards. The order is a function of what was placed, whatever came first. What is placed stays
 //! for ever; whether it shows is a matter of [`Sequence::show`], [`Sequence::delete`] and [`Sequence::carry`].
 //!
+//! What a ground keeps comes first of all, as a chain of its own on the right of the start, behind what else stands there;
+//! whatever is put on the right of one of these goes before the next of them.
+//!
 //! Characters have numbers in order of arrival. Those that arrive one after the other in one place form a chain, each on
 //! the right of the one before, and only the chain is kept; what shows alike and stands together is one run of the [`list`].
 //! Whoever types on makes a chain and a run longer, be it in one op or in many. Copies share what they do not change.
 
+mod children;
+mod kept;
 mod letters;
 mod list;
 mod moves;
@@ -20,7 +25,10 @@ pub(crate) use letters::Letters;
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::ground::Flat;
+use children::{Child, Side};
 use list::{List, State};
 use moves::Moves;
 use sorted::{Keyed, Sorted};
@@ -88,6 +96,8 @@ pub(crate) struct Sequence {
     children: Sorted<Child>,
     list: List,
     moves: Moves,
+    /// What a ground keeps: the characters from 1 on, with their names.
+    flat: Option<Arc<Flat>>,
 }
 
 /// From here on characters were brought by ops, as [`ByOp`] has it.
@@ -111,22 +121,6 @@ struct Chain {
     first: Char,
     until: Option<Char>,
     is_last: bool,
-}
-
-/// A child of a character on one side, at its place among those.
-#[derive(Clone, Copy)]
-struct Child {
-    parent: Char,
-    side: Side,
-    /// From 1.
-    place: u32,
-    char: Char,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    Left,
-    Right,
 }
 
 impl Keyed for ByChar {
@@ -153,14 +147,6 @@ impl Keyed for Chain {
     }
 }
 
-impl Keyed for Child {
-    type Key = (Char, Side, u32);
-
-    fn key(&self) -> Self::Key {
-        (self.parent, self.side, self.place)
-    }
-}
-
 impl Sequence {
     /// No characters.
     pub(crate) fn new() -> Self {
@@ -174,6 +160,7 @@ impl Sequence {
             children: Sorted::new(),
             list: List::new(),
             moves: Moves::default(),
+            flat: None,
         }
     }
 
@@ -194,7 +181,7 @@ impl Sequence {
         if let Spot::After(parent, until) = spot {
             // Nothing can stand beside what was placed last.
             let continues = parent != Char::START && parent.next() == first;
-            if continues && (until == Until::Inherited || until == Until::Given(self.chain(parent).until)) {
+            if continues && (until == Until::Inherited || until == Until::Given(self.until(parent))) {
                 self.list.insert_after(parent, first, len, state);
                 return self.note(op, len);
             }
@@ -207,25 +194,18 @@ impl Sequence {
                 (parent, Side::Right, Chain { first, until, is_last: false })
             }
             Spot::After(parent, Until::Inherited) => {
-                let until = self.chain(parent).until;
+                let until = self.until(parent);
                 (parent, Side::Right, Chain { first, until, is_last: false })
             }
             Spot::Last => (Char::START, Side::Right, Chain { first, until: None, is_last: true }),
         };
-        let (mut siblings, are_noted) = self.siblings(parent, side);
-        let index = siblings.partition_point(|&sibling| !self.is_before(op, chain, sibling, side, &compare));
-        let before = siblings.get(index).map(|&next| self.leftmost(next));
-        match (before, side) {
-            (Some(next), _) => self.list.insert_before(next, first, len, state),
-            (None, Side::Left) => self.list.insert_before(parent, first, len, state),
-            (None, Side::Right) => {
-                let last = siblings.last().map_or(parent, |&last| self.rightmost(last));
+        match (self.make_child(parent, side, op, chain, compare), side) {
+            ([_, Some(next)], _) => self.list.insert_before(self.leftmost(next), first, len, state),
+            ([_, None], Side::Left) => self.list.insert_before(parent, first, len, state),
+            ([last, None], Side::Right) => {
+                let last = last.map_or(parent, |last| self.rightmost(last));
                 self.list.insert_after(last, first, len, state);
             }
-        }
-        siblings.insert(index, first);
-        for (place, &char) in (1..).zip(&siblings).skip(if are_noted { index } else { 0 }) {
-            self.children.insert(Child { parent, side, place, char });
         }
         // Not before: until here the last chain ended where these begin.
         self.chains.insert(chain);
@@ -271,7 +251,7 @@ impl Sequence {
         (at < chars.end.0).then_some(Char(at))
     }
 
-    /// Which op brought the character, and which of its characters it is; nothing for the start.
+    /// Which op brought the character, and which of its characters it is; nothing for the start, and for what a ground keeps.
     pub(crate) fn origin(&self, char: Char) -> Option<(u32, u32)> {
         let entry = self.bringer(char)?;
         let offset = char.0 - entry.first.0;
@@ -281,11 +261,6 @@ impl Sequence {
     /// All characters of an op that was placed.
     pub(crate) fn chars(&self, op: u32) -> Range<Char> {
         self.find(op).unwrap_or(Char::START..Char::START)
-    }
-
-    /// How many characters the op brought.
-    pub(crate) fn len_of(&self, op: u32) -> u32 {
-        self.find(op).map_or(0, |chars| chars.end.0 - chars.start.0)
     }
 
     /// The last character of an op that brought some.
@@ -338,7 +313,7 @@ impl Sequence {
         let right = self.list.following(left);
         match right {
             Some(right) if self.has_right(left) => Spot::Before(right),
-            _ if right == self.chain(left).until => Spot::After(left, Until::Inherited),
+            _ if right == self.until(left) => Spot::After(left, Until::Inherited),
             _ => Spot::After(left, Until::Given(right)),
         }
     }
@@ -350,25 +325,32 @@ impl Sequence {
 
     /// The ops that brought these characters, with offsets.
     pub(crate) fn origins(&self, chars: Range<Char>) -> impl Iterator<Item = (u32, Range<u32>)> + '_ {
-        let (mut at, mut last) = (chars.start, None);
+        self.rows(chars).flat_map(|(ops, offsets)| ops.map(move |op| (op, offsets.clone())))
+    }
+
+    /// The ops that brought these characters, with offsets: one op, or several each of which brought one character.
+    pub(crate) fn rows(&self, chars: Range<Char>) -> impl Iterator<Item = (Range<u32>, Range<u32>)> + '_ {
+        let mut at = chars.start;
         std::iter::from_fn(move || {
             if at >= chars.end {
                 return None;
             }
-            let is_here = |entry: &ByOp| at.0 < entry.first.0 + entry.len;
-            let entry = last.filter(is_here).or_else(|| self.bringer(at))?;
-            last = Some(entry);
+            let entry = self.bringer(at)?;
             let from = at.0 - entry.first.0;
-            let (op, offsets, len) = match entry.is_each {
-                true => (entry.op + from, 0..1, 1),
-                false => {
-                    let to = chars.end.0.min(entry.first.0 + entry.len) - entry.first.0;
-                    (entry.op, from..to, to - from)
-                }
-            };
-            at = at.plus(len);
-            Some((op, offsets))
+            let to = chars.end.0.min(entry.first.0 + entry.len) - entry.first.0;
+            at = at.plus(to - from);
+            Some(match entry.is_each {
+                true => (entry.op + from..entry.op + to, 0..1),
+                false => (entry.op..entry.op + 1, from..to),
+            })
         })
+    }
+
+    /// The characters of all ops from one to another, if each of these brought one where the one before did.
+    pub(crate) fn row(&self, first: u32, last: u32) -> Option<Range<Char>> {
+        let entry = self.bringers.at_or_before(first).filter(|entry| entry.is_each)?;
+        let char = |op: u32| Char(entry.first.0 + (op - entry.op));
+        (first <= last && last - entry.op < entry.len).then(|| char(first)..char(last).next())
     }
 
     /// Whose characters a character belongs to; nothing for the start, and for what was not placed yet.
@@ -406,75 +388,6 @@ impl Sequence {
 
     fn has_right(&self, char: Char) -> bool {
         self.next_of_chain(char).is_some() || self.children_of(char, Side::Right).next().is_some()
-    }
-
-    fn children_of(&self, parent: Char, side: Side) -> impl Iterator<Item = Char> {
-        let is_child = move |child: &&Child| (child.parent, child.side) == (parent, side);
-        self.children.iter_after((parent, side, 0)).take_while(is_child).map(|child| child.char)
-    }
-
-    /// The children on one side, in order, and whether these are what is noted as such.
-    fn siblings(&self, parent: Char, side: Side) -> (Vec<Char>, bool) {
-        let noted: Vec<Char> = self.children_of(parent, side).collect();
-        match (noted.is_empty(), side) {
-            (true, Side::Right) => (self.next_of_chain(parent).into_iter().collect(), false),
-            (_, _) => (noted, true),
-        }
-    }
-
-    /// Whether what `op` brings goes before its sibling.
-    fn is_before(
-        &self,
-        op: u32,
-        new: Chain,
-        sibling: Char,
-        side: Side,
-        compare: &impl Fn(u32, u32) -> Ordering,
-    ) -> bool {
-        let old = self.chain(sibling);
-        let (other, _) = self.origin(sibling).expect("the start is nobody's child");
-        let by_stamp = compare(op, other);
-        match (new.is_last, old.is_last && old.first == sibling) {
-            (true, true) => by_stamp == Ordering::Less,
-            (true, false) => false,
-            (false, true) => true,
-            (false, false) if side == Side::Left || new.until == old.until => by_stamp == Ordering::Greater,
-            (false, false) => match (new.until, old.until) {
-                (None, _) => true,
-                (_, None) => false,
-                (Some(new), Some(old)) => self.list.compare(new, old) == Ordering::Greater,
-            },
-        }
-    }
-
-    /// The first character of the subtree.
-    fn leftmost(&self, mut char: Char) -> Char {
-        while let Some(first) = self.children_of(char, Side::Left).next() {
-            char = first;
-        }
-        char
-    }
-
-    /// The last character of the subtree.
-    fn rightmost(&self, mut char: Char) -> Char {
-        loop {
-            let end = self.chain_end(char);
-            // Down the chain to the first character after which something else stands last.
-            let mut forks = self.children.iter_after((char, Side::Right, 0)).peekable();
-            let mut other = None;
-            while let Some(fork) = forks.next_if(|fork| other.is_none() && fork.parent < end) {
-                let is_last_child =
-                    forks.peek().is_none_or(|next| (next.parent, next.side) != (fork.parent, fork.side));
-                let is_of_chain = fork.char == fork.parent.next() && fork.char < end;
-                if fork.side == Side::Right && is_last_child && !is_of_chain {
-                    other = Some(fork.char);
-                }
-            }
-            match other {
-                Some(last) => char = last,
-                None => return Char(end.0 - 1),
-            }
-        }
     }
 }
 

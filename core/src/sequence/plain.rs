@@ -38,12 +38,24 @@ struct Element<K> {
 enum Side {
     Left,
     Right,
+    /// What a ground keeps: behind what goes to the right.
+    Kept,
     Last,
 }
 
 impl<K: Copy + Ord> Plain<K> {
     pub(crate) fn new() -> Self {
         Self { elements: Vec::new() }
+    }
+
+    /// Begins with so many characters that a ground keeps, in their order.
+    pub(crate) fn keep(&mut self, op: K, len: u32) {
+        for offset in 0..len {
+            let id = |offset| (op, offset);
+            let (parent, until) =
+                (offset.checked_sub(1).map(id), Some(offset + 1).filter(|&next| next < len).map(id));
+            self.elements.push(Element { id: id(offset), parent, side: Side::Kept, until });
+        }
     }
 
     /// Puts the characters of one op in their place. Says whether the characters that it goes by are there.
@@ -99,8 +111,8 @@ impl<K: Copy + Ord> Plain<K> {
             (Side::Right, Side::Right) => place(new.until) > place(old.until),
             // Left ones end at the parent itself.
             (Side::Left, _) | (_, Side::Left) => false,
-            (Side::Right, Side::Last) => true,
-            (Side::Last, Side::Right) => false,
+            (Side::Right, Side::Kept | Side::Last) => true,
+            (Side::Kept | Side::Last, _) => false,
         }
     }
 

@@ -64,6 +64,28 @@ impl<T: Keyed> Sorted<T> {
         self.chunks[chunk..].iter().flat_map(|chunk| chunk.iter()).skip(index)
     }
 
+    /// Among the entries with keys between two, of which the first ones satisfy a condition: the last that does, and the
+    /// first that does not.
+    pub(super) fn part(
+        &self,
+        after: T::Key,
+        before: T::Key,
+        is_first: impl Fn(&T) -> bool,
+    ) -> [Option<&T>; 2] {
+        let is_within = |entry: &&T| after < entry.key() && entry.key() < before;
+        let comes_first = |entry: &T| entry.key() <= after || is_within(&entry) && is_first(entry);
+        let chunk = self.chunks.partition_point(|chunk| comes_first(&chunk[0]));
+        let next = self.chunks.get(chunk).map(|chunk| &chunk[0]);
+        let [last, next] = match chunk.checked_sub(1).map(|before| &self.chunks[before]) {
+            None => [None, next],
+            Some(chunk) => {
+                let index = chunk.partition_point(comes_first);
+                [chunk.get(index - 1), chunk.get(index).or(next)]
+            }
+        };
+        [last.filter(is_within), next.filter(is_within)]
+    }
+
     /// Puts an entry in its place; one with the same key goes.
     pub(super) fn insert(&mut self, entry: T) {
         if self.last().is_none_or(|last| last.key() < entry.key()) {
@@ -156,6 +178,10 @@ mod tests {
             }
             let key = below(220);
             let pair = |(&key, &value): (&u32, &u32)| (key, value);
+            let (middle, end) = (key + below(50), key + 50);
+            let [last, next] = sorted.part(key, end, |&(key, _)| key < middle);
+            assert_eq!(last.copied(), map.range(key + 1..middle.max(key + 1)).next_back().map(pair));
+            assert_eq!(next.copied(), map.range(middle.max(key + 1)..end).next().map(pair));
             assert_eq!(sorted.at_or_before(key).copied(), map.range(..=key).next_back().map(pair));
             assert_eq!(sorted.after(key).copied(), map.range(key + 1..).next().map(pair));
             assert_eq!(sorted.last().copied(), map.last_key_value().map(pair));

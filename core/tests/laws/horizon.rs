@@ -12,6 +12,7 @@ use rtc_core::op::{Kind, Op, OpCode};
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 
+use crate::honest::honest;
 use crate::recipe::{self, Mix, Step};
 use crate::{check_against, shuffled, soak};
 
@@ -29,7 +30,7 @@ pub(crate) fn version(messages: &[Message]) -> VersionVector {
 }
 
 /// An op that never has an effect.
-fn nothing() -> Op {
+pub(crate) fn nothing() -> Op {
     Op {
         code: OpCode::named("node.remove").unwrap(),
         key: "nobody".into(),
@@ -73,6 +74,15 @@ fn parts(mix: Mix, parts: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
     (without_foresight(known(messages)), ends)
 }
 
+/// The same where all authors but those of the first part go by what they see, and none undoes what lies behind his part.
+fn honest_parts(mix: Mix, steps: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
+    let (mut messages, ends) = parts(mix, steps);
+    for pair in ends.windows(2) {
+        without_metas_of(&mut messages, pair[0], pair[1]);
+    }
+    (honest(messages, ends[0]), ends)
+}
+
 /// What concerns later messages: the scene, and which ops of theirs have no effect.
 pub(crate) fn later(folded: Folded, horizon: &VersionVector) -> Folded {
     Folded {
@@ -101,16 +111,16 @@ fn check_format(ground: &Ground) {
     }
 }
 
-fn check_horizon(messages: &[Message], end: usize, order: &[u32]) {
+/// Whatever later messages name, the replica has what the plain code has on the ground.
+fn check_horizon(messages: &[Message], end: usize, order: &[u32]) -> Folded {
     let root = Root::default();
     let horizon = version(&messages[..end]);
     let ground = ground_of(&Ground::default(), &messages[..end]);
     assert_eq!(ground.version, horizon);
     check_format(&ground);
-    let expected = later(naive::fold_behind(&horizon, &root, messages), &horizon);
     let after = &messages[end..];
-    assert_eq!(naive::fold_on(&ground, &root, after), expected, "without the messages behind it");
-    assert_eq!(naive::fold_on(&ground, &root, messages), expected, "with them");
+    let expected = naive::fold_on(&ground, &root, after);
+    assert_eq!(naive::fold_on(&ground, &root, messages), expected, "with what lies behind it");
     let mut replica = Replica::on(&ground, root);
     assert_eq!(replica.ground().as_ref(), Ok(&ground), "a ground stands as it was");
     assert_eq!((replica.version_vector(), replica.lamport_max()), (horizon, ground.lamport));
@@ -120,14 +130,28 @@ fn check_horizon(messages: &[Message], end: usize, order: &[u32]) {
     check_against(&replica, after, &expected);
     replica.apply_all(messages);
     check_against(&replica, after, &expected);
+    ground_of(&ground, after);
+    expected
 }
 
-/// Undos and redos of what lies in a horizon are none.
-fn without_metas_of(messages: &mut [Message], ground: &Ground) {
+/// What authors write who go by what they see means on the ground what it means on everything.
+fn check_exact(messages: &[Message], end: usize, order: &[u32]) {
+    let horizon = version(&messages[..end]);
+    let everything = later(naive::fold_behind(&horizon, &Root::default(), messages), &horizon);
+    assert_eq!(check_horizon(messages, end, order), everything);
+}
+
+/// Undos and redos of what came before a part are none in it.
+fn without_metas_of(messages: &mut [Message], start: usize, end: usize) {
+    let (before, part) = messages.split_at_mut(start);
+    let origin = |message: &Message| message.origin().map(|origin| origin.dot);
+    let origins: Vec<Dot> = before.iter().filter_map(origin).collect();
+    let part = &mut part[..end - start];
     let again: Vec<(Dot, Dot)> =
-        messages.iter().filter_map(|message| Some((message.dot(), message.origin()?.dot))).collect();
-    let is_behind = |dot: &Dot| ground.version.covers(dot) || ground.origins.contains(dot);
-    for op in messages.iter_mut().flat_map(|message| &mut message.ops) {
+        part.iter().filter_map(|message| Some((message.dot(), origin(message)?))).collect();
+    let version = version(before);
+    let is_behind = |dot: &Dot| version.covers(dot) || origins.contains(dot);
+    for op in part.iter_mut().flat_map(|message| &mut message.ops) {
         let is_meta = op.code.row().is_some_and(|row| matches!(row.kind, Kind::Undo | Kind::Redo));
         let target = op.options.get("target").and_then(|target| target.as_text()?.parse().ok());
         let name = again.iter().find(|(dot, _)| Some(*dot) == target).map(|(_, origin)| *origin);
@@ -137,13 +161,13 @@ fn without_metas_of(messages: &mut [Message], ground: &Ground) {
     }
 }
 
-fn check_chain(mut messages: Vec<Message>, ends: &[usize]) {
+fn check_chain(messages: &[Message], ends: &[usize]) {
     let mut ground = Ground::default();
+    let mut start = 0;
     for (i, &end) in ends.iter().enumerate() {
-        let start = if i == 0 { 0 } else { ends[i - 1] };
-        without_metas_of(&mut messages[start..end], &ground);
         ground = ground_of(&ground, &messages[start..end]);
         assert_eq!(ground, ground_of(&Ground::default(), &messages[..end]), "horizon {i}");
+        start = end;
     }
 }
 
@@ -152,26 +176,32 @@ proptest! {
 
     #[test]
     fn a_ground_and_what_follows_give_what_everything_gives(steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
-        let (messages, ends) = parts(Mix::Everything, &steps);
-        check_horizon(&messages, ends[0], &order);
+        let (messages, ends) = honest_parts(Mix::Everything, &steps);
+        check_exact(&messages, ends[0], &order);
     }
 
     #[test]
     fn a_ground_keeps_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
-        let (messages, ends) = parts(mix, &steps);
-        check_horizon(&messages, ends[0], &order);
+        let (messages, ends) = honest_parts(mix, &steps);
+        check_exact(&messages, ends[0], &order);
     }
 
     #[test]
     fn a_ground_keeps_the_characters_that_others_stand_beside(mix in writing(), steps in prop::collection::vec(recipe::steps(24), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
+        let (messages, ends) = honest_parts(mix, &steps);
+        check_exact(&messages, ends[0], &order);
+    }
+
+    #[test]
+    fn whatever_follows_a_ground_means_one_thing(mix in prop_oneof![Just(Mix::Everything), recipe::kindred(), writing()], steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = parts(mix, &steps);
         check_horizon(&messages, ends[0], &order);
     }
 
     #[test]
     fn horizons_one_by_one_keep_the_characters(mix in writing(), steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
-        let (messages, ends) = parts(mix, &steps);
-        check_chain(messages, &ends);
+        let (messages, ends) = honest_parts(mix, &steps);
+        check_chain(&messages, &ends);
     }
 
     #[test]
@@ -193,13 +223,13 @@ proptest! {
 
     #[test]
     fn horizons_one_by_one_leave_what_the_last_leaves(steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
-        let (messages, ends) = parts(Mix::Everything, &steps);
-        check_chain(messages, &ends);
+        let (messages, ends) = honest_parts(Mix::Everything, &steps);
+        check_chain(&messages, &ends);
     }
 
     #[test]
     fn horizons_one_by_one_keep_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
-        let (messages, ends) = parts(mix, &steps);
-        check_chain(messages, &ends);
+        let (messages, ends) = honest_parts(mix, &steps);
+        check_chain(&messages, &ends);
     }
 }

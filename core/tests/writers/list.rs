@@ -265,6 +265,7 @@ enum Event {
     Edits(usize, Vec<Edit>),
     Hear(usize, usize),
     Meta(usize, usize, bool),
+    Forget,
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -272,6 +273,7 @@ fn events() -> impl Strategy<Value = Event> {
         6 => (0..3_usize, prop::collection::vec(edits(), 1..4)).prop_map(|(site, edits)| Event::Edits(site, edits)),
         3 => (0..3_usize, 0..3_usize).prop_map(|(from, to)| Event::Hear(from, to)),
         2 => (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(site, target, undo)| Event::Meta(site, target, undo)),
+        1 => Just(Event::Forget),
     ]
 }
 
@@ -284,8 +286,7 @@ fn who_has_forgotten_moves_and_sets_what_others_do() {
     room.commit(2, &[delete(3, 1), insert(0, "^")]);
     room.sync();
     let before = list(&room, 0);
-    room.forget(0);
-    room.forget(1);
+    room.forget();
     assert_eq!(list(&room, 0), before);
     let undone = room.commit(0, &[carry(1, 0), set(2, "x")]);
     room.commit(1, &[set(2, "y"), carry(2, 1)]);
@@ -293,8 +294,7 @@ fn who_has_forgotten_moves_and_sets_what_others_do() {
     room.sync();
     room.commit(2, &[meta("meta.undo", undone)]);
     room.end();
-    room.forget(1);
-    room.forget(2);
+    room.forget();
     room.commit(2, &[edit("array.push", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));
 }
@@ -322,6 +322,7 @@ proptest! {
                     prop_assert_eq!(list(&room, site), letters.concat());
                 }
                 Event::Hear(from, to) => room.hear(from, to),
+                Event::Forget => room.forget(),
                 Event::Meta(site, target, undo) => {
                     let held = &room.sites[site].0.held;
                     let target = held[target % held.len()].dot();
@@ -331,10 +332,10 @@ proptest! {
                 }
             }
             let (site, replica) = &room.sites[0];
-            prop_assert_eq!(replica.image(), naive::fold(&Root::default(), &site.held).scene);
+            prop_assert_eq!(replica.image(), naive::fold_on(&room.ground, &Root::default(), &site.held).scene);
         }
         room.end();
-        let mut replica = Replica::new(Root::default());
+        let mut replica = Replica::on(&room.ground, Root::default());
         replica.apply_all(room.sites[1].0.held.iter().rev());
         prop_assert_eq!(replica.image(), room.sites[0].1.image());
     }

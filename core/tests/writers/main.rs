@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rtc_core::api::EditOp;
 use rtc_core::clock::VersionVector;
+use rtc_core::ground::Ground;
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::message::{Head, Message};
 use rtc_core::naive;
@@ -26,6 +27,8 @@ struct Site {
 /// Sites with their replicas beside them, for replicas cannot be cloned.
 struct Room {
     sites: Vec<(Site, Replica)>,
+    /// What is left of what all have forgotten.
+    ground: Ground,
 }
 
 fn edit(otype: &str, value: Option<Value>, options: &[(&str, usize)]) -> EditOp {
@@ -52,7 +55,7 @@ impl Room {
             let actor = Actor::new(PeerKey([key; 32]), 1);
             (Site { actor, clock: VersionVector::default(), held: Vec::new() }, Replica::new(Root::default()))
         };
-        let mut room = Self { sites: (0..sites).map(site).collect() };
+        let mut room = Self { sites: (0..sites).map(site).collect(), ground: Ground::default() };
         room.commit(0, &[edit("node.insert", None, &[])]);
         room.sync();
         room
@@ -102,10 +105,14 @@ impl Room {
         }
     }
 
-    /// A site keeps nothing but the ground of what it holds.
-    fn forget(&mut self, site: usize) {
-        let replica = &mut self.sites[site].1;
-        *replica = Replica::on(&replica.ground().unwrap(), Root::default());
+    /// All hear of everything, and keep nothing but the ground of that.
+    fn forget(&mut self) {
+        self.sync();
+        self.ground = self.sites[0].1.ground().unwrap();
+        for (_, replica) in &mut self.sites {
+            assert_eq!(replica.ground().as_ref(), Ok(&self.ground));
+            *replica = Replica::on(&self.ground, Root::default());
+        }
     }
 
     fn value(&self, site: usize) -> Option<Value> {
@@ -116,12 +123,12 @@ impl Room {
     fn end(&mut self) -> Option<Value> {
         self.sync();
         let held = &self.sites[0].0.held;
-        let expected = naive::fold(&Root::default(), held);
+        let expected = naive::fold_on(&self.ground, &Root::default(), held);
         for (_, replica) in &self.sites {
             assert_eq!(replica.image(), expected.scene);
             assert_eq!(replica.ineffective_ops(), expected.ineffective.len());
         }
-        let mut reversed = Replica::new(Root::default());
+        let mut reversed = Replica::on(&self.ground, Root::default());
         for message in held.iter().rev() {
             reversed.apply(message);
         }

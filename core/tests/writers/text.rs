@@ -246,6 +246,7 @@ enum Event {
     Edits(usize, Vec<Edit>),
     Hear(usize, usize),
     Meta(usize, usize, bool),
+    Forget,
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -253,6 +254,7 @@ fn events() -> impl Strategy<Value = Event> {
         6 => (0..3_usize, prop::collection::vec(edits(), 1..3)).prop_map(|(site, edits)| Event::Edits(site, edits)),
         2 => (0..3_usize, 0..3_usize).prop_map(|(from, to)| Event::Hear(from, to)),
         1 => (0..3_usize, any::<usize>(), any::<bool>()).prop_map(|(site, target, undo)| Event::Meta(site, target, undo)),
+        1 => Just(Event::Forget),
     ]
 }
 
@@ -263,15 +265,13 @@ fn who_has_forgotten_writes_and_hears_what_others_do() {
     room.commit(1, &[edit("text.init", Some("Hello".into()), &[]), insert(5, ", friends")]);
     room.sync();
     room.commit(2, &[delete(0, 2), insert(0, "Ja")]);
-    room.sync();
-    room.forget(0);
-    room.forget(1);
+    room.forget();
     for site in 0..3 {
         room.commit(site, &[replace(2, 3, &format!("<{site}>"))]);
         room.commit(site, &[insert(0, "^"), insert(1, "~")]);
     }
     assert_eq!(end(&mut room).matches("^~").count(), 3);
-    room.forget(2);
+    room.forget();
     room.commit(2, &[edit("string.concat", Some("!".into()), &[])]);
     assert!(end(&mut room).ends_with('!'));
 }
@@ -345,6 +345,7 @@ proptest! {
                     prop_assert_eq!(text(&room, site), string.iter().collect::<String>());
                 }
                 Event::Hear(from, to) => room.hear(from, to),
+                Event::Forget => room.forget(),
                 Event::Meta(site, target, undo) => {
                     let held = &room.sites[site].0.held;
                     let target = held[target % held.len()].dot();
@@ -354,13 +355,13 @@ proptest! {
                 }
             }
             let (site, replica) = &room.sites[0];
-            prop_assert_eq!(replica.image(), naive::fold(&Root::default(), &site.held).scene);
+            prop_assert_eq!(replica.image(), naive::fold_on(&room.ground, &Root::default(), &site.held).scene);
         }
         room.end();
         let held = &room.sites[0].0.held;
         let mut shuffled: Vec<(u32, usize)> = (0..held.len()).map(|i| (order[i % order.len()].wrapping_mul(2 * u32::try_from(i).unwrap() + 1), i)).collect();
         shuffled.sort_unstable();
-        let mut replica = Replica::new(Root::default());
+        let mut replica = Replica::on(&room.ground, Root::default());
         for (_, at) in shuffled.iter().chain(&shuffled[..shuffled.len() / 3]) {
             replica.apply(&held[*at]);
         }

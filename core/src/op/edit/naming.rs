@@ -61,8 +61,14 @@ impl Naming<'_> {
         op.options.insert("spans".to_owned(), Value::List(spans));
     }
 
+    /// The position of that name.
     pub(super) fn find(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
-        sequence.char(self.op_number(&id)?, id.offset)
+        sequence.find_position(&id).or_else(|| sequence.char(self.op_number(&id)?, id.offset))
+    }
+
+    /// The character or element of that name.
+    pub(super) fn find_element(&self, sequence: &Sequence, id: CharId) -> Option<Char> {
+        sequence.find_element(&id).or_else(|| sequence.char(self.op_number(&id)?, id.offset))
     }
 
     fn id(&self, op: u32, offset: u32) -> CharId {
@@ -72,21 +78,31 @@ impl Naming<'_> {
         }
     }
 
-    pub(super) fn char(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+    /// The name of a position.
+    fn position(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        sequence.kept_position(char).or_else(|| self.brought(sequence, char))
+    }
+
+    /// The name of a character or an element.
+    pub(super) fn element(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
+        sequence.kept_element(char).or_else(|| self.brought(sequence, char))
+    }
+
+    fn brought(&self, sequence: &Sequence, char: Char) -> Option<CharId> {
         sequence.origin(char).map(|(op, offset)| self.id(op, offset))
     }
 
     pub(super) fn anchors(&self, sequence: &Sequence, spot: Spot) -> Anchors {
         match spot {
             Spot::Before(right) => Anchors {
-                side: self.char(sequence, right).map_or(Side::After(None), Side::Before),
+                side: self.position(sequence, right).map_or(Side::After(None), Side::Before),
                 until: None,
             },
             Spot::After(left, until) => Anchors {
-                side: Side::After(self.char(sequence, left)),
+                side: Side::After(self.position(sequence, left)),
                 until: match until {
                     Until::Inherited => None,
-                    Until::Given(until) => Some(until.and_then(|until| self.char(sequence, until))),
+                    Until::Given(until) => Some(until.and_then(|until| self.position(sequence, until))),
                 },
             },
             Spot::Last => Anchors { side: Side::After(None), until: None },
@@ -101,56 +117,82 @@ impl Naming<'_> {
         sequence: &Sequence,
         pieces: &[ops::Range<Char>],
     ) -> Vec<Span> {
-        let origins = pieces.iter().flat_map(|piece| sequence.origins(piece.clone()));
-        let mut all: Vec<(u32, Span)> = origins
-            .map(|(op, offsets)| {
-                let first = self.id(op, offsets.start);
-                (op, Span { first, last: CharId { offset: offsets.end - 1, ..first } })
-            })
-            .collect();
+        // Each with the numbers of its first and its last op, where it is none that a ground keeps.
+        let mut all: Vec<(Option<(u32, u32)>, Span)> = Vec::new();
+        for piece in pieces {
+            let (kept, rest) = sequence.part(piece.clone());
+            let names = kept.start.until(kept.end).filter_map(|char| sequence.kept_element(char));
+            all.extend(names.map(|name| (None, Span { first: name, last: name })));
+            for (ops, offsets) in sequence.rows(rest) {
+                let last = ops.end - 1;
+                let span = |first: u32, last: u32| {
+                    let end = CharId { offset: offsets.end - 1, ..self.id(last, 0) };
+                    (Some((first, last)), Span { first: self.id(first, offsets.start), last: end })
+                };
+                match last < self.base && self.replica.are_in_a_row(ops.start, last) {
+                    true => all.push(span(ops.start, last)),
+                    false => all.extend(ops.map(|op| span(op, op))),
+                }
+            }
+        }
         // What was typed at once goes at once, wherever it stands.
         all.sort_unstable_by_key(|(_, span)| span.first);
         let mut spans: Vec<Span> = Vec::new();
-        let mut before = 0;
-        for (op, next) in all {
+        let mut before = None;
+        for (ops, next) in all {
+            let first = ops.map(|(first, _)| first);
             match spans.last_mut() {
-                Some(span) if self.is_next(key, path, sequence, (before, span.last), (op, next.first)) => {
+                Some(span) if self.is_next(key, path, sequence, (before, span.last), (first, next.first)) => {
                     span.last = next.last
                 }
                 _ => spans.push(next),
             }
-            before = op;
+            before = ops.map(|(_, last)| last);
         }
         spans
     }
 
     /// Whether nothing stands between `char` and `next` among the characters of their actor, but what is deleted already.
-    /// With each comes the number of its op.
+    /// With each comes the number of its op, where it is none that a ground keeps.
     fn is_next(
         &self,
         key: &str,
         path: &str,
         sequence: &Sequence,
-        (first, char): (u32, CharId),
-        (last, next): (u32, CharId),
+        (first, char): (Option<u32>, CharId),
+        (last, next): (Option<u32>, CharId),
     ) -> bool {
-        let chars = sequence.chars(first);
-        if first == last {
-            return sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset));
-        }
-        if char.dot.actor != next.dot.actor || first.max(last) >= self.base {
+        if char.dot.actor != next.dot.actor {
             return false;
         }
-        // Ops that came one after the other, of one message or of consecutive ones.
-        let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
         let is_alone = || {
             let between = self.replica.ops_within(key, path, &Span { first: char, last: next });
             between.into_iter().all(|op| sequence.are_deleted(sequence.chars(op)))
         };
+        let (first, last) = match (first, last) {
+            (Some(first), Some(last)) => (first, last),
+            (None, None) => return sequence.is_next_kept(&char, &next) && is_alone(),
+            (_, _) => return false,
+        };
+        let chars = sequence.chars(first);
+        if first == last {
+            return sequence.are_deleted(chars.start.plus(char.offset).next()..chars.start.plus(next.offset));
+        }
+        if first.max(last) >= self.base {
+            return false;
+        }
+        // Ops that came one after the other, of one message or of consecutive ones.
+        let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
+        // Mostly what came right after `first` still shows, so that nobody has to look for all that came between.
+        let is_followed = || {
+            let after = self.id(first + 1, 0);
+            let is_between = after.dot.actor == char.dot.actor && char < after && after < next;
+            is_between && !sequence.are_deleted(sequence.chars(first + 1))
+        };
         let start = sequence.chars(last).start;
         sequence.are_deleted(chars.start.plus(char.offset).next()..chars.end)
             && sequence.are_deleted(start..start.plus(next.offset))
-            && (is_adjacent || is_alone())
+            && (is_adjacent || (!is_followed() && is_alone()))
     }
 
     fn op_number(&self, id: &CharId) -> Option<u32> {

@@ -41,7 +41,7 @@ struct Draft<'a> {
 
 /// What an op is to do, in characters.
 pub(super) struct Plan {
-    at: usize,
+    pub(super) at: usize,
     pub(super) spot: Option<Spot>,
     pub(super) gone: Vec<ops::Range<Char>>,
     item: Option<Char>,
@@ -198,7 +198,7 @@ impl<'a> Texts<'a> {
         let draft = self.draft(op, content, earlier, &naming);
         let sequence = &draft.characters.sequence;
         let left = left.and_then(|left| naming.find(sequence, left)).unwrap_or(Char::START);
-        let gone = gone.iter().filter_map(|&id| naming.find(sequence, id));
+        let gone = gone.iter().filter_map(|&id| naming.find_element(sequence, id));
         let gone = gone.map(|char| char..char.next()).collect();
         let plan = Plan { at: 0, spot: Some(sequence.spot_after(left)), gone, item: None };
         draft.follow_plan(op, (content, writing), plan, earlier.len(), &naming, false)
@@ -338,7 +338,7 @@ impl Draft<'_> {
             true => naming.name_gone(op, sequence, content, &plan.gone),
             false => Vec::new(),
         };
-        if let Some(item) = plan.item.and_then(|item| naming.char(sequence, item)) {
+        if let Some(item) = plan.item.and_then(|item| naming.element(sequence, item)) {
             op.options.insert("item".to_owned(), item.write(naming.own));
         }
         let len = if writing == Writing::Move { 1 } else { content.len(&op.value).unwrap_or(0) };

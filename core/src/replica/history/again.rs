@@ -125,28 +125,19 @@ impl History {
 
     /// The identity by which others name an op: its message's, and its index in that.
     pub(in crate::replica) fn op_name(&self, op: OpIx) -> (Dot, u32) {
-        match self.origin(op) {
+        match self.again.origins.get(&self.owner(op)).map(|origin| origin.dot) {
             None => (self.dot(self.owner(op)), self.index(op)),
             Some(origin) => (origin, self.index(op).saturating_sub(1)),
         }
     }
 
-    /// What the message of an op was before, where it was issued again.
-    pub(in crate::replica) fn origin(&self, op: OpIx) -> Option<Dot> {
-        let held = || self.again.origins.get(&self.owner(op)).map(|origin| origin.dot);
-        self.ground.origin(op).or_else(held)
-    }
-
-    /// The op of that name, held or of the ground.
+    /// The op of that name.
     pub(in crate::replica) fn op_named(&self, dot: &Dot, index: u32) -> Option<OpIx> {
         match self.find(dot) {
             Some(message) if !self.is_again(message) && !self.is_superseded(message) => {
                 self.ops_of(message).nth(index as usize)
             }
-            Some(_) | None => match self.counting_issue(dot) {
-                Some(message) => self.ops_of(message).nth((index as usize).checked_add(1)?),
-                None => self.relic_named(dot, index),
-            },
+            Some(_) | None => self.ops_of(self.counting_issue(dot)?).nth((index as usize).checked_add(1)?),
         }
     }
 

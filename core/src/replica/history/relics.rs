@@ -1,10 +1,10 @@
-//! Ops of the ground that are named still: they come before all others, and without the rest of their messages.
+//! Ops of the ground that made what it has: they come before all others, and without the rest of their messages.
 
 use std::collections::BTreeMap;
 
 use super::{History, Marks, MessageRecord, Wide};
 use crate::clock::Stamp;
-use crate::ground::{Brought, Ground};
+use crate::ground::Ground;
 use crate::id::Dot;
 use crate::op::OpCode;
 use crate::raw::Raw;
@@ -16,9 +16,6 @@ use crate::replica::index::{ActorIx, MessageIx, OpIx};
 pub(super) struct Relics {
     /// By actor, number of the message, and index in it.
     by_name: BTreeMap<(ActorIx, u64, u32), OpIx>,
-    /// What the messages of those were before that were issued again, and these by their names.
-    origins: BTreeMap<OpIx, Dot>,
-    again: BTreeMap<(Dot, u32), OpIx>,
     /// The index of each, by its number.
     indexes: Vec<u32>,
     messages: usize,
@@ -53,11 +50,6 @@ impl Relics {
         self.indexes.get(op.at()).copied()
     }
 
-    /// What its message was before, where it is one of these and that was issued again.
-    pub(super) fn origin(&self, op: OpIx) -> Option<Dot> {
-        self.origins.get(&op).copied()
-    }
-
     /// The messages of which some are held: the first ones, by number.
     pub(super) fn messages(&self) -> usize {
         self.messages
@@ -83,7 +75,7 @@ impl History {
         self.again.forgotten.clone_from(origins);
     }
 
-    /// An op of the ground that is named still; all of them come before the first message. What it did is the ground's business.
+    /// An op of the ground; all of them come before the first message. What it did is the ground's business.
     pub(in crate::replica) fn relic(
         &mut self,
         stamp: &Stamp,
@@ -112,14 +104,6 @@ impl History {
         op
     }
 
-    /// Gives an op of the ground the name that it has because its message was another before.
-    pub(in crate::replica) fn relic_again(&mut self, op: OpIx, brought: &Brought) {
-        if let Some(origin) = brought.origin {
-            self.ground.origins.insert(op, origin);
-            self.ground.again.insert(brought.name(), op);
-        }
-    }
-
     /// How many messages are held.
     pub(in crate::replica) fn count(&self) -> usize {
         self.messages.len() - self.ground.messages()
@@ -131,12 +115,6 @@ impl History {
             Some(message) => self.ops_of(message).nth(index as usize),
             None => self.relic_at(dot, index),
         }
-    }
-
-    /// The op of the ground of that name.
-    pub(in crate::replica) fn relic_named(&self, dot: &Dot, index: u32) -> Option<OpIx> {
-        let by_place = || self.relic_at(dot, index).filter(|op| self.ground.origin(*op).is_none());
-        self.ground.again.get(&(*dot, index)).copied().or_else(by_place)
     }
 
     /// The op of the ground of that message and index.
