@@ -29,8 +29,11 @@ const LIVE_PER_BYTE: u64 = 320;
 /// What may be live however short the input is: an error, a first block.
 const LIVE_AT_ONCE: u64 = 4 * 1024;
 
-/// Bytes that may be live for each message that a block says it holds: where it ends, also where it is empty.
-const LIVE_PER_MESSAGE: u64 = 24;
+/// What may be live while a block is read, however small it is: what is learnt of its messages' order, names and sizes.
+const LIVE_PER_BLOCK: u64 = 32 * 1024;
+/// Bytes that may be live for each message that a block says it holds, also where it is empty: where it ends, and what is learnt of it in
+/// a table that is just growing.
+const LIVE_PER_MESSAGE: u64 = 40;
 /// Bytes that may be live for each byte that a block says it unpacks to, which is checked against a limit: the worst are numbers, of
 /// which two are remembered by key, and messages.
 const LIVE_PER_UNPACKED: u64 = 80;
@@ -77,7 +80,7 @@ fn check_all(bytes: &[u8]) {
 fn unpacked(messages: usize, body_bytes: usize) -> u64 {
     let body_bytes = body_bytes as u64;
     let gaps = GAPS_MAX.min(body_bytes + 1);
-    LIVE_PER_MESSAGE * messages as u64 + LIVE_PER_UNPACKED * body_bytes + LIVE_PER_GAP * gaps
+    LIVE_PER_BLOCK + LIVE_PER_MESSAGE * messages as u64 + LIVE_PER_UNPACKED * body_bytes + LIVE_PER_GAP * gaps
 }
 
 fn check_block(bytes: &[u8]) {

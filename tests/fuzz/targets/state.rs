@@ -189,7 +189,7 @@ pub(super) fn ground(bytes: &[u8]) {
     }
 }
 
-/// The root with which the room began; none where there is not just one. The hash that a horizon names keeps out such grounds.
+/// The root with which the room began; none where there is not just one, or where nodes stand below none that is there. The hash that a horizon names keeps out such grounds.
 fn root_of(ground: &Ground) -> Option<Root> {
     let mut roots = ground.nodes.iter().filter_map(|(key, node)| match &node.life {
         GroundLife::Lives { stands: None, tag, name, .. } => {
@@ -197,7 +197,9 @@ fn root_of(ground: &Ground) -> Option<Root> {
         }
         GroundLife::Lives { .. } | GroundLife::Ended | GroundLife::Never => None,
     });
-    roots.next().filter(|_| roots.next().is_none())
+    let parents = ground.nodes.values().filter_map(|node| node.parent.as_ref());
+    let parents_there = parents.clone().all(|parent| ground.nodes.contains_key(parent));
+    roots.next().filter(|_| roots.next().is_none() && parents_there)
 }
 
 pub(super) fn grounds() -> Vec<Vec<u8>> {

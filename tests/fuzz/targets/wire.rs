@@ -20,8 +20,10 @@ use super::bounded;
 
 /// What one connection's live runs may keep: the names and forms that both ends know by number.
 const LIVE_KEPT: u64 = 4 * 1024 * 1024;
+/// What may be live while a block is read, however small it is: what is learnt of its messages' order, names and sizes.
+const LIVE_PER_BLOCK: u64 = 32 * 1024;
 /// Bytes that may be live for each message that a block says it holds, also where it is empty.
-const LIVE_PER_MESSAGE: u64 = 24;
+const LIVE_PER_MESSAGE: u64 = 40;
 /// Bytes that may be live for each byte that a block says it unpacks to, which is checked against a limit.
 const LIVE_PER_UNPACKED: u64 = 80;
 /// What may be live for each gap of a block's forms, and how many of them there may be.
@@ -190,7 +192,8 @@ pub(super) fn live_runs() -> Vec<Vec<u8>> {
 
 /// What may be live while something is unpacked that says how large it is.
 fn unpacked(messages: usize, body_bytes: usize) -> u64 {
-    LIVE_PER_MESSAGE * messages as u64
+    LIVE_PER_BLOCK
+        + LIVE_PER_MESSAGE * messages as u64
         + LIVE_PER_UNPACKED * body_bytes as u64
         + LIVE_PER_GAP * GAPS_MAX.min(body_bytes as u64 + 1)
 }
