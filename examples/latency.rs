@@ -1,5 +1,5 @@
-//! How long an edit takes from one daemon's client to a subscriber of another, one way, on loopback; beside raw TCP that
-//! carries the same bytes in the same run.
+//! How long an edit takes from a client of one daemon to subscribers of others, one way, and how many edits a second go that way,
+//! for 2, 5 and 10 daemons on loopback; beside raw TCP that carries the same bytes in the same run.
 //!
 //! `cargo run --release --example latency -- [EDITS]`
 
@@ -7,18 +7,28 @@
 mod sandbox;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rtc_client::Replies;
 use rtc_core::api::{Ask, Event, Reply, Wait};
+use rtc_core::chain::{Ed25519, Keys, Link};
 use rtc_core::value::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 /// Edits before the measured ones: caches warm, connections settled.
 const WARM_UP: usize = 200;
 /// What one such edit takes on the wire between the daemons: a run of one message, its signature, a piece header.
 const WIRE_BYTES: usize = 220;
+/// How many daemons there are.
+const FLEETS: [usize; 3] = [2, 5, 10];
+/// Edits under way at once where throughput is measured.
+const UNDER_WAY: usize = 1024;
+/// For each edit whose latency is measured, so many go through at full speed.
+const THROUGH: usize = 20;
 
 fn main() -> ExitCode {
     sandbox::run(measure)
@@ -27,67 +37,152 @@ fn main() -> ExitCode {
 async fn measure() -> anyhow::Result<()> {
     let edits: usize =
         std::env::args().nth(1).map_or(Ok(2000), |text| text.parse()).context("EDITS is a number")?;
-    let host = sandbox::Host::new()?;
-    let (a, b) = (host.start().await?, host.start().await?);
-    b.join(&a).await?;
-    a.client.ask(sandbox::edit("node.insert", "cube", None, None, Wait::Peers(1))).await?;
-    let mut events = b.client.stream(Ask::Watch { room: None }).await?;
-    let Some(Ok(Reply::Watching {})) = events.next().await else { bail!("no subscription") };
-    let mut rtc = Vec::with_capacity(edits);
-    for n in 0..WARM_UP + edits {
-        let value = Value::numbers(&[n as f64, 0.5, -1.25]);
-        let ask = sandbox::edit("vector3.set", "cube", Some("transform.position"), value, Wait::Local);
-        let begun = Instant::now();
-        let answer = a.client.send(ask).await?;
-        let Some(Ok(Reply::Event(Event::Message { .. }))) = events.next().await else { bail!("no event") };
-        let took = begun.elapsed();
-        answer.one().await?;
-        if n >= WARM_UP {
-            rtc.push(took);
-        }
+    println!(
+        "{edits} edits, one at a time, from a client of one daemon to subscribers of all others; then {} at full speed",
+        edits * THROUGH
+    );
+    println!("{:<44} {:>9} {:>9}", "one way", "p50", "p99");
+    for daemons in FLEETS {
+        let (mut rtc, rate) = fleet(daemons, edits).await?;
+        let mut tcp = raw_tcp(daemons - 1, edits, daemons > 2).await?;
+        print(&format!("{daemons} daemons: edit to subscriber"), &mut rtc);
+        let signed = if daemons > 2 { ", one signature made and checked" } else { "" };
+        print(&format!("  raw TCP, {WIRE_BYTES} bytes{signed}"), &mut tcp);
+        println!("  {rate:.0} edits/s, durable on each of {daemons}");
     }
-    if a.room().await?.state_hash != b.room().await?.state_hash {
-        bail!("the two daemons show different scenes");
-    }
-    let mut tcp = raw_tcp(edits).await?;
-    println!("{edits} edits, one at a time, from a client of one daemon to a subscriber of another");
-    println!("{:<28} {:>9} {:>9}", "one way", "p50", "p99");
-    print("rtc edit to subscriber", &mut rtc);
-    print(&format!("raw TCP, {WIRE_BYTES} bytes"), &mut tcp);
     Ok(())
 }
 
-/// The same bytes over a socket between two tasks of this process.
-async fn raw_tcp(count: usize) -> anyhow::Result<Vec<Duration>> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let mut sender = TcpStream::connect(listener.local_addr()?).await?;
-    let (mut receiver, _) = listener.accept().await?;
-    sender.set_nodelay(true)?;
-    let (arrived_tx, mut arrived) = tokio::sync::mpsc::channel(1);
-    let reading = tokio::spawn(async move {
-        let mut bytes = [0; WIRE_BYTES];
-        while receiver.read_exact(&mut bytes).await.is_ok() {
-            if arrived_tx.send(Instant::now()).await.is_err() {
-                return;
-            }
-        }
-    });
-    let mut took = Vec::with_capacity(count);
-    for n in 0..WARM_UP + count {
+/// Of every edit and every subscriber how long it took, and edits per second at full speed.
+async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f64)> {
+    let host = sandbox::Host::new()?;
+    let a = host.start().await?;
+    let mut others = Vec::with_capacity(daemons - 1);
+    for _ in 1..daemons {
+        let other = host.start().await?;
+        other.join(&a).await?;
+        others.push(other);
+    }
+    let everywhere = Wait::Peers(u32::try_from(others.len())?);
+    a.client.ask(sandbox::edit("node.insert", "cube", None, None, everywhere)).await?;
+    let mut subscriptions = Vec::with_capacity(others.len());
+    for other in &others {
+        let mut events = other.client.stream(Ask::Watch { room: None }).await?;
+        let Some(Ok(Reply::Watching {})) = events.next().await else { bail!("no subscription") };
+        subscriptions.push(events);
+    }
+    let set = |n: usize, wait| {
+        let value = Value::numbers(&[n as f64, 0.5, -1.25]);
+        sandbox::edit("vector3.set", "cube", Some("transform.position"), value, wait)
+    };
+    let (arrived_tx, mut arrived) = mpsc::unbounded_channel();
+    let listening: Vec<_> =
+        subscriptions.into_iter().map(|events| tokio::spawn(listen(events, arrived_tx.clone()))).collect();
+    let mut took = Vec::with_capacity(edits * others.len());
+    for n in 0..WARM_UP + edits {
         let begun = Instant::now();
-        sender.write_all(&[7; WIRE_BYTES]).await?;
-        let at = arrived.recv().await.context("the reader ended")?;
-        if n >= WARM_UP {
-            took.push(at - begun);
+        let answer = a.client.send(set(n, Wait::Local)).await?;
+        for _ in &others {
+            let at = arrived.recv().await.context("a subscription ended")?;
+            took.extend((n >= WARM_UP).then(|| at - begun));
+        }
+        answer.one().await?;
+    }
+    listening.iter().for_each(tokio::task::JoinHandle::abort);
+    let rate = throughput(&a, edits * THROUGH, everywhere, set).await?;
+    let state = a.room().await?.state_hash;
+    for other in &others {
+        if other.room().await?.state_hash != state {
+            bail!("two daemons show different scenes");
         }
     }
-    drop(sender);
-    reading.await?;
+    Ok((took, rate))
+}
+
+/// Says when each event came.
+async fn listen(mut events: Replies, arrived: mpsc::UnboundedSender<Instant>) {
+    while let Some(Ok(Reply::Event(Event::Message { .. }))) = events.next().await {
+        if arrived.send(Instant::now()).is_err() {
+            return;
+        }
+    }
+}
+
+/// One client's edits per second, from the first until the last is on everybody's disk.
+async fn throughput(
+    a: &sandbox::Machine,
+    edits: usize,
+    everywhere: Wait,
+    set: impl Fn(usize, Wait) -> Ask,
+) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let mut under_way = std::collections::VecDeque::with_capacity(UNDER_WAY);
+    for n in 1..=edits {
+        let wait = if n == edits { everywhere } else { Wait::Durable };
+        under_way.push_back(a.client.send(set(n, wait)).await?);
+        if under_way.len() == UNDER_WAY
+            && let Some(answer) = under_way.pop_front()
+        {
+            answer.one().await?;
+        }
+    }
+    for answer in under_way {
+        answer.one().await?;
+    }
+    Ok(edits as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// The same bytes to that many sockets, each read by a task of this process; perhaps with a signature that each of them checks.
+async fn raw_tcp(receivers: usize, count: usize, is_signed: bool) -> anyhow::Result<Vec<Duration>> {
+    let keys = Arc::new(Ed25519::from_seed(&[1; 32]));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (arrived_tx, mut arrived) = mpsc::unbounded_channel();
+    let (mut senders, mut reading) = (Vec::new(), Vec::new());
+    for _ in 0..receivers {
+        let sender = TcpStream::connect(listener.local_addr()?).await?;
+        sender.set_nodelay(true)?;
+        senders.push(sender);
+        let (mut receiver, _) = listener.accept().await?;
+        let (arrived, keys) = (arrived_tx.clone(), Arc::clone(&keys));
+        reading.push(tokio::spawn(async move {
+            let mut bytes = [0; WIRE_BYTES];
+            while receiver.read_exact(&mut bytes).await.is_ok() {
+                let (signature, link) = bytes.split_at(64);
+                let signature = rtc_core::chain::Signature(signature.try_into().expect("64 bytes"));
+                let link = Link(*link.first_chunk().expect("32 bytes"));
+                assert!(!is_signed || keys.verify(&keys.public(), &link, &signature), "it was signed");
+                if arrived.send(Instant::now()).is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+    let mut took = Vec::with_capacity(count * receivers);
+    for n in 0..WARM_UP + count {
+        let mut bytes = [7; WIRE_BYTES];
+        let begun = Instant::now();
+        if is_signed {
+            let link = Link(*blake3::hash(&n.to_be_bytes()).as_bytes());
+            bytes[..64].copy_from_slice(&keys.sign(&link).0);
+            bytes[64..96].copy_from_slice(&link.0);
+        }
+        for sender in &mut senders {
+            sender.write_all(&bytes).await?;
+        }
+        for _ in 0..receivers {
+            let at = arrived.recv().await.context("a reader ended")?;
+            took.extend((n >= WARM_UP).then(|| at - begun));
+        }
+    }
+    drop(senders);
+    for reader in reading {
+        reader.await?;
+    }
     Ok(took)
 }
 
 fn print(what: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e6;
-    println!("{what:<28} {:>6.0} µs {:>6.0} µs", at(50), at(99));
+    println!("{what:<44} {:>6.0} µs {:>6.0} µs", at(50), at(99));
 }

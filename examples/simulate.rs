@@ -72,6 +72,7 @@ struct Total {
     edits: u64,
     deliveries: u64,
     acknowledged: u64,
+    horizons: u64,
     rounds: u64,
     peaks: Peaks,
     failed: Vec<Violation>,
@@ -85,6 +86,7 @@ impl Total {
                 self.edits += report.edits;
                 self.deliveries += report.deliveries;
                 self.acknowledged += report.acknowledged;
+                self.horizons += report.horizons;
                 self.rounds = self.rounds.max(report.rounds);
                 self.peaks.join(&report.peaks);
                 report.log.iter().for_each(|line| println!("{line}"));
@@ -171,10 +173,10 @@ fn conclude(args: &Args, total: &Total, begun: Instant) -> ExitCode {
         violation.log.iter().for_each(|line| println!("{line}"));
         println!("{violation}\n  {}", args.replay(violation.seed));
     }
-    let Total { runs, edits, deliveries, acknowledged, rounds, peaks, failed } = total;
+    let Total { runs, edits, deliveries, acknowledged, horizons, rounds, peaks, failed } = total;
     let (seconds, good) = (begun.elapsed().as_secs_f64(), (runs - failed.len() as u64).max(1));
     println!(
-        "{runs} universes in {seconds:.1} s ({:.0}/s), {} failed; each {} edits, {} frames, {} acknowledged",
+        "{runs} universes in {seconds:.1} s ({:.0}/s), {} failed, {horizons} horizons; each {} edits, {} frames, {} acknowledged",
         *runs as f64 / seconds,
         failed.len(),
         edits / good,

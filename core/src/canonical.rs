@@ -97,6 +97,7 @@ pub(crate) enum Head {
 }
 
 /// Reads CBOR from memory, one expected item after the other.
+#[derive(Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -125,6 +126,32 @@ impl<'a> Reader<'a> {
         let argument = self.bytes.get(self.at)?.checked_sub(major).filter(|&argument| argument < 24)?;
         self.at += 1;
         Some(usize::from(argument))
+    }
+
+    /// The argument of an item of that kind, if one comes next that is whole.
+    #[inline]
+    fn argument_of(&mut self, major: u8) -> Option<u64> {
+        let &first = self.bytes.get(self.at)?;
+        let start = self.at;
+        match first.wrapping_sub(major) {
+            short @ 0..24 => {
+                self.at += 1;
+                Some(short.into())
+            }
+            24..28 => {
+                self.at += 1;
+                let argument = self.argument(first);
+                self.at = if argument.is_some() { self.at } else { start };
+                argument
+            }
+            28.. => None,
+        }
+    }
+
+    /// The length of an item of that kind, if one comes next that is whole.
+    #[inline]
+    fn len_of(&mut self, major: u8) -> Option<usize> {
+        self.argument_of(major)?.try_into().ok()
     }
 
     #[inline]
@@ -213,6 +240,13 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
+    /// Why something else comes next than what belongs there.
+    #[cold]
+    fn refuse<T>(&mut self, expected: &'static str) -> Result<T, DecodeError> {
+        self.pull()?;
+        self.unexpected(expected)
+    }
+
     fn malformed(&self) -> DecodeError {
         DecodeError::Malformed { offset: self.at }
     }
@@ -231,12 +265,9 @@ impl<'a> Reader<'a> {
 
     /// The length of a list of at most `limit` items; `what` names it in the error.
     pub fn array(&mut self, limit: usize, what: &'static str) -> Result<usize, DecodeError> {
-        if let Some(len) = self.short(ARRAY) {
-            return checked_len(len, limit, what);
-        }
-        match self.pull()? {
-            Head::Array(len) => checked_len(len, limit, what),
-            _ => self.unexpected(what),
+        match self.len_of(ARRAY) {
+            Some(len) => checked_len(len, limit, what),
+            None => self.refuse(what),
         }
     }
 
@@ -251,20 +282,14 @@ impl<'a> Reader<'a> {
 
     /// A list of exactly `len` items.
     pub fn array_of(&mut self, len: usize, what: &'static str) -> Result<(), DecodeError> {
-        match self.pull()? {
-            Head::Array(found) if found == len => Ok(()),
-            _ => self.unexpected(what),
-        }
+        if self.len_of(ARRAY) == Some(len) { Ok(()) } else { self.refuse(what) }
     }
 
     /// An unsigned integer.
     pub fn uint(&mut self) -> Result<u64, DecodeError> {
-        if let Some(number) = self.short(POSITIVE) {
-            return Ok(number as u64);
-        }
-        match self.pull()? {
-            Head::Positive(number) => Ok(number),
-            _ => self.unexpected("an unsigned integer"),
+        match self.argument_of(POSITIVE) {
+            Some(number) => Ok(number),
+            None => self.refuse("an unsigned integer"),
         }
     }
 
@@ -273,10 +298,9 @@ impl<'a> Reader<'a> {
         if self.short_null() {
             return Ok(None);
         }
-        match self.pull()? {
-            Head::Positive(number) => Ok(Some(number)),
-            Head::Null => Ok(None),
-            _ => self.unexpected("an unsigned integer or null"),
+        match self.argument_of(POSITIVE) {
+            Some(number) => Ok(Some(number)),
+            None => self.refuse("an unsigned integer or null"),
         }
     }
 
@@ -308,12 +332,9 @@ impl<'a> Reader<'a> {
 
     /// A text of at most `limit` bytes, in place.
     pub fn str(&mut self, limit: usize, what: &'static str) -> Result<&'a str, DecodeError> {
-        if let Some(len) = self.short(TEXT) {
-            return self.str_of(len, limit, what);
-        }
-        match self.pull()? {
-            Head::Text(len) => self.str_of(len, limit, what),
-            _ => self.unexpected(what),
+        match self.len_of(TEXT) {
+            Some(len) => self.str_of(len, limit, what),
+            None => self.refuse(what),
         }
     }
 
@@ -327,10 +348,9 @@ impl<'a> Reader<'a> {
         if self.short_null() {
             return Ok(None);
         }
-        match self.pull()? {
-            Head::Text(len) => self.str_of(len, limit, what).map(Some),
-            Head::Null => Ok(None),
-            _ => self.unexpected(what),
+        match self.len_of(TEXT) {
+            Some(len) => self.str_of(len, limit, what).map(Some),
+            None => self.refuse(what),
         }
     }
 

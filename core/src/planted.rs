@@ -22,6 +22,8 @@ pub enum Bug {
     EpochKept,
     /// After a late move the others are done again without asking whether they close a ring.
     RingUnchecked,
+    /// A horizon lets one message of each actor go that somebody is waited for.
+    HorizonTooFar,
     /// What a snapshot's history says of undos is lost.
     UndoForgotten,
     /// Who comes back is taken to hold one message more than it says.
@@ -33,7 +35,7 @@ pub enum Bug {
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -42,6 +44,7 @@ impl Bug {
         Self::BufferUnbounded,
         Self::EpochKept,
         Self::RingUnchecked,
+        Self::HorizonTooFar,
         Self::UndoForgotten,
         Self::CursorAhead,
         Self::ResetCoversAll,

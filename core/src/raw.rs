@@ -103,15 +103,6 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// The items of a list, nothing where it is something else.
-    pub(crate) fn items(self) -> Option<Parts<'a>> {
-        let mut items = Items(Reader::new(self.0));
-        match items.head() {
-            Head::Array(left) => Some(Parts { items, left }),
-            _ => None,
-        }
-    }
-
     /// What a map holds at `key`.
     pub fn get(self, key: &str) -> Option<Raw<'a>> {
         self.entries().find_map(|(other, value)| (other == key).then_some(value))
@@ -141,49 +132,6 @@ fn number(head: Head) -> Option<f64> {
         // Adding 0 turns -0, which no canonical bytes hold, into 0.
         Head::Float(number) => Some(number + 0.0),
         _ => None,
-    }
-}
-
-/// The items of a list, read one by one.
-pub(crate) struct Parts<'a> {
-    items: Items<'a>,
-    left: usize,
-}
-
-/// An item of a list.
-pub(crate) enum Part<'a> {
-    /// An integer from 0 on.
-    Whole(u64),
-    Text(&'a str),
-    /// Anything else.
-    Other(Raw<'a>),
-}
-
-impl Parts<'_> {
-    /// How many items are still to be read.
-    pub(crate) fn left(&self) -> usize {
-        self.left
-    }
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = Part<'a>;
-
-    fn next(&mut self) -> Option<Part<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        // Most are small numbers: how many messages ago, which op, which character.
-        if let Some(small) = self.items.0.short(0) {
-            return Some(Part::Whole(small as u64));
-        }
-        let start = Raw(self.items.0.rest());
-        Some(match self.items.head() {
-            Head::Positive(number) => Part::Whole(number),
-            Head::Text(len) => Part::Text(self.items.text(len)),
-            _ => {
-                self.items = Items(Reader::new(start.rest().0));
-                Part::Other(start)
-            }
-        })
     }
 }
 

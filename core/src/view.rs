@@ -57,7 +57,7 @@ impl<'a> MessageView<'a> {
             others: Vec::new(),
         };
         for _ in 0..reader.array(MESSAGE_OPS_MAX, "ops")? {
-            message.push(OpView::read(&mut reader)?);
+            message.push(OpView::read(&mut reader, message.dot())?);
         }
         let is_canonical = reader.is_canonical();
         reader.finish()?;

@@ -61,12 +61,13 @@ fn every_universe_ends_with_one_scene_and_nothing_lost() {
     let reports = live_all(&seeds);
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
-        "{} seeds: {} edits, {} messages, {} frames, {} acknowledged edits, none lost",
+        "{} seeds: {} edits, {} messages, {} frames, {} acknowledged edits, none lost, {} horizons",
         seeds.len(),
         sum(|report| report.edits),
         sum(|report| report.messages),
         sum(|report| report.deliveries),
-        sum(|report| report.acknowledged)
+        sum(|report| report.acknowledged),
+        sum(|report| report.horizons)
     );
     assert!(
         sum(|report| report.messages) >= seeds.len() as u64 * sim::EDITS / 4,

@@ -72,7 +72,7 @@ fn clients_beyond_number_half_said_and_deaf_hold_nobody_up() {
     let requests: Vec<u8> = (1..=UNREAD).flat_map(|id| encoded(id, scene())).collect();
     let deaf: Vec<_> = (0..BAD_CLIENTS).map(|_| raw(&home, &requests)).collect();
     // These say nothing at all. Most are told that there are too many.
-    let count = CONNECTIONS.min(descriptors() / 4);
+    let count = CONNECTIONS.min(descriptors() / 2);
     let silent: Vec<_> =
         (0..count).map(|_| UnixStream::connect(home.socket()).expect("the socket")).collect();
     for n in 1..=50 {

@@ -334,7 +334,13 @@ fn header_bytes(major: u8, argument: u64) -> ([u8; 9], usize) {
 const INTEGRAL_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Appends a number in its canonical bytes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "found out by going back")]
 pub(crate) fn write_number(out: &mut Vec<u8>, value: f64) {
+    // Most are small: how many messages ago, which op, which character.
+    let small = value as u8;
+    if small < 24 && f64::from(small) == value {
+        return out.push(small);
+    }
     let (bytes, len) = number_bytes(value);
     out.extend_from_slice(&bytes[..len]);
 }

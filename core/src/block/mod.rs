@@ -33,8 +33,8 @@ const BLOCK_GAPS_MAX: usize = 4096;
 const NAMES_MAX: usize = 1 << 16;
 /// Messages from which on it pays to tell their form.
 const ALIKE_MIN: usize = 3;
-/// Texts shorter than that are not deflated: setting it up takes longer than reading them.
-const DEFLATED_BYTES_MIN: usize = 64;
+/// Texts shorter than that are not deflated: setting it up takes some 30 us and memory for thousands of times as many bytes.
+const DEFLATED_BYTES_MIN: usize = 512;
 /// How hard to deflate: past that it takes twice the time for a hundredth.
 const DEFLATE_LEVEL: u8 = 6;
 

@@ -32,9 +32,9 @@ pub(super) struct FormModel {
 /// What is learnt of what fills a gap.
 pub(super) enum GapModel {
     /// A number.
-    Number(Box<Series>),
+    Number(Series),
     /// A string that may come again; its major type.
-    Name(u8, Box<Names>),
+    Name(u8, Names),
     /// A string that will not; its major type, and how long it is.
     Text(Option<u8>, Box<Magnitude>),
 }
@@ -43,8 +43,8 @@ impl FormModel {
     /// `series` are those of the form's numbers, in order.
     pub(super) fn new(form: Form, mut series: impl FnMut(usize) -> Series) -> Self {
         let gap = |(index, (_, gap)): (usize, &(Vec<u8>, Gap))| match *gap {
-            Gap::Number(_) => GapModel::Number(Box::new(series(index))),
-            Gap::String { major: Some(major), again: true } => GapModel::Name(major, Box::default()),
+            Gap::Number(_) => GapModel::Number(series(index)),
+            Gap::String { major: Some(major), again: true } => GapModel::Name(major, Names::default()),
             Gap::String { major, .. } => GapModel::Text(major, Box::default()),
         };
         Self { gaps: form.gaps.iter().enumerate().map(gap).collect(), form }

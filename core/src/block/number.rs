@@ -214,8 +214,8 @@ pub(super) struct Series {
     last: i64,
     /// Of each key the last two.
     of_keys: Vec<Option<[i64; 2]>>,
-    /// By whether the message before had the same form.
-    errors: [Magnitude; 2],
+    /// By whether the message before had the same form; made with the first error, which in small blocks few series have.
+    errors: Option<Box<[Magnitude; 2]>>,
 }
 
 /// What is known when a number is coded.
@@ -266,8 +266,7 @@ impl Context<'_> {
 
 impl Series {
     fn new(scale: Scale, forecast: Forecast, base: i64, role: Option<Role>) -> Self {
-        let errors = [Magnitude::default(), Magnitude::default()];
-        Self { scale, forecast, base, role, last: base, of_keys: Vec::new(), errors }
+        Self { scale, forecast, base, role, last: base, of_keys: Vec::new(), errors: None }
     }
 
     /// The series that foretells `values` best; each has its op's key.
@@ -370,7 +369,7 @@ impl Series {
     }
 
     fn code_error(&mut self, coder: &mut impl Coder, repeats: bool, foretold: i64, integer: i64) -> i64 {
-        let errors = &mut self.errors[usize::from(repeats)];
+        let errors = &mut self.errors.get_or_insert_default()[usize::from(repeats)];
         foretold.wrapping_add(errors.code_signed(coder, integer.wrapping_sub(foretold)))
     }
 

@@ -63,6 +63,13 @@ impl Writer {
         self.head(ARRAY, len as u64)
     }
 
+    /// Says that the list which begins there, with one item so far, has so many.
+    pub(crate) fn set_array(&mut self, start: usize, len: usize) {
+        let mut head = Self::new();
+        head.array(len);
+        self.0.splice(start..=start, head.0);
+    }
+
     /// Begins a map of exactly `len` entries. The caller writes them in canonical order.
     pub fn map(&mut self, len: usize) -> &mut Self {
         self.head(MAP, len as u64)

@@ -1,5 +1,6 @@
 //! The operation vocabulary: one row per operation, everything else is a loop over the rows.
 
+mod anchors;
 pub mod array;
 mod boolean;
 mod color;
@@ -42,6 +43,8 @@ use crate::limits::{KEY_BYTES_MAX, PATH_BYTES_MAX};
 use crate::raw::Raw;
 use crate::replica::{CellIx, NodeIx};
 use crate::value::Value;
+use anchors::Anchors;
+use shape::Shaped;
 
 /// One step on one node, as it travels.
 ///
@@ -109,24 +112,27 @@ pub struct OpView<'a> {
     pub value: Raw<'a>,
     /// A map of the row's named arguments.
     pub options: Raw<'a>,
-    /// What its author found out about it.
+    /// What its author or its reader found out about it.
     pub(crate) known: Option<Known<'a>>,
 }
 
-/// What the author of an op that is an edit as it stood knows of it.
+/// What is known of an op besides its bytes: by its author, if it is an edit as it stood, or by whoever read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     /// Its row: the op fits it.
     pub(crate) row: &'static Row,
     /// The property in the author's replica, if it was touched before. In another the number may mean something else.
     pub(crate) cell: Option<CellIx>,
-    /// What it names, if it says below which node one stands and nothing of siblings, or undoes or redoes.
+    /// What it names, if it says below which node one stands and nothing of siblings, undoes or redoes, or writes into a
+    /// sequence.
     pub(crate) named: Option<Named<'a>>,
 }
 
-/// What an op names, as its author found it.
+/// What an op names, as its author or its reader found it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Named<'a> {
+    /// Where its characters or elements go. Such an op names a property.
+    Anchors(Anchors),
     /// A node and the one to be above it, as far as they have numbers in the author's replica. In another these may mean others.
     Nodes {
         node: Option<NodeIx>,
@@ -138,8 +144,8 @@ pub(crate) enum Named<'a> {
 }
 
 impl<'a> OpView<'a> {
-    /// Reads what [`Op::encode`] writes; the reader knows whether it was canonical.
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    /// Reads what [`Op::encode`] writes in the message `own`; the reader knows whether it was canonical.
+    pub(crate) fn read(reader: &mut Reader<'a>, own: Dot) -> Result<Self, DecodeError> {
         let len = reader.array(5, "op")?;
         let code = reader.uint()?;
         let code = u16::try_from(code).map_err(|_| DecodeError::TooLong {
@@ -147,16 +153,43 @@ impl<'a> OpView<'a> {
             found: usize::try_from(code).unwrap_or(usize::MAX),
             limit: u16::MAX.into(),
         })?;
-        let op = Self {
+        let mut op = Self {
             code: OpCode(code),
             key: reader.str(KEY_BYTES_MAX, "node key")?,
             path: if len > 2 { reader.str_or_null(PATH_BYTES_MAX, "property path")? } else { None },
             value: if len > 3 { reader.raw()? } else { Raw::NULL },
-            options: if len > 4 { reader.raw_map()? } else { Raw::EMPTY_MAP },
+            options: Raw::EMPTY_MAP,
             known: None,
         };
+        if len > 4 && !op.read_anchors(reader, own) {
+            op.options = reader.raw_map()?;
+        }
         reader.expect_canonical(len == items(op.path.is_some(), op.value.is_null(), op.has_options()));
         Ok(op)
+    }
+
+    /// Reads the options of an op that writes into a sequence, if it can be seen from them that it is as its row wants it.
+    fn read_anchors(&mut self, reader: &mut Reader<'a>, own: Dot) -> bool {
+        let writes = |row: &&Row| matches!(row.kind, Kind::Write(_, writing) if !writing.names_item());
+        let Some(row) = self.code.row().filter(writes) else { return false };
+        let mut ahead = reader.clone();
+        let anchors = Anchors::pull(&mut ahead, row, own);
+        let Some(anchors) = anchors.filter(|_| self.path.is_some() && self.value.has(row.argument)) else {
+            return false;
+        };
+        let bytes = reader.rest();
+        self.options = Raw::of_checked(&bytes[..bytes.len() - ahead.rest().len()]);
+        self.known = Some(Known { row, cell: None, named: Some(Named::Anchors(anchors)) });
+        *reader = ahead;
+        true
+    }
+
+    /// Where what it brings goes, if it was looked at already.
+    pub(crate) fn anchors(&self) -> Option<&Anchors> {
+        match &self.known.as_ref()?.named {
+            Some(Named::Anchors(anchors)) => Some(anchors),
+            Some(Named::Nodes { .. } | Named::Message(_)) | None => None,
+        }
     }
 
     /// Whether there are named arguments.

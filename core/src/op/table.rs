@@ -107,8 +107,8 @@ const NAMED_PLACES: usize = 512;
 
 /// The row of that name.
 pub(crate) fn row_named(name: &str) -> Option<&'static Row> {
-    static NAMED: LazyLock<Vec<Option<&'static Row>>> = LazyLock::new(|| {
-        let mut places = vec![None; NAMED_PLACES];
+    static NAMED: LazyLock<[Option<&'static Row>; NAMED_PLACES]> = LazyLock::new(|| {
+        let mut places = [None; NAMED_PLACES];
         for row in table() {
             let free = places_of(row.name).find(|&place| places[place].is_none());
             places[free.expect("there are more places than rows")] = Some(row);

@@ -14,12 +14,14 @@
 //! that of what they stand after. Of two at one spot the later in order comes first. Beside a character that a horizon has
 //! dropped stands nothing: such text goes to the end.
 
-use super::row::{Kind, OptionRow, Options, Row, as_given};
+pub(crate) use super::anchors::encode_options;
+pub use super::anchors::{Anchors, Side};
+use super::row::{Kind, OptionRow, Row, as_given};
 use super::{OpCode, Shape};
-use crate::canonical::Writer;
+use crate::canonical::{Reader, Writer};
 use crate::id::{Actor, Dot};
 use crate::limits::SPANS_MAX;
-use crate::raw::{Part, Parts, Raw};
+use crate::raw::Raw;
 use crate::value::Value;
 
 pub(super) const BEFORE: OptionRow =
@@ -192,20 +194,35 @@ impl CharId {
 
     /// Reads what the message `own` writes.
     pub fn read(value: Raw<'_>, own: Dot) -> Option<Self> {
-        let mut parts = value.items()?;
-        let (id, _) = Self::read_parts(&mut parts, own)?;
-        (parts.left() == 0).then_some(id)
+        Self::pull(&mut Reader::new(value.memory()), own)
     }
 
-    /// Reads what begins a list, and says whether it is named by how many messages ago it came.
-    fn read_parts(parts: &mut Parts<'_>, own: Dot) -> Option<(Self, bool)> {
-        let (dot, is_own) = match parts.next()? {
-            Part::Text(actor) => (Dot { actor: actor.parse().ok()?, seq: whole(parts)? }, false),
-            Part::Whole(back) => (Dot { actor: own.actor, seq: own.seq.checked_sub(back)? }, true),
-            Part::Other(_) => return None,
+    /// Reads it where a reader stands.
+    pub(super) fn pull(reader: &mut Reader<'_>, own: Dot) -> Option<Self> {
+        let items = reader.array(4, "a character").ok()?;
+        Self::pull_items(items, reader, own)
+    }
+
+    /// Reads it behind the beginning of a list of so many items.
+    pub(super) fn pull_items(items: usize, reader: &mut Reader<'_>, own: Dot) -> Option<Self> {
+        match items {
+            3 => Self::pull_parts(reader, true, own),
+            4 => Self::pull_parts(reader, false, own),
+            _ => None,
+        }
+    }
+
+    /// Reads what begins a list; `is_own` says that it is named by how many messages ago it came.
+    fn pull_parts(reader: &mut Reader<'_>, is_own: bool, own: Dot) -> Option<Self> {
+        let dot = match is_own {
+            true => Dot { actor: own.actor, seq: own.seq.checked_sub(whole(reader)?)? },
+            false => {
+                let actor = reader.str(usize::MAX, "an actor").ok()?.parse().ok()?;
+                Dot { actor, seq: whole(reader)? }
+            }
         };
-        let (index, offset) = (small(parts)?, small(parts)?);
-        (dot.seq > 0).then_some((Self { dot, index, offset }, is_own))
+        let (index, offset) = (small(reader)?, small(reader)?);
+        (dot.seq > 0).then_some(Self { dot, index, offset })
     }
 }
 
@@ -247,113 +264,49 @@ impl Span {
 
     /// Reads what the message `own` writes.
     pub fn read(value: Raw<'_>, own: Dot) -> Option<Self> {
-        let mut parts = value.items()?;
-        let (first, is_own) = CharId::read_parts(&mut parts, own)?;
-        let last = match parts.left() {
-            1 => {
-                let more = small(&mut parts)?.checked_sub(1)?;
-                CharId { offset: first.offset.checked_add(more)?, ..first }
-            }
-            3 => {
-                let seq = whole(&mut parts)?;
-                let seq = if is_own { own.seq.checked_sub(seq)? } else { seq };
-                let dot = Dot { seq, ..first.dot };
-                CharId { dot, index: small(&mut parts)?, offset: small(&mut parts)? }
-            }
+        Self::pull(&mut Reader::new(value.memory()), own)
+    }
+
+    /// Reads it where a reader stands.
+    fn pull(reader: &mut Reader<'_>, own: Dot) -> Option<Self> {
+        let (is_own, is_of_one_op) = match reader.array(7, "a span").ok()? {
+            4 => (true, true),
+            5 => (false, true),
+            6 => (true, false),
+            7 => (false, false),
             _ => return None,
+        };
+        let first = CharId::pull_parts(reader, is_own, own)?;
+        let last = if is_of_one_op {
+            let more = small(reader)?.checked_sub(1)?;
+            CharId { offset: first.offset.checked_add(more)?, ..first }
+        } else {
+            let seq = whole(reader)?;
+            let seq = if is_own { own.seq.checked_sub(seq)? } else { seq };
+            CharId { dot: Dot { seq, ..first.dot }, index: small(reader)?, offset: small(reader)? }
         };
         (first <= last).then_some(Self { first, last })
     }
-}
 
-/// Where an op's characters go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Anchors {
-    /// On which side of what.
-    pub side: Side,
-    /// What followed, for what stands on the right; as what it stands beside has it where absent, the end where that is absent.
-    pub until: Option<Option<CharId>>,
-}
-
-/// On which side of which character.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    /// On the left of that one.
-    Before(CharId),
-    /// On the right of that one; of the start where absent.
-    After(Option<CharId>),
-}
-
-impl Anchors {
-    /// Reads the options of an op of the message `own` whose row has checked them, given by name.
-    pub fn read(options: Raw<'_>, own: Dot) -> Self {
-        let mut anchors = Self { side: Side::After(None), until: None };
-        for (name, value) in options.entries() {
-            match (name, CharId::read(value, own)) {
-                ("before", Some(id)) => anchors.side = Side::Before(id),
-                // In the order of their names this one comes first.
-                ("after", id) => anchors.side = Side::After(id),
-                ("until", until) => anchors.until = Some(until),
-                (_, _) => {}
-            }
-        }
-        anchors
+    /// Reads a list of them where a reader stands, and gives nothing; fails where it is no such list.
+    pub(super) fn pass_list(reader: &mut Reader<'_>, own: Dot) -> Option<()> {
+        let len = reader.array(SPANS_MAX, "spans").ok()?;
+        (0..len).try_for_each(|_| Self::pull(reader, own).map(drop))
     }
-
-    /// Writes the options.
-    pub fn write(&self, options: &mut Options, own: Dot) {
-        match self.side {
-            Side::Before(id) => options.insert("before".to_owned(), id.write(own)),
-            Side::After(Some(id)) => options.insert("after".to_owned(), id.write(own)),
-            Side::After(None) => None,
-        };
-        if let Some(until) = self.until {
-            let until = until.map_or(Value::Null, |until| until.write(own));
-            options.insert("until".to_owned(), until);
-        }
-    }
-}
-
-/// Writes the anchors and the spans of an op of the message `own` as the map of its options. Says whether there are any.
-pub(crate) fn encode_options(
-    anchors: Option<Anchors>,
-    spans: &[Span],
-    own: Dot,
-    writer: &mut Writer,
-) -> bool {
-    let (after, before) = match anchors.map(|anchors| anchors.side) {
-        Some(Side::After(after)) => (after, None),
-        Some(Side::Before(before)) => (None, Some(before)),
-        None => (None, None),
-    };
-    let until = anchors.and_then(|anchors| anchors.until);
-    let are_there = [after.is_some(), !spans.is_empty(), until.is_some(), before.is_some()];
-    writer.map(are_there.into_iter().filter(|&is_there| is_there).count());
-    // In canonical order: shorter names first, then by bytes.
-    if let Some(after) = after {
-        after.encode(own, writer.text("after"));
-    }
-    if !spans.is_empty() {
-        writer.text("spans").array(spans.len());
-        spans.iter().for_each(|span| span.encode(own, writer));
-    }
-    match until {
-        Some(Some(until)) => until.encode(own, writer.text("until")),
-        Some(None) => drop(writer.text("until").null()),
-        None => {}
-    }
-    if let Some(before) = before {
-        before.encode(own, writer.text("before"));
-    }
-    are_there.contains(&true)
 }
 
 /// The spans that the message `own` writes; the row has checked them.
 pub fn spans(value: Option<Raw<'_>>, own: Dot) -> impl Iterator<Item = Span> {
-    let list = value.and_then(Raw::items).into_iter().flatten();
-    list.filter_map(move |span| match span {
-        Part::Other(span) => Span::read(span, own),
-        Part::Whole(_) | Part::Text(_) => None,
+    let mut reader = Reader::new(value.map_or(&[], Raw::memory));
+    let len = reader.array(SPANS_MAX, "spans").unwrap_or(0);
+    (0..len).filter_map(move |_| {
+        let start = Raw::of_checked(reader.rest());
+        let span = Span::pull(&mut reader, own);
+        if span.is_none() {
+            // The row knows nothing of what came before: one may name a message that cannot be.
+            reader = Reader::new(start.rest().memory());
+        }
+        span
     })
 }
 
@@ -364,24 +317,21 @@ pub(super) fn is_character(value: Raw<'_>) -> bool {
 
 /// Whether `value` is written as a list of spans, whichever message writes it.
 pub(super) fn is_spans(value: Raw<'_>) -> bool {
-    value.items().is_some_and(|list| {
-        let len = list.left();
-        len <= SPANS_MAX && spans(Some(value), ANY).count() == len
-    })
+    Span::pass_list(&mut Reader::new(value.memory()), ANY).is_some()
 }
 
 /// A message with as many before it as there can be.
 const ANY: Dot = Dot { actor: Actor([0; 40]), seq: crate::limits::LAMPORT_MAX };
 
-fn whole(parts: &mut Parts<'_>) -> Option<u64> {
-    match parts.next()? {
-        Part::Whole(number) => Some(number),
-        Part::Text(_) | Part::Other(_) => None,
-    }
+fn whole(reader: &mut Reader<'_>) -> Option<u64> {
+    let number = reader.uint().ok()?;
+    // As of every number that is a value.
+    reader.expect_canonical(number < 1 << 53);
+    Some(number)
 }
 
-fn small(parts: &mut Parts<'_>) -> Option<u32> {
-    whole(parts)?.try_into().ok()
+fn small(reader: &mut Reader<'_>) -> Option<u32> {
+    whole(reader)?.try_into().ok()
 }
 
 /// What is written, as a value.

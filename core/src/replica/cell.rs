@@ -141,7 +141,7 @@ impl Cell {
         let on_ground = self.footing.as_ref().map(|footing| footing.script(content));
         let mut script = Box::new(on_ground.unwrap_or_else(|| Script::new(content)));
         for op in all {
-            script.enter(op, path, false, history);
+            script.enter(op, None, path, false, history);
         }
         self.scripts[content as usize] = Some(script);
         true

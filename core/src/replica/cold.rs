@@ -82,7 +82,9 @@ impl Cold {
         if view.seq <= held {
             return Some(false);
         }
-        if view.seq != held + 1 || self.since.len() == SINCE_MAX {
+        // What was issued again before it came takes the place of the other.
+        let is_original = self.snapshot.origins.contains(&view.dot());
+        if view.seq != held + 1 || self.since.len() == SINCE_MAX || is_original {
             return None;
         }
         if let Some(request) = view.request {

@@ -56,7 +56,8 @@ pub(super) struct Arena {
 /// Where values begin in an arena.
 #[derive(Clone, Copy)]
 pub(super) struct Address {
-    piece: u32,
+    /// A number in its bytes, so that the address takes six of them.
+    piece: [u8; 4],
     offset: u16,
 }
 
@@ -74,7 +75,7 @@ impl Arena {
         let piece = self.pieces.len() - 1;
         let bytes = &mut self.pieces[piece];
         let address = Address {
-            piece: u32::try_from(piece).expect("memory ends before 2^32 pieces"),
+            piece: u32::try_from(piece).expect("memory ends before 2^32 pieces").to_ne_bytes(),
             offset: u16::try_from(bytes.len()).expect("values begin within PIECE_BYTES"),
         };
         bytes.extend_from_slice(one);
@@ -84,6 +85,8 @@ impl Arena {
 
     /// The first of the values kept there; the other follows it.
     pub(super) fn get(&self, address: Address) -> Raw<'_> {
-        Raw::of_checked(&self.pieces[address.piece as usize][usize::from(address.offset)..])
+        Raw::of_checked(
+            &self.pieces[u32::from_ne_bytes(address.piece) as usize][usize::from(address.offset)..],
+        )
     }
 }

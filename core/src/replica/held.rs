@@ -30,11 +30,26 @@ pub(super) const TIME_ZERO: u64 = 1 << 31;
 
 /// What may become of a message.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Marks {
-    pub(super) undone: bool,
-    pub(super) repeated: bool,
+pub(super) struct Marks(u8);
+
+impl Marks {
+    pub(super) const UNDONE: Self = Self(1);
+    pub(super) const REPEATED: Self = Self(2);
     /// It was not the greatest message when it came.
-    pub(super) late: bool,
+    pub(super) const LATE: Self = Self(4);
+
+    /// Whether it has any of these.
+    pub(super) fn has(self, marks: Self) -> bool {
+        self.0 & marks.0 != 0
+    }
+
+    pub(super) fn set(&mut self, mark: Self, is_set: bool) {
+        self.0 = if is_set { self.0 | mark.0 } else { self.0 & !mark.0 };
+    }
+
+    pub(super) fn or(self, mark: Self) -> Self {
+        Self(self.0 | mark.0)
+    }
 }
 
 /// One message, without its ops.
@@ -56,6 +71,9 @@ pub(super) struct OpRecord {
     /// [`VOID`] where the op can have no effect whatever the scene is.
     pub(super) code: OpCode,
 }
+
+// There are as many as edits were ever made.
+const _: () = assert!(size_of::<OpRecord>() == 16);
 
 /// The code that no operation has.
 pub(super) const VOID: OpCode = OpCode(0);

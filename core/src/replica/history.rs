@@ -132,7 +132,7 @@ impl History {
     fn put_in_order(&mut self, message: MessageIx) {
         match self.greatest {
             Some(greatest) if self.compare_messages(message, greatest).is_lt() => {
-                self.marks.get_mut(message.at()).late = true;
+                self.marks.get_mut(message.at()).set(Marks::LATE, true);
                 self.late.push(message);
             }
             _ => self.greatest = Some(message),
@@ -256,20 +256,20 @@ impl History {
 
     /// Whether the register of its undos and redos stands at undone.
     pub(super) fn is_undone(&self, message: MessageIx) -> bool {
-        self.marks.get(message.at()).undone
+        self.marks.get(message.at()).has(Marks::UNDONE)
     }
 
     pub(super) fn set_undone(&mut self, message: MessageIx, undone: bool) {
-        self.marks.get_mut(message.at()).undone = undone;
+        self.marks.get_mut(message.at()).set(Marks::UNDONE, undone);
     }
 
     /// Whether a lesser message carries the same request.
     pub(super) fn is_repeated(&self, message: MessageIx) -> bool {
-        self.marks.get(message.at()).repeated
+        self.marks.get(message.at()).has(Marks::REPEATED)
     }
 
     pub(super) fn set_repeated(&mut self, message: MessageIx) {
-        self.marks.get_mut(message.at()).repeated = true;
+        self.marks.get_mut(message.at()).set(Marks::REPEATED, true);
     }
 
     pub(super) fn message_of(&self, op: OpIx) -> HeldMessage {
@@ -300,8 +300,7 @@ impl History {
 
     /// Whether a scene op counts for nothing.
     pub(super) fn is_masked(&self, op: OpIx) -> bool {
-        let marks = self.marks.get(self.owner(op).at());
-        marks.undone || marks.repeated
+        self.marks.get(self.owner(op).at()).has(Marks::UNDONE.or(Marks::REPEATED))
     }
 
     pub(super) fn actor_of(&self, ix: ActorIx) -> Actor {
@@ -345,7 +344,7 @@ impl History {
 
     /// All messages in the total order, the greatest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = MessageIx> + '_ {
-        let is_late = |message: &MessageIx| self.marks.get(message.at()).late;
+        let is_late = |message: &MessageIx| self.marks.get(message.at()).has(Marks::LATE);
         let late = self.late.in_order(|a, b| self.compare_messages(a, b));
         let mut late = late.iter().rev().copied().peekable();
         let all = (self.ground.messages()..self.messages.len()).rev().map(MessageIx::of);
@@ -449,9 +448,17 @@ impl History {
         self.cover(x.actor, x.seq, y.actor) >= y.seq
     }
 
-    /// Whether a message held has seen the op's: it comes after what it caused.
-    pub(super) fn is_overdue(&self, op: OpIx) -> bool {
-        let message = self.message_of(op);
+    /// Whether the ops from one to another are those of consecutive messages of one actor, which are named as they came.
+    pub(super) fn are_in_a_row(&self, first: OpIx, last: OpIx) -> bool {
+        let (one, other) = (self.owner(first), self.owner(last));
+        let message = self.message(one);
+        let log = &self.actors[message.actor.at()];
+        first <= last && !self.has_issues() && log.held.are_in_a_row(message.seq, one, other)
+    }
+
+    /// Whether a message held has seen this one: it comes after what it caused.
+    pub(super) fn is_overdue(&self, message: MessageIx) -> bool {
+        let message = self.message(message);
         let log = &self.actors[message.actor.at()];
         log.named >= message.seq || log.held.last() > message.seq
     }

@@ -149,7 +149,10 @@ impl Engine {
         if repeated == Some(message) {
             self.history.set_repeated(message);
         }
-        self.is_disordered |= issue == Issue::Supersedes || self.is_undone_by_other_name(message);
+        // Whoever has seen it knows the other by its name, and what is held of him did not.
+        let is_late_word = issue == Issue::Superseded && self.history.is_overdue(message);
+        self.is_disordered |=
+            issue == Issue::Supersedes || is_late_word || self.is_undone_by_other_name(message);
         let [named, own] = self.targets(message);
         self.history.set_undone(message, self.registers.is_undone(named, &self.history));
         self.registers.judge(own, &self.history, &mut self.verdicts);

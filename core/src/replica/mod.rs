@@ -50,6 +50,7 @@ use std::sync::Arc;
 use crate::ground::Ground;
 use crate::id::Dot;
 use crate::message::Message;
+use crate::op::text::Anchors;
 use crate::op::{Kind, Named, NoEffect, OpView};
 use crate::place::Place;
 use crate::raw::Raw;
@@ -84,6 +85,8 @@ pub struct Engine {
     /// The places that ops give.
     places: BTreeMap<OpIx, Place>,
     changes: Changes,
+    /// The property that an op worked on last.
+    last_cell: CellIx,
     /// Cells to fold anew before the next read.
     stale_cells: Vec<CellIx>,
     /// Nodes that may stand elsewhere before the next read.
@@ -112,6 +115,7 @@ impl Engine {
             tree: Tree::default(),
             places: BTreeMap::new(),
             changes: Changes::default(),
+            last_cell: CellIx(0),
             stale_cells: Vec::new(),
             stale_nodes: Vec::new(),
             is_disordered: false,
@@ -160,8 +164,11 @@ impl Engine {
         }
         let repeated = self.mask_new(ix, message.request, issue);
         let actor = self.history.message(ix).actor;
-        for op in self.history.ops_of(ix) {
-            self.enter(op, actor);
+        // A message that was another named characters as that one.
+        let is_again = self.history.is_again(ix);
+        for (op, view) in self.history.ops_of(ix).zip(message.ops()) {
+            let anchors = view.anchors().filter(|_| !is_again);
+            self.enter(op, actor, anchors);
         }
         self.mask_others(ix, repeated);
         true
@@ -169,22 +176,17 @@ impl Engine {
 
     /// Gives an op its numbers.
     fn push_op(&mut self, message: MessageIx, op: &OpView<'_>) {
-        if let Some(cell) = op.known.and_then(|known| known.cell)
-            && self.is_property(cell, op.key, op.path)
-        {
-            self.history.push_op(message, op.code, Subject::Cell(cell), [op.value, op.options]);
-            return;
-        }
-        if let Some(named) = op.known.and_then(|known| known.named) {
-            let subject = self.named(op.key, named);
+        let kind = op.resolve().ok().map(|row| row.kind);
+        let known = op.known.and_then(|known| known.named).and_then(|named| self.named(op.key, named));
+        let property = op.path.filter(|_| kind.is_some_and(Kind::is_property));
+        let property = property.map(|path| Subject::Cell(self.property(op, path)));
+        if let Some(subject) = property.or(known) {
             self.history.push_op(message, op.code, subject, [op.value, op.options]);
             return;
         }
-        let kind = op.resolve().ok().map(|row| row.kind);
         let node = self.node_number(op.key);
         let path = op.path.map(|path| PathIx::of(self.history.paths.number(path)));
         let subject = match (kind, path) {
-            (Some(kind), Some(path)) if kind.is_property() => Subject::Cell(self.cell_number(node, path)),
             (Some(Kind::Insert | Kind::Move), _) => {
                 let parent = op.options.get("parent").and_then(Raw::as_text);
                 Subject::Standing { node, parent: parent.map(|key| self.node_number(key)) }
@@ -209,23 +211,35 @@ impl Engine {
         self.places.extend(given.or_else(|| is_first.then(|| Place::at(stamp))).map(|place| (ix, place)));
     }
 
-    /// Whether that is the number of the property of that path of the node of that key.
-    fn is_property(&self, cell: CellIx, key: &str, path: Option<&str>) -> bool {
-        let is_it = |cell: &Cell| {
-            self.keys.text(cell.node.at()) == key && Some(self.history.paths.text(cell.path.at())) == path
+    /// The property of that path that an op works on: mostly the one its author found, or that of the op before, or one of the
+    /// same path.
+    fn property(&mut self, op: &OpView<'_>, path: &str) -> CellIx {
+        let known = op.known.and_then(|known| known.cell).unwrap_or(self.last_cell);
+        let same = self.cells.get(known.at()).map(|cell| (cell.node, cell.path));
+        let same = same.filter(|(_, known)| self.history.paths.text(known.at()) == path);
+        self.last_cell = match same {
+            Some((node, _)) if self.keys.text(node.at()) == op.key => known,
+            _ => {
+                let node = self.node_number(op.key);
+                let known = same.map(|(_, path)| path);
+                let path = known.unwrap_or_else(|| PathIx::of(self.history.paths.number(path)));
+                self.cell_number(node, path)
+            }
         };
-        self.cells.get(cell.at()).is_some_and(is_it)
+        self.last_cell
     }
 
     /// What an op is about whose author found out.
-    fn named(&mut self, key: &str, named: Named<'_>) -> Subject {
+    fn named(&mut self, key: &str, named: Named<'_>) -> Option<Subject> {
         match named {
-            Named::Nodes { node, parent } => Subject::Standing {
+            Named::Anchors(_) => None,
+            Named::Nodes { node, parent } => Some(Subject::Standing {
                 node: self.node_known(node, key),
                 parent: parent.map(|(key, parent)| self.node_known(Some(parent), key)),
-            },
+            }),
             Named::Message(Dot { actor, seq }) => {
-                Subject::Message { node: self.node_number(key), actor: self.history.actor(actor), seq }
+                let actor = self.history.actor(actor);
+                Some(Subject::Message { node: self.node_number(key), actor, seq })
             }
         }
     }
@@ -254,8 +268,8 @@ impl Engine {
         ix
     }
 
-    /// Puts a new op of an actor where it belongs, and lets it take effect if it counts.
-    fn enter(&mut self, op: OpIx, actor: ActorIx) {
+    /// Puts a new op of an actor where it belongs, and lets it take effect if it counts. Who read it may know its anchors.
+    fn enter(&mut self, op: OpIx, actor: ActorIx, anchors: Option<&Anchors>) {
         match self.history.kind(op) {
             None => self.judge_void(op),
             Some(
@@ -267,7 +281,7 @@ impl Engine {
                 | Kind::Append(_)
                 | Kind::Member(_)
                 | Kind::Entries(_)),
-            ) => self.enter_property(op, kind, actor),
+            ) => self.enter_property(op, kind, actor, anchors),
             Some(Kind::Insert) => self.enter_insert(op, actor),
             Some(Kind::Remove) => self.enter_life(op),
             Some(Kind::Move) => self.enter_move(op),
@@ -286,18 +300,18 @@ impl Engine {
         self.verdicts.set(op, verdict);
     }
 
-    fn enter_property(&mut self, op: OpIx, kind: Kind, actor: ActorIx) {
+    fn enter_property(&mut self, op: OpIx, kind: Kind, actor: ActorIx, anchors: Option<&Anchors>) {
         let cell = self.history.cell(op);
         let life = &self.nodes[self.cells[cell.at()].node.at()].life;
         let era = if self.history.is_masked(op) { None } else { Some(life.era(op, &self.history)) };
         if era == Some(Era::Dead) {
             self.verdicts.set(op, Err(NoEffect::NodeMissing));
         }
-        self.enter_cell(Entrant { op, kind, actor, counts: era == Some(Era::Current) }, cell);
+        self.enter_cell(Entrant { op, kind, actor, anchors, counts: era == Some(Era::Current) }, cell);
     }
 
     /// Puts a reset or a step into its cell. What the node's life says about it is known.
-    fn enter_cell(&mut self, entrant: Entrant, ix: CellIx) {
+    fn enter_cell(&mut self, entrant: Entrant<'_>, ix: CellIx) {
         let cell = &mut self.cells[ix.at()];
         let was_changed = cell.is_changed;
         let life = &self.nodes[cell.node.at()].life;
@@ -323,7 +337,7 @@ impl Engine {
             && !self.history.is_masked(op)
             && self.nodes[node.at()].life.era(op, &self.history) == Era::Current;
         for cell in self.initial_cells(op) {
-            self.enter_cell(Entrant { op, kind: Kind::Insert, actor, counts }, cell);
+            self.enter_cell(Entrant { op, kind: Kind::Insert, actor, anchors: None, counts }, cell);
         }
     }
 

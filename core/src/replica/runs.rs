@@ -44,6 +44,14 @@ impl Runs {
         Some(MessageIx(run.message.0 + offset))
     }
 
+    /// Whether that message of that number and the one that came `last` are of one run.
+    pub(super) fn are_in_a_row(&self, seq: u64, message: MessageIx, last: MessageIx) -> bool {
+        let run = self.after(seq).checked_sub(1).map(|at| &self.0[at]);
+        run.is_some_and(|run| {
+            self.get(seq) == Some(message) && message <= last && last.0 - run.message.0 < run.count
+        })
+    }
+
     /// The message of the least number.
     pub(super) fn first(&self) -> Option<MessageIx> {
         self.0.first().map(|run| run.message)
@@ -99,6 +107,12 @@ mod tests {
             }
             for (message, seq) in (0..).zip(order) {
                 assert_eq!(runs.get(seq), Some(MessageIx(message)));
+                for (last, other) in (0..).zip(order) {
+                    let is_row = message <= last
+                        && (message..=last).zip(seq..).all(|(at, seq)| order[at as usize] == seq);
+                    let found = runs.are_in_a_row(seq, MessageIx(message), MessageIx(last));
+                    assert_eq!(found, is_row, "{order:?}: {seq} to {other}");
+                }
             }
         }
     }

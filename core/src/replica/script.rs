@@ -170,26 +170,40 @@ impl Script {
     }
 
     /// Puts what an op brings into its place, if it brings anything, and then whatever waited for that; the op's to show at
-    /// once if it certainly counts. What waits costs nothing until what it waits for comes.
-    pub(super) fn enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) {
-        if !self.enter_one(op, path, counts, history) || self.waiting.is_empty() {
+    /// once if it certainly counts. Its anchors may be known. What waits costs nothing until what it waits for comes.
+    pub(super) fn enter(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) {
+        if !self.enter_one(op, anchors, path, counts, history) || self.waiting.is_empty() {
             return;
         }
         let mut entered = vec![op];
         while let Some(op) = entered.pop() {
             let name = history.op_name(op);
             let waiting = self.waiting.remove(&name).unwrap_or_default();
-            entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, path, false, history)));
+            entered.extend(waiting.into_iter().filter(|&op| self.enter_one(op, None, path, false, history)));
         }
     }
 
     /// Puts what an op brings into its place. Says whether that is possible; otherwise the op waits.
-    fn enter_one(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> bool {
+    fn enter_one(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) -> bool {
         #[cfg(test)]
         {
             self.tries += 1;
         }
-        let missing = self.try_enter(op, path, counts, history).err();
+        let missing = self.try_enter(op, anchors, path, counts, history).err();
         if let Some(CharId { dot, index, .. }) = missing {
             self.waiting.entry((dot, index)).or_default().push(op);
         }
@@ -197,7 +211,14 @@ impl Script {
     }
 
     /// Fails where an op names a character that is not here.
-    fn try_enter(&mut self, op: OpIx, path: &str, counts: bool, history: &History) -> Result<(), CharId> {
+    fn try_enter(
+        &mut self,
+        op: OpIx,
+        anchors: Option<&Anchors>,
+        path: &str,
+        counts: bool,
+        history: &History,
+    ) -> Result<(), CharId> {
         if history.is_superseded(history.owner(op)) {
             return Ok(());
         }
@@ -216,10 +237,10 @@ impl Script {
             }
             Some(Kind::Write(content, writing)) if content == self.content() => {
                 if writing == Writing::Move {
-                    let spot = self.spot(op, history)?;
+                    let spot = self.spot(op, anchors, history)?;
                     self.bring(op, &Value::List(vec![Value::Null]), spot, false, history);
                 } else if writing.inserts() {
-                    let spot = self.spot(op, history)?;
+                    let spot = self.spot(op, anchors, history)?;
                     match held.raw.as_text() {
                         Some(text) => self.bring_text(op, text, spot, counts, history),
                         None => self.bring(op, &held.value(), spot, counts, history),
@@ -249,9 +270,9 @@ impl Script {
         self.sequence.place(op.0, len, spot, counts, |a, b| history.compare(OpIx(a), OpIx(b)));
     }
 
-    fn spot(&self, op: OpIx, history: &History) -> Result<Spot, CharId> {
-        let held = history.op(op);
-        let anchors = Anchors::read(held.raw.rest(), history.name(held.message));
+    fn spot(&self, op: OpIx, anchors: Option<&Anchors>, history: &History) -> Result<Spot, CharId> {
+        let read = || Anchors::read(history.raw(op).rest(), history.name(history.owner(op)));
+        let anchors = anchors.copied().unwrap_or_else(read);
         // Whoever knows a message as one that is the same may come before it.
         let is_before = |char: &Char| {
             !history.has_issues()
@@ -390,10 +411,25 @@ impl Script {
             };
             match in_one {
                 true => history.op_named(&span.first.dot, span.first.index).into_iter().for_each(take),
-                false => ops(&span).into_iter().for_each(take),
+                false => match self.typed(step, &span, history) {
+                    Some(chars) => all.push(chars),
+                    None => ops(&span).into_iter().for_each(take),
+                },
             }
         }
         all
+    }
+
+    /// The characters of a span, if it is what somebody typed letter by letter, all of which `step` knows: the ops of a span
+    /// need not be looked at one by one then.
+    fn typed(&self, step: OpIx, span: &Span, history: &History) -> Option<Range<Char>> {
+        let first = history.op_named(&span.first.dot, span.first.index)?;
+        let last = history.op_named(&span.last.dot, span.last.index)?;
+        let is_typed = self.content() == Content::Text
+            && (span.first.offset, span.last.offset) == (0, 0)
+            && history.are_in_a_row(first, last)
+            && history.knows(step, last);
+        if is_typed { self.sequence.row(first.0, last.0) } else { None }
     }
 
     fn set(&mut self, step: OpIx, element: Char, counts: bool, history: &History) {

@@ -5,6 +5,7 @@
 
 mod parser;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::Engine;
 use crate::block::{self, BlockError};
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::{Stamp, VersionVector};
-use crate::id::{Actor, PeerKey};
+use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, KEY_BYTES_MAX};
 use crate::op::TABLE_VERSION;
 use crate::raw::Raw;
@@ -107,6 +108,8 @@ pub(super) struct Snapshot {
     /// In order, each with the number of its newest message and what that has seen of others.
     pub(super) actors: Vec<(Actor, u64, VersionVector)>,
     requests: Span,
+    /// What messages held were before that were issued again.
+    pub(super) origins: BTreeSet<Dot>,
     dead: Vec<Span>,
     /// The live nodes in the order of their keys.
     nodes: Vec<NodeRow>,
@@ -210,7 +213,8 @@ impl Engine {
         let actors: Vec<Actor> = version.iter().map(|(actor, _)| actor).collect();
         let ix = |actor: &Actor| actors.binary_search(actor).expect("messages of it are held") as u64;
         let mut writer = Writer::new();
-        writer.array(9).uint(TABLE_VERSION.into());
+        let origins = self.history.origins();
+        writer.array(9 + usize::from(!origins.is_empty())).uint(TABLE_VERSION.into());
         writer.array(3).text(&self.root.key).text(&self.root.tag).text(&self.root.name);
         writer.uint(self.lamport_max()).uint(self.ineffective_ops() as u64);
         writer.array(actors.len());
@@ -231,6 +235,12 @@ impl Engine {
         writer.array(history.len());
         for Stretch { actor, first, block } in history {
             writer.array(3).uint(ix(actor)).uint(*first).bytes(block);
+        }
+        if !origins.is_empty() {
+            writer.array(origins.len());
+            for Dot { actor, seq } in origins {
+                writer.array(2).bytes(&actor.0).uint(seq);
+            }
         }
         seal(&writer.finish())
     }

@@ -58,6 +58,11 @@ impl Engine {
         CharId { dot, index, offset }
     }
 
+    /// Whether the ops from one to another are those of consecutive messages of one actor.
+    pub(crate) fn are_in_a_row(&self, first: u32, last: u32) -> bool {
+        self.history.are_in_a_row(OpIx(first), OpIx(last))
+    }
+
     /// The number of the op that brought a character.
     pub(crate) fn op_number(&self, id: &CharId) -> Option<u32> {
         self.history.op_named(&id.dot, id.index).map(|op| op.0)

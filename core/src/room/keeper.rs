@@ -13,6 +13,7 @@ use crate::clock::VersionVector;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
 use crate::op::TABLE_VERSION;
+use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
 use crate::store::{MEMBERS, POLICY};
 use crate::sync::Now;
@@ -248,7 +249,8 @@ impl Room {
                 waits_for.push(key);
             }
             for (actor, _) in old.iter() {
-                limit.lower(&actor, if may_know_more { self.log.floor(&actor) } else { holds.get(&actor) });
+                let durable = holds.get(&actor) + u64::from(planted(Bug::HorizonTooFar));
+                limit.lower(&actor, if may_know_more { self.log.floor(&actor) } else { durable });
             }
         }
         (limit, waits_for)

@@ -325,25 +325,32 @@ impl Sequence {
 
     /// The ops that brought these characters, with offsets.
     pub(crate) fn origins(&self, chars: Range<Char>) -> impl Iterator<Item = (u32, Range<u32>)> + '_ {
-        let (mut at, mut last) = (chars.start, None);
+        self.rows(chars).flat_map(|(ops, offsets)| ops.map(move |op| (op, offsets.clone())))
+    }
+
+    /// The ops that brought these characters, with offsets: one op, or several each of which brought one character.
+    pub(crate) fn rows(&self, chars: Range<Char>) -> impl Iterator<Item = (Range<u32>, Range<u32>)> + '_ {
+        let mut at = chars.start;
         std::iter::from_fn(move || {
             if at >= chars.end {
                 return None;
             }
-            let is_here = |entry: &ByOp| at.0 < entry.first.0 + entry.len;
-            let entry = last.filter(is_here).or_else(|| self.bringer(at))?;
-            last = Some(entry);
+            let entry = self.bringer(at)?;
             let from = at.0 - entry.first.0;
-            let (op, offsets, len) = match entry.is_each {
-                true => (entry.op + from, 0..1, 1),
-                false => {
-                    let to = chars.end.0.min(entry.first.0 + entry.len) - entry.first.0;
-                    (entry.op, from..to, to - from)
-                }
-            };
-            at = at.plus(len);
-            Some((op, offsets))
+            let to = chars.end.0.min(entry.first.0 + entry.len) - entry.first.0;
+            at = at.plus(to - from);
+            Some(match entry.is_each {
+                true => (entry.op + from..entry.op + to, 0..1),
+                false => (entry.op..entry.op + 1, from..to),
+            })
         })
+    }
+
+    /// The characters of all ops from one to another, if each of these brought one where the one before did.
+    pub(crate) fn row(&self, first: u32, last: u32) -> Option<Range<Char>> {
+        let entry = self.bringers.at_or_before(first).filter(|entry| entry.is_each)?;
+        let char = |op: u32| Char(entry.first.0 + (op - entry.op));
+        (first <= last && last - entry.op < entry.len).then(|| char(first)..char(last).next())
     }
 
     /// Whose characters a character belongs to; nothing for the start, and for what was not placed yet.

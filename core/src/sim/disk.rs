@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::canonical::{DecodeError, Reader};
 use crate::chain::Link;
+use crate::horizon::Frontier;
 use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
 use crate::replica::Stretch;
@@ -16,6 +18,8 @@ pub struct SimDisk {
     room: RoomId,
     journal: Vec<Record>,
     index: BTreeMap<(Actor, u64), usize>,
+    /// What is forgotten, and what each actor's next message hangs on.
+    frontier: Frontier,
     facts: BTreeMap<String, Vec<u8>>,
     /// What was put away of the room, and of how many messages it was made.
     kept: Option<(Vec<u8>, usize)>,
@@ -47,6 +51,7 @@ impl SimDisk {
             room,
             journal: Vec::new(),
             index: BTreeMap::new(),
+            frontier: Frontier::default(),
             facts: BTreeMap::new(),
             kept: None,
             is_full: false,
@@ -90,10 +95,37 @@ impl SimDisk {
 
     /// The link that the message after number `seq` hangs on.
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
-        match seq {
-            0 => Some(Link::origin(&self.room, actor)),
+        match self.frontier.get(actor) {
+            Some(cut) if cut.seq == seq => Some(cut.link),
+            _ if seq == 0 => Some(Link::origin(&self.room, actor)),
             _ => self.index.get(&(*actor, seq)).map(|&at| self.journal[at].link),
         }
+    }
+
+    /// What is forgotten.
+    pub(super) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Whether a message is forgotten as part of a horizon.
+    pub(super) fn has_forgotten(&self, dot: &Dot) -> bool {
+        self.frontier.covers(dot)
+    }
+
+    /// The messages that a horizon left outside and that are to be issued again, by the names they had first.
+    pub(super) fn outside(&self) -> BTreeSet<Dot> {
+        let read = |bytes: &Vec<u8>| -> Result<BTreeSet<Dot>, DecodeError> {
+            let mut reader = Reader::new(bytes);
+            let mut dots = BTreeSet::new();
+            for _ in 0..reader.array(bytes.len(), "messages")? {
+                reader.array_of(2, "a message")?;
+                let actor = Actor(reader.bytes_of()?);
+                let message = Message::decode(actor, reader.slice(bytes.len(), "message")?)?;
+                dots.insert(message.origin().map_or(message.dot(), |origin| origin.dot));
+            }
+            Ok(dots)
+        };
+        self.facts.get(OUTSIDE).and_then(|bytes| read(bytes).ok()).unwrap_or_default()
     }
 
     /// Every message of it, in the order of arrival.
@@ -145,14 +177,15 @@ impl SimDisk {
             if ends.get(actor).is_some_and(|end| seq > end) {
                 continue;
             }
-            let before = match seq - 1 {
-                0 => Some(Link::origin(&self.room, actor)),
-                seq => links.get(&Dot { actor: *actor, seq }).copied(),
+            let last = Dot { actor: *actor, seq: seq - 1 };
+            let before = match self.has_forgotten(&last) || last.seq == 0 {
+                true => self.link(actor, last.seq),
+                false => links.get(&last).copied(),
             };
             let Ok(message) = Message::decode(*actor, body) else { continue };
             let holds = |head: &crate::message::Head| {
                 let dot = Dot { actor: head.actor, seq: head.seq };
-                links.get(&dot).is_some_and(|link| link.short() == head.link)
+                self.has_forgotten(&dot) || links.get(&dot).is_some_and(|link| link.short() == head.link)
             };
             let follows = before.is_some_and(|before| before.next(body) == *link);
             if follows && message.seq == *seq && message.clock.iter().all(holds) {
@@ -180,6 +213,9 @@ impl SimDisk {
 
     fn push(&mut self, record: Record) {
         let at = self.journal.len();
+        if self.has_forgotten(&record_dot(&record)) {
+            return;
+        }
         if *self.index.entry((record.actor, record.seq)).or_insert(at) == at {
             self.journal.push(record);
         }
@@ -251,6 +287,7 @@ impl Store for SimDisk {
             disk.journal.retain(|record| forgetting.keeps(&record_dot(record)));
             disk.number_records();
             disk.kept = None;
+            disk.frontier = forgetting.frontier.clone();
             disk.facts.insert(GROUND.to_owned(), forgetting.ground.clone());
             disk.facts.insert(OUTSIDE.to_owned(), forgetting.outside.clone());
         })
@@ -291,8 +328,7 @@ impl Store for SimDisk {
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.facts.insert(name.to_owned(), value.to_vec());
-        Ok(())
+        self.write(|disk| _ = disk.facts.insert(name.to_owned(), value.to_vec()))
     }
 
     fn fact(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -36,9 +36,10 @@ pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> (Input, Wait) {
         (0..count).map(|_| draw_op(random)).collect()
     };
     if bulky {
-        let value = Some("x".repeat(BULK_BYTES).as_str().into());
+        // Not a text: the naive fold looks at each character by itself.
+        let value = Some(Value::Map([("bulk".to_owned(), "x".repeat(BULK_BYTES).as_str().into())].into()));
         let (key, path) = ((*random.pick(&NODES)).to_owned(), Some("bulk".to_owned()));
-        ops.push(EditOp { otype: "string.set".to_owned(), key, path, value, ..EditOp::default() });
+        ops.push(EditOp { otype: "object.set".to_owned(), key, path, value, ..EditOp::default() });
     }
     let request = random.per_mille(100).then(|| format!("request-{}", random.below(20)));
     (Input::Edit { token: n, edit: Edit { ops, request, wait, timeout_ms, ..Edit::default() } }, wait)

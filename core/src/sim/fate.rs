@@ -35,6 +35,7 @@ impl Universe {
         self.plan_disks(count);
         self.plan_machines(count);
         self.plan_mischief();
+        self.plan_forgetting();
         self.soon(LOOK_MS, Event::Look);
         self.at(TROUBLE_MS + OUTAGE_MS, Event::Peace);
     }
@@ -172,6 +173,7 @@ impl Universe {
     /// Lets something happen to a disk, a clock or a process.
     pub(super) fn befall(&mut self, event: Event) -> Result<(), String> {
         match event {
+            Event::Rot { peer } if self.is_last_with_horizon(peer) => {}
             Event::Rot { peer } => self.peers[peer].disk.rot(&mut self.random),
             Event::Image { peer } => self.peers[peer].keep_image(),
             Event::Restore { peer } => {
@@ -245,8 +247,8 @@ impl Universe {
         // What only this process had is gone; what reached another one's disk is not.
         let told = std::mem::take(&mut self.peers[peer].told);
         if !told.is_empty() {
-            let kept = self.sound_anywhere();
-            self.peers[peer].owed.extend(told.intersection(&kept));
+            let lost = self.lost(&told);
+            self.peers[peer].owed.extend(told.difference(&lost));
         }
     }
 
@@ -292,7 +294,7 @@ impl Universe {
             state.clock.go_on(self.us);
             (state.crash_in, state.paused_until) = (None, 0);
             let was_there = state.life > 0;
-            if state.has_failed || state.disk.is_rotten() {
+            if state.has_failed || state.has_stale_fact || state.disk.is_rotten() {
                 self.restart(peer)?;
             } else if !state.is_up() && was_there {
                 self.at_us(self.us, Event::Start { peer });

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::{Undo, Wait};
 use crate::block::Bodies;
 use crate::chain::Link;
+use crate::ground::Ground;
 use crate::id::{Actor, Dot, StateHash};
 use crate::message::Message;
 use crate::naive;
 use crate::replica::{Replica, Stretch};
-use crate::room::{self, Output};
+use crate::room::{self, Output, Room};
 use crate::scene::Root;
 use crate::sim::Report;
 use crate::sim::audit::audit;
@@ -19,10 +20,12 @@ use crate::sync::{RoomFrame, Run};
 
 /// Looks after the faults by which all must agree.
 const ROUNDS_MAX: u64 = 40;
+/// So much longer it takes where history was let go: what an absent peer made is issued again by others after a minute.
+const REISSUE_ROUNDS_MAX: u64 = 130;
 /// Frames by which a universe does not end yet: agreement has to last.
 const DELIVERIES_MIN: u64 = 2_000;
 /// One universe in so many is looked at most closely.
-const CLOSE: u64 = 4;
+pub(super) const CLOSE: u64 = 4;
 
 /// What peers that hold the same branches of all forks have in common.
 type Branch = Vec<Option<Link>>;
@@ -46,12 +49,13 @@ impl Universe {
         // Who withholds may come out with something at any time.
         self.calm_us = self.calm_us.max(peace_us);
         self.rounds = self.rounds.max((self.us - self.calm_us).div_ceil(LOOK_MS * 1000));
+        let rounds_max = ROUNDS_MAX + if self.horizons > 0 { REISSUE_ROUNDS_MAX } else { 0 };
         match self.disagreement() {
             None => {
                 self.calm_us = self.us;
                 Ok(self.deliveries >= DELIVERIES_MIN)
             }
-            Some(_) if self.rounds < ROUNDS_MAX => Ok(false),
+            Some(_) if self.rounds < rounds_max => Ok(false),
             Some(what) => {
                 self.note_held();
                 Err(format!("{what}, {} heartbeats after the faults ended", self.rounds))
@@ -60,7 +64,7 @@ impl Universe {
     }
 
     /// Daemons of ours that took part.
-    fn honest(&self) -> Vec<usize> {
+    pub(super) fn honest(&self) -> Vec<usize> {
         (0..self.peers.len()).filter(|&peer| self.is_honest(peer) && self.peers[peer].life > 0).collect()
     }
 
@@ -81,6 +85,9 @@ impl Universe {
             if !self.peers[peer].is_at_rest() {
                 return Some(format!("peer {peer} is not at rest"));
             }
+            if self.has_outside(peer) {
+                return Some(format!("peer {peer} has yet to issue messages again"));
+            }
             let branch = self.branch(peer);
             let digest = self.peers[peer].room()?.digest();
             if *digests.entry(branch).or_insert(digest) != digest {
@@ -99,13 +106,9 @@ impl Universe {
         for members in groups.values() {
             self.judge_group(members)?;
         }
-        for peer in self.honest() {
-            let state = &self.peers[peer];
-            let holds = |peer: &usize, dot: &Dot| self.peers[*peer].disk.link(&dot.actor, dot.seq).is_some();
-            let is_lost = |dot: &&Dot| !self.honest().iter().any(|peer| holds(peer, dot));
-            if let Some(lost) = state.owed.iter().chain(&state.told).find(is_lost) {
-                return Err(format!("peer {peer} acknowledged message {lost}, and it is lost"));
-            }
+        let honest = self.honest().into_iter().map(|peer| &self.peers[peer]);
+        if let Some(lost) = self.lost(honest.flat_map(|peer| peer.owed.iter().chain(&peer.told))).first() {
+            return Err(format!("message {lost} was acknowledged, and is lost"));
         }
         let peer = self.honest()[0];
         let report = Report {
@@ -115,6 +118,7 @@ impl Universe {
             messages: self.peers[peer].disk.records().len() as u64,
             deliveries: self.deliveries,
             acknowledged: self.peers.iter().map(|peer| peer.owed.len() as u64).sum(),
+            horizons: self.horizons,
             rounds: self.rounds,
             peaks: self.peaks,
             trace: self.trace.hash(),
@@ -130,16 +134,22 @@ impl Universe {
     /// Peers that hold the same branches hold the same, and each came to it by a way that is allowed.
     fn judge_group(&mut self, members: &[usize]) -> Result<(), String> {
         let messages = self.peers[members[0]].disk.messages();
-        let naive = naive::fold(&Root::default(), &messages).scene.hash();
+        let (horizon, ground) = (self.room(members[0])?.horizon(), self.room(members[0])?.ground());
+        let naive = naive::fold_on(&ground, &Root::default(), &messages).scene.hash();
         for &peer in members {
             let room = self.peers[peer].room_id();
             let keys = self.peers[peer].keys.clone();
             // Once for all: signatures cost more than everything else together.
             let keys = (peer == members[0]).then_some(&*keys);
             let journal = self.peers[peer].disk.records();
-            audit(&room, journal, keys).map_err(|what| format!("peer {peer}: {what}"))?;
+            audit(&room, self.peers[peer].disk.frontier(), journal, keys)
+                .map_err(|what| format!("peer {peer}: {what}"))?;
             if journal.len() != messages.len() {
                 return Err(format!("peer {peer} holds {} of {} messages", journal.len(), messages.len()));
+            }
+            if self.room(peer)?.horizon() != horizon {
+                let alarm = self.room(peer)?.alarm().unwrap_or("nothing is wrong").to_owned();
+                return Err(format!("peer {peer} does not follow the horizon of others: {alarm}"));
             }
             if self.state_hash(peer)? != naive {
                 return Err(format!("peer {peer} does not show the naive fold's scene"));
@@ -149,8 +159,11 @@ impl Universe {
     }
 
     fn state_hash(&mut self, peer: usize) -> Result<StateHash, String> {
-        let room = self.peers[peer].room().ok_or_else(|| format!("peer {peer} is down in the end"))?;
-        Ok(room.replica().state_hash())
+        Ok(self.room(peer)?.replica().state_hash())
+    }
+
+    fn room(&mut self, peer: usize) -> Result<&mut Room, String> {
+        self.peers[peer].room().ok_or_else(|| format!("peer {peer} is down in the end"))
     }
 
     /// Everything comes once more, and nothing happens.
@@ -181,7 +194,8 @@ impl Universe {
         if messages.is_empty() {
             return Ok(());
         }
-        let mut reopened = self.reopen(peer, &messages)?;
+        let ground = self.room(peer)?.ground();
+        let mut reopened = self.reopen(peer, &ground, &messages)?;
         let target = self.random.pick(&messages).dot();
         let room = self.peers[peer].room().expect("it was just asked");
         if !room.replica().is_undoable(&target) || room.replica().is_undone(&target) {
@@ -191,7 +205,7 @@ impl Universe {
             let message = self.undo(peer, target, redo)?;
             reopened.apply(&message);
             messages.push(message);
-            let naive = naive::fold(&Root::default(), &messages).scene.hash();
+            let naive = naive::fold_on(&ground, &Root::default(), &messages).scene.hash();
             let shown = self.state_hash(peer)?;
             let what = if redo { "a redo" } else { "an undo" };
             if shown != naive || (redo && shown != before) {
@@ -220,7 +234,12 @@ impl Universe {
     }
 
     /// What a snapshot of the replica gives.
-    fn reopen(&mut self, peer: usize, messages: &[Message]) -> Result<Replica, String> {
+    fn reopen(&mut self, peer: usize, ground: &Ground, messages: &[Message]) -> Result<Replica, String> {
+        if *ground != Ground::default() {
+            let mut reopened = Replica::on(ground, Root::default());
+            reopened.apply_all(messages);
+            return Ok(reopened);
+        }
         let mut bodies: BTreeMap<Actor, Vec<Vec<u8>>> = BTreeMap::new();
         for message in messages {
             bodies.entry(message.actor).or_default().push(message.encode());
@@ -245,9 +264,9 @@ impl Universe {
 
     /// A disk has lost messages. What is on no other is gone, and nobody can be blamed for it.
     pub(super) fn forgive(&mut self) {
-        let kept = self.sound_anywhere();
+        let lost = self.lost(self.peers.iter().flat_map(|peer| &peer.owed));
         for peer in &mut self.peers {
-            peer.owed.retain(|dot| kept.contains(dot));
+            peer.owed.retain(|dot| !lost.contains(dot));
         }
     }
 }

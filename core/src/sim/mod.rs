@@ -1,8 +1,8 @@
 //! A universe from a seed: several daemons' real rooms and sync on virtual time, network, disks and clocks.
 //!
 //! Frames come late, twice, damaged, out of order or never; disks fill up, fail, rot and are put back; clocks are wrong;
-//! processes crash between any two steps; a member tells lies. All along, equal messages must give equal scenes and every
-//! buffer stay within its limit. When the faults end, all replicas must soon hold the same messages and show the naive
+//! processes crash between any two steps; a member tells lies; the keeper lets history go. All along, equal messages must give
+//! equal scenes and every buffer stay within its limit. When the faults end, all replicas must soon hold the same messages and show the naive
 //! fold's scene, and nothing that was acknowledged may be missing. The same seed gives the same run, event by event.
 
 mod audit;
@@ -11,6 +11,7 @@ mod disk;
 mod edits;
 mod fate;
 mod faults;
+mod forgetting;
 mod judge;
 mod keys;
 mod network;
@@ -81,6 +82,8 @@ pub struct Report {
     pub deliveries: u64,
     /// Edits acknowledged as durable.
     pub acknowledged: u64,
+    /// Horizons that the keeper wrote.
+    pub horizons: u64,
     /// Heartbeats between the end of the faults and agreement.
     pub rounds: u64,
     /// How full things became.

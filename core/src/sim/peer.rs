@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::api::{ApiError, Edited, Wait};
+use crate::api::{ApiError, Compact, Compacted, Edited, Wait};
 use crate::chain::Keys;
 use crate::founding::Founding;
+use crate::ground::Ground;
 use crate::id::{Actor, Dot, RoomId};
+use crate::message::Message;
+use crate::replica::SnapshotError;
 use crate::room::{self, Opening, Room};
 use crate::sim::clock::SimClock;
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{Forgetting, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
+use crate::store::{Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -19,9 +22,13 @@ use crate::ticket::Secret;
 pub(super) struct SimPeer {
     pub(super) keys: Arc<dyn Keys>,
     founding: Founding,
+    room: RoomId,
     secret: Secret,
     pub(super) board: Option<Switchboard>,
     pub(super) disk: SimDisk,
+    /// What its room keeps of forgotten messages, and the horizon that let them go.
+    pub(super) ground: Ground,
+    pub(super) horizon: Option<Dot>,
     pub(super) clock: SimClock,
     /// An old state of the disk, to be put back one day.
     image: Option<SimDisk>,
@@ -35,6 +42,10 @@ pub(super) struct SimPeer {
     is_committing: bool,
     /// Whether the process knows that the disk is full.
     was_told_full: bool,
+    /// Whether its disk ever lost something that was told.
+    pub(super) has_lost: bool,
+    /// Whether its disk has an older fact than its room told it in this life.
+    pub(super) has_stale_fact: bool,
     /// Whether the store has failed for good in this life.
     pub(super) has_failed: bool,
     /// How many more outputs are carried out before the process crashes.
@@ -65,9 +76,12 @@ impl SimPeer {
         Self {
             keys,
             founding: founding.clone(),
+            room: founding.room(),
             secret,
             board: None,
             disk: SimDisk::new(founding.room()),
+            ground: Ground::default(),
+            horizon: None,
             clock: SimClock::default(),
             image: None,
             number: None,
@@ -75,6 +89,8 @@ impl SimPeer {
             writing: VecDeque::new(),
             is_committing: false,
             was_told_full: false,
+            has_lost: false,
+            has_stale_fact: false,
             has_failed: false,
             crash_in: None,
             paused_until: 0,
@@ -88,7 +104,7 @@ impl SimPeer {
     }
 
     pub(super) fn room_id(&self) -> RoomId {
-        self.founding.room()
+        self.room
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -97,8 +113,7 @@ impl SimPeer {
 
     /// Its room, while it runs.
     pub(super) fn room(&mut self) -> Option<&mut Room> {
-        let id = self.founding.room();
-        self.board.as_mut()?.room(&id)
+        self.board.as_mut()?.room(&self.room)
     }
 
     /// When it wants to be woken, in the time of the universe.
@@ -128,16 +143,19 @@ impl SimPeer {
             opened = self.open();
         }
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
+        (self.ground, self.horizon) = (room.ground(), room.horizon());
         let mut board = Switchboard::new(self.keys.public());
         board.add_room(room, self.secret, now, &mut Vec::new());
         self.board = Some(board);
         self.life += 1;
+        self.has_lost |= has_lost;
+        self.has_stale_fact = false;
         Ok(has_lost)
     }
 
     fn open(&mut self) -> Result<Room, StoreError> {
         let opening = Opening {
-            room: self.founding.room(),
+            room: self.room,
             founding: Some(self.founding.clone()),
             keys: self.keys.clone(),
             epoch_fresh: self.epochs.bits(),
@@ -163,6 +181,9 @@ impl SimPeer {
                 room
             }
         };
+        for name in [MEMBERS, POLICY] {
+            self.disk.fact(name)?.iter().for_each(|value| room.recall(name, value));
+        }
         room.load(&records)?;
         Ok(room)
     }
@@ -170,7 +191,10 @@ impl SimPeer {
     /// Puts the room away, if all of it is on the disk: the next start begins from there.
     pub(super) fn put_away(&mut self) -> Result<(), String> {
         let Some(room) = self.room() else { return Ok(()) };
-        let snapshot = room.snapshot().map_err(|error| error.to_string())?;
+        let snapshot = match room.snapshot() {
+            Err(SnapshotError::Forgotten) => return Ok(()),
+            made => made.map_err(|error| error.to_string())?,
+        };
         let heads = room.heads();
         self.disk.keep(&snapshot, &heads).map_err(|error| error.to_string())?;
         Ok(())
@@ -185,6 +209,8 @@ impl SimPeer {
             self.disk.keep_unconfirmed(batches.flat_map(|(_, records)| records));
         }
         self.writing.clear();
+        let held = |(epoch, seq)| self.disk.link(&Actor::new(self.keys.public(), epoch), seq).is_some();
+        self.has_lost |= self.number.is_some_and(|told| !held(told));
         (self.is_committing, self.was_told_full, self.has_failed) = (false, false, false);
         (self.crash_in, self.paused_until) = (None, 0);
         self.unanswered.clear();
@@ -207,6 +233,7 @@ impl SimPeer {
     pub(super) fn restore(&mut self) -> bool {
         let image = self.image.take();
         let is_there = image.is_some();
+        self.has_lost |= is_there;
         self.disk = image.unwrap_or_else(|| self.disk.clone());
         is_there
     }
@@ -222,19 +249,61 @@ impl SimPeer {
         }
     }
 
-    /// Lets the store forget; what it was handed before is written first.
-    pub(super) fn forget(&mut self, forgetting: &Forgetting) -> Result<(), String> {
-        let records: Vec<Record> =
-            self.writing.iter().flat_map(|(_, records)| records.iter().cloned()).collect();
-        self.disk
-            .append(&records)
-            .and_then(|()| self.disk.forget(forgetting))
-            .map_err(|error| error.to_string())
+    /// Lets the room's history go, as its keeper may.
+    pub(super) fn compact(&mut self, ask: &Compact, us: u64) -> (Result<Compacted, ApiError>, Vec<Output>) {
+        let mut outputs = Vec::new();
+        let now = self.clock.now(us);
+        let board = self.board.as_mut().expect("it runs");
+        (board.compact(&self.room, ask, now, &mut outputs), outputs)
     }
 
-    /// Lets the store remember a fact.
-    pub(super) fn remember(&mut self, name: &str, value: &[u8]) -> Result<(), String> {
-        self.disk.set_fact(name, value).map_err(|error| error.to_string())
+    /// Everything that the store was handed, in the order of arrival.
+    pub(super) fn handed(&self) -> Vec<Message> {
+        let writing = self.writing.iter().flat_map(|(_, records)| records);
+        let mut dots = BTreeSet::new();
+        // What a crash or a fact came upon may be written and not confirmed.
+        let handed = self.disk.records().iter().chain(writing);
+        let handed = handed.filter(|record| dots.insert((record.actor, record.seq)));
+        handed.filter_map(|record| Message::decode(record.actor, &record.body).ok()).collect()
+    }
+
+    /// Lets the store forget, after what it was handed before. Says what the room is to hear if that fails.
+    pub(super) fn forget(&mut self, forgetting: &Forgetting) -> Option<room::Input> {
+        let done = self.write_pending().and_then(|()| self.disk.forget(forgetting));
+        match done {
+            Ok(()) => {
+                self.writing.iter_mut().for_each(|(_, records)| records.clear());
+                None
+            }
+            Err(error) => {
+                self.writing.clear();
+                self.has_failed = true;
+                Some(room::Input::StoreFailed {
+                    batch: u64::MAX,
+                    error: StoreError::Failed(error.to_string()),
+                })
+            }
+        }
+    }
+
+    /// Lets the store remember a fact, after what it was handed before. What it cannot is not tried again.
+    pub(super) fn remember(&mut self, name: &str, value: &[u8]) {
+        let done = self.write_pending().and_then(|()| self.disk.set_fact(name, value));
+        self.has_stale_fact |= done.is_err();
+    }
+
+    fn write_pending(&mut self) -> Result<(), StoreError> {
+        let records: Vec<Record> =
+            self.writing.iter().flat_map(|(_, records)| records.iter().cloned()).collect();
+        if records.is_empty() { Ok(()) } else { self.append(&records) }
+    }
+
+    /// Writes, unless the store has failed: then nothing is written any more, as what came before it may be missing.
+    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        match self.has_failed {
+            true => Err(StoreError::Failed("it failed before".to_owned())),
+            false => self.disk.append(records),
+        }
     }
 
     /// Hands a batch to the store. Says whether a commit begins with it: those that come before it is done join it.
@@ -255,7 +324,7 @@ impl SimPeer {
         };
         let records: Vec<Record> =
             self.writing.iter().flat_map(|(_, records)| records.iter().cloned()).collect();
-        match self.disk.append(&records) {
+        match self.append(&records) {
             Ok(()) => {
                 self.writing.clear();
                 self.was_told_full = false;

@@ -1,7 +1,8 @@
 //! Time and everybody in it: what is going to happen, and what daemons do about it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::chain::{Ed25519, Keys};
@@ -9,6 +10,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
 use crate::room::{self, Refusal};
+use crate::sim::forgetting::KEEPER;
 use crate::sim::keys::HashKeys;
 use crate::sim::network::Network;
 use crate::sim::peer::SimPeer;
@@ -57,6 +59,7 @@ pub(super) enum Event {
     Pause { peer: usize, ms: u64 },
     Start { peer: usize },
     Mischief { way: Way },
+    Compact,
     Look,
     Peace,
 }
@@ -108,6 +111,10 @@ pub(super) struct Universe {
     is_bulky: bool,
     /// Numbers under which there are two messages.
     pub(super) forks: Vec<Dot>,
+    /// How many horizons the keeper wrote.
+    pub(super) horizons: u64,
+    /// Of messages that horizons left outside, as which ones they were issued again.
+    pub(super) reissues: BTreeMap<Dot, BTreeSet<Dot>>,
     /// What each set of messages looked like.
     pub(super) seen: BTreeMap<Digest, StateHash>,
     /// When the faults ended.
@@ -134,14 +141,12 @@ impl Universe {
         let spread = (plan.peers.end() - plan.peers.start() + 1) as u64;
         let more = random.below(spread).min(random.below(spread)).min(random.below(spread));
         let count = plan.peers.start() + usize::try_from(more).expect("few peers");
-        let founding =
-            Founding { owner: PeerKey([0; 32]), nonce: random.bytes(), name: "sim".to_owned(), time_ms: 0 };
+        let keys: Vec<_> = (0..count).map(|_| keys(plan.seed, random.bytes())).collect();
+        let (owner, nonce) = (keys[KEEPER].public(), random.bytes());
+        let founding = Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0 };
         let secret = Secret(random.bytes());
-        let mut peers: Vec<SimPeer> = Vec::new();
-        for _ in 0..count {
-            let keys = keys(plan.seed, random.bytes());
-            peers.push(SimPeer::new(keys, &founding, secret, &mut random));
-        }
+        let peer = |keys| SimPeer::new(keys, &founding, secret, &mut random);
+        let mut peers: Vec<SimPeer> = keys.into_iter().map(peer).collect();
         let rogue = drawn.mischief.is_any().then_some(count - 1);
         for _ in 0..drawn.disk.copies {
             // Whose key and disk it has it learns when it is copied.
@@ -161,6 +166,8 @@ impl Universe {
             peers,
             rogue,
             forks: Vec::new(),
+            horizons: 0,
+            reissues: BTreeMap::new(),
             seen: BTreeMap::new(),
             peace_us: None,
             calm_us: 0,
@@ -258,6 +265,7 @@ impl Universe {
                 Ok(())
             }
             Event::Mischief { way } => self.mischief(way),
+            Event::Compact => self.compact(),
             Event::Look => {
                 self.soon(2 * LOOK_MS, Event::Look);
                 if self.random.per_mille(250) { self.look() } else { Ok(()) }
@@ -330,17 +338,42 @@ impl Universe {
             let mut outputs = Vec::new();
             let now = self.peers[peer].clock.now(self.us);
             self.peers[peer].handle(input, now, &mut outputs);
-            self.peaks.outputs = self.peaks.outputs.max(outputs.len() as u64);
-            for output in outputs {
-                if self.crashes_now(peer) {
-                    return Ok(());
-                }
-                self.carry_out(peer, output, &mut inputs)?;
+            if self.carry_out_all(peer, outputs, &mut inputs)?.is_break() {
+                return Ok(());
             }
             next = inputs.pop_front();
         }
         self.wakes[peer] = self.peers[peer].wake_us();
         Ok(())
+    }
+
+    /// Does what a peer's daemon says, and everything that follows from that.
+    pub(super) fn outputs(&mut self, peer: usize, outputs: Vec<Output>) -> Result<(), String> {
+        let mut inputs = VecDeque::new();
+        if self.carry_out_all(peer, outputs, &mut inputs)?.is_continue() {
+            for input in inputs {
+                self.input(peer, input)?;
+            }
+            self.wake_anew(peer);
+        }
+        Ok(())
+    }
+
+    /// Does what a peer's daemon says, until it crashes.
+    fn carry_out_all(
+        &mut self,
+        peer: usize,
+        outputs: Vec<Output>,
+        inputs: &mut VecDeque<Input>,
+    ) -> Result<ControlFlow<()>, String> {
+        self.peaks.outputs = self.peaks.outputs.max(outputs.len() as u64);
+        for output in outputs {
+            if self.crashes_now(peer) {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.carry_out(peer, output, inputs)?;
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The peer's process or clock is not what it was.
@@ -373,14 +406,20 @@ impl Universe {
         match output {
             room::Output::Number { epoch, seq } => self.peers[peer].note_number(epoch, seq),
             room::Output::Store { batch, records } => {
+                self.note_reissues(&records);
                 if self.peers[peer].write(batch, records) {
                     let slow = 1 + 20 * u64::from(self.network.is_slow(peer));
                     self.soon(5 * slow, Event::Commit { peer, life });
                 }
             }
             room::Output::Read { link, ranges } => self.soon(2, Event::Read { peer, life, link, ranges }),
-            room::Output::Forget(forgetting) => self.peers[peer].forget(&forgetting)?,
-            room::Output::Fact { name, value } => self.peers[peer].remember(name, &value)?,
+            room::Output::Forget(forgetting) => {
+                if let Some(input) = self.forget(peer, &forgetting)? {
+                    self.soon(OUTAGE_MS, Event::Restart { peer });
+                    inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
+                }
+            }
+            room::Output::Fact { name, value } => self.peers[peer].remember(name, &value),
             // Nobody lies about what it sees, and such frames come whole.
             room::Output::Alarm(what) => return Err(format!("peer {peer} raises an alarm: {what}")),
             room::Output::Reply { token, result } => self.peers[peer].answer(token, result)?,

@@ -9,8 +9,8 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Signature;
 use crate::id::Actor;
 use crate::limits::{
-    BACKLOG_COST_MIN, BACKLOG_RUN_MESSAGES_MAX, BLOCK_BYTES_MAX, FRAME_BYTES_MAX, LAMPORT_MAX,
-    PIECE_BYTES_MAX, RUN_BYTES_MAX,
+    BACKLOG_COST_MIN, BACKLOG_RUN_MESSAGES_MAX, BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, FRAME_BYTES_MAX,
+    LAMPORT_MAX, PIECE_BYTES_MAX, RUN_BYTES_MAX,
 };
 use crate::sync::Run;
 
@@ -23,7 +23,7 @@ const RUNS_MAX: usize = 65_536;
 
 /// Packs `runs` into few frames that stay below [`PIECE_BYTES_MAX`], or have one run; says how many runs each has.
 ///
-/// The runs stand in a causal order, and stay in it. Together they have at most [`BLOCK_BYTES_MAX`].
+/// The runs stand in a causal order, and stay in it. Together they have at most [`BLOCK_BYTES_MAX`] and [`BLOCK_MESSAGES_MAX`].
 pub fn pack(runs: &[Run]) -> Vec<(Vec<u8>, usize)> {
     let mut frames = Vec::new();
     let mut rest = runs;
@@ -97,18 +97,24 @@ fn pack_one(runs: &[Run]) -> Vec<u8> {
 pub fn unpack(content: &[u8]) -> Result<Vec<Run>, DecodeError> {
     let mut reader = Reader::new(content);
     reader.array_of(2, "a backlog")?;
-    let mut body_bytes = 0;
+    let (mut messages, mut body_bytes) = (0, 0);
     let mut blocks = Vec::new();
     for _ in 0..triples(&mut reader, "blocks")? {
         let (actor, first) = (Actor(reader.bytes_of()?), reader.uint()?);
         let block = reader.bytes(FRAME_BYTES_MAX, "a block")?;
-        let (messages, bytes) = block::size(&block).map_err(|_| unexpected("a block"))?;
-        // Before any is unpacked: many blocks are no way around the limit of one.
+        let (count, bytes) = block::size(&block).map_err(|_| unexpected("a block"))?;
+        // Before any is unpacked: many blocks are no way around the limits of one.
+        messages += count;
         body_bytes += bytes;
-        if body_bytes > BLOCK_BYTES_MAX {
-            return Err(DecodeError::TooLong { what: "backlog", found: body_bytes, limit: BLOCK_BYTES_MAX });
+        for (what, found, limit) in [
+            ("messages of a backlog", messages, BLOCK_MESSAGES_MAX),
+            ("backlog", body_bytes, BLOCK_BYTES_MAX),
+        ] {
+            if found > limit {
+                return Err(DecodeError::TooLong { what, found, limit });
+            }
         }
-        if !(1..=LAMPORT_MAX - messages as u64).contains(&first) {
+        if !(1..=LAMPORT_MAX - count as u64).contains(&first) {
             return Err(unexpected("a message's number"));
         }
         blocks.push((actor, first, block));

@@ -23,6 +23,7 @@ use rtc_core::message::Message;
 use rtc_core::naive;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
+use rtc_core::view::MessageView;
 
 /// How many times the ordinary number of cases to try.
 fn soak() -> u32 {
@@ -168,6 +169,17 @@ proptest! {
         let mut replica = Replica::new(Root::default());
         for batch in messages.chunks(size) {
             replica.apply_all(batch);
+        }
+        check(&replica, &messages);
+    }
+
+    #[test]
+    fn messages_that_are_read_where_they_are_give_the_naive_fold(mix in recipe::kindred(), steps in recipe::steps(32), order in prop::collection::vec(any::<u32>(), 1..32)) {
+        let messages = shuffled(&recipe::messages_of(mix, &steps), &order);
+        let mut replica = Replica::new(Root::default());
+        for message in &messages {
+            let body = message.encode();
+            replica.apply_view(&MessageView::read(message.actor, &body).unwrap());
         }
         check(&replica, &messages);
     }

@@ -1,6 +1,6 @@
 //! What others' bytes reach, one function each: no bytes make one panic, hold more memory than they may, or give what is not so.
 //!
-//! The test that includes this replays what was found, and mutates the seeds a little.
+//! The test that includes this replays what was found, and mutates the seeds a little; `fuzz/` gives each to libFuzzer.
 
 mod choices;
 mod daemons;

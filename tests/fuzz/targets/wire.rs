@@ -8,7 +8,7 @@ use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
 use rtc_core::horizon::Horizon;
 use rtc_core::id::{Actor, PeerKey, RoomId};
-use rtc_core::limits::BLOCK_BYTES_MAX;
+use rtc_core::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode, table};
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog as packing, live as dictionary};
@@ -20,6 +20,8 @@ use super::bounded;
 
 /// What one connection's live runs may keep: the names and forms that both ends know by number.
 const LIVE_KEPT: u64 = 4 * 1024 * 1024;
+/// Bytes that may be live for each message that a block says it holds, also where it is empty.
+const LIVE_PER_MESSAGE: u64 = 24;
 /// Bytes that may be live for each byte that a block says it unpacks to, which is checked against a limit.
 const LIVE_PER_UNPACKED: u64 = 80;
 /// What may be live for each gap of a block's forms, and how many of them there may be.
@@ -187,12 +189,14 @@ pub(super) fn live_runs() -> Vec<Vec<u8>> {
 }
 
 /// What may be live while something is unpacked that says how large it is.
-fn unpacked(body_bytes: usize) -> u64 {
-    LIVE_PER_UNPACKED * body_bytes as u64 + LIVE_PER_GAP * GAPS_MAX.min(body_bytes as u64 + 1)
+fn unpacked(messages: usize, body_bytes: usize) -> u64 {
+    LIVE_PER_MESSAGE * messages as u64
+        + LIVE_PER_UNPACKED * body_bytes as u64
+        + LIVE_PER_GAP * GAPS_MAX.min(body_bytes as u64 + 1)
 }
 
 pub(super) fn backlog(bytes: &[u8]) {
-    let more = 2 * unpacked(BLOCK_BYTES_MAX);
+    let more = 2 * unpacked(BLOCK_MESSAGES_MAX, BLOCK_BYTES_MAX);
     let Ok(runs) = bounded(bytes, more, packing::unpack) else { return };
     let frames = packing::pack(&runs);
     let again: Vec<Run> =
@@ -208,7 +212,7 @@ pub(super) fn backlogs() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn block(bytes: &[u8]) {
-    let said = block::size(bytes).map_or(0, |(_, body_bytes)| unpacked(body_bytes));
+    let said = block::size(bytes).map_or(0, |(messages, body_bytes)| unpacked(messages, body_bytes));
     let Ok(bodies) = bounded(bytes, said, block::decode) else { return };
     let all: Vec<&[u8]> = bodies.iter().collect();
     let again = block::encode(&all).expect("it came out of a block");

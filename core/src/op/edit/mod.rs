@@ -118,14 +118,14 @@ pub(crate) fn write<'a>(
     writer: &mut Writer,
 ) -> Result<Option<Plain<'a>>, EditError> {
     let start = writer.len();
-    if let [edit] = edits
-        && let Some(row) = row_named(&edit.otype)
-    {
-        if let Some(typed) = typing::write(edit, row, replica, commit, writer) {
-            return Ok(Some(typed));
+    if let Some(row) = edits.first().and_then(|edit| row_named(&edit.otype)) {
+        if let Some(typed) = typing::write(edits, row, replica, commit, writer) {
+            return Ok(typed);
         }
         writer.truncate(start);
-        if let Some(named) = plain::named(edit, row, replica) {
+        if let [edit] = edits
+            && let Some(named) = plain::named(edit, row, replica)
+        {
             writer.array(1);
             return Ok(Some(Plain::write(edit, Known { row, cell: None, named: Some(named) }, writer)));
         }

@@ -117,28 +117,37 @@ impl Naming<'_> {
         sequence: &Sequence,
         pieces: &[ops::Range<Char>],
     ) -> Vec<Span> {
-        let mut all: Vec<(Option<u32>, Span)> = Vec::new();
+        // Each with the numbers of its first and its last op, where it is none that a ground keeps.
+        let mut all: Vec<(Option<(u32, u32)>, Span)> = Vec::new();
         for piece in pieces {
             let (kept, rest) = sequence.part(piece.clone());
             let names = kept.start.until(kept.end).filter_map(|char| sequence.kept_element(char));
             all.extend(names.map(|name| (None, Span { first: name, last: name })));
-            all.extend(sequence.origins(rest).map(|(op, offsets)| {
-                let first = self.id(op, offsets.start);
-                (Some(op), Span { first, last: CharId { offset: offsets.end - 1, ..first } })
-            }));
+            for (ops, offsets) in sequence.rows(rest) {
+                let last = ops.end - 1;
+                let span = |first: u32, last: u32| {
+                    let end = CharId { offset: offsets.end - 1, ..self.id(last, 0) };
+                    (Some((first, last)), Span { first: self.id(first, offsets.start), last: end })
+                };
+                match last < self.base && self.replica.are_in_a_row(ops.start, last) {
+                    true => all.push(span(ops.start, last)),
+                    false => all.extend(ops.map(|op| span(op, op))),
+                }
+            }
         }
         // What was typed at once goes at once, wherever it stands.
         all.sort_unstable_by_key(|(_, span)| span.first);
         let mut spans: Vec<Span> = Vec::new();
         let mut before = None;
-        for (op, next) in all {
+        for (ops, next) in all {
+            let first = ops.map(|(first, _)| first);
             match spans.last_mut() {
-                Some(span) if self.is_next(key, path, sequence, (before, span.last), (op, next.first)) => {
+                Some(span) if self.is_next(key, path, sequence, (before, span.last), (first, next.first)) => {
                     span.last = next.last
                 }
                 _ => spans.push(next),
             }
-            before = op;
+            before = ops.map(|(_, last)| last);
         }
         spans
     }
@@ -174,10 +183,16 @@ impl Naming<'_> {
         }
         // Ops that came one after the other, of one message or of consecutive ones.
         let is_adjacent = first + 1 == last && next.dot.seq <= char.dot.seq + 1;
+        // Mostly what came right after `first` still shows, so that nobody has to look for all that came between.
+        let is_followed = || {
+            let after = self.id(first + 1, 0);
+            let is_between = after.dot.actor == char.dot.actor && char < after && after < next;
+            is_between && !sequence.are_deleted(sequence.chars(first + 1))
+        };
         let start = sequence.chars(last).start;
         sequence.are_deleted(chars.start.plus(char.offset).next()..chars.end)
             && sequence.are_deleted(start..start.plus(next.offset))
-            && (is_adjacent || is_alone())
+            && (is_adjacent || (!is_followed() && is_alone()))
     }
 
     fn op_number(&self, id: &CharId) -> Option<u32> {

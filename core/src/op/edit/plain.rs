@@ -51,8 +51,14 @@ pub(super) fn named<'a>(edit: &'a EditOp, row: &'static Row, replica: &Replica) 
         Kind::Undo | Kind::Redo => {
             let text = text("target").filter(|_| key.is_empty())?;
             let target: Dot = text.parse().ok()?;
-            (replica.is_undoable(&target) && target.to_string() == text).then_some(Named::Message(target))
+            (is_plain_id(text) && replica.is_undoable(&target)).then_some(Named::Message(target))
         }
         _ => None,
     }
+}
+
+/// Whether a text that was read as a message's id is the one that the message itself would give.
+fn is_plain_id(text: &str) -> bool {
+    let number = text.split_once(':').map_or("", |(_, number)| number);
+    !number.starts_with(['0', '+']) && !text.bytes().any(|byte| byte.is_ascii_uppercase())
 }

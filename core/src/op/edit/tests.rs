@@ -179,8 +179,8 @@ fn what_cannot_have_an_effect_is_refused_with_its_reason() {
     assert_eq!(error.hint.as_deref(), Some("did you mean number.add?"));
 }
 
-#[test]
-fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
+/// Commits edits of texts, in each round as many at once as `edits` says, and compares with the long way what they become.
+fn check_typing(edits: impl Fn(usize) -> usize) {
     let mut author = Author::new();
     author.commit(&[r#"{"otype":"node.insert","key":"t","value":{"x":"","y":"héllo"}}"#]);
     let mut state = 7_u32;
@@ -188,36 +188,65 @@ fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as usize % limit
     };
-    let mut short = 0;
+    let (mut short, mut joined) = (0, 0);
     for round in 0..600 {
         let path = ["x", "y", "z"][below(3)];
-        let at = below(1 + round / 10);
-        let range = [format!(r#","position":{at}"#), format!(r#","position":{at},"length":{}"#, below(5))];
-        let (text, range) = (["", "a", "lé", "🙂 and more"][below(4)], &range[below(2)]);
-        let edit = match below(4) {
-            0 | 1 => format!(
-                r#"{{"otype":"text.insert","key":"t","path":"{path}","value":"{text}","position":{at}}}"#
-            ),
-            2 => format!(r#"{{"otype":"text.delete","key":"t","path":"{path}"{range}}}"#),
-            _ => format!(r#"{{"otype":"text.replace","key":"t","path":"{path}","value":"{text}"{range}}}"#),
+        let mut at = below(1 + round / 10);
+        let mut edit = || {
+            let range =
+                [format!(r#","position":{at}"#), format!(r#","position":{at},"length":{}"#, below(5))];
+            let (text, range) = (["", "a", "lé", "🙂 and more"][below(4)], &range[below(2)]);
+            let position = at;
+            // Mostly on where the edit before ended, or back from there.
+            at = [at + text.chars().count(), at.saturating_sub(1), at, below(1 + round / 10)][below(4)];
+            match below(4) {
+                0 | 1 => format!(
+                    r#"{{"otype":"text.insert","key":"t","path":"{path}","value":"{text}","position":{position}}}"#
+                ),
+                2 => format!(r#"{{"otype":"text.delete","key":"t","path":"{path}"{range}}}"#),
+                _ => {
+                    format!(r#"{{"otype":"text.replace","key":"t","path":"{path}","value":"{text}"{range}}}"#)
+                }
+            }
         };
-        let ops = author.compile(&[&edit]).unwrap();
+        let edits: Vec<String> = (0..edits(round)).map(|_| edit()).collect();
+        let edits: Vec<&str> = edits.iter().map(String::as_str).collect();
+        let ops = author.compile(&edits).unwrap();
         let mut long = Writer::new();
         long.array(ops.len());
         ops.iter().for_each(|op| op.encode(&mut long));
-        let edits = [EditOp::from_flat(&serde_json::from_str(&edit).unwrap()).unwrap()];
+        let given: Vec<EditOp> = edits
+            .iter()
+            .map(|edit| EditOp::from_flat(&serde_json::from_str(edit).unwrap()).unwrap())
+            .collect();
         let commit = Commit { lamport: author.seq + 1, actor: Actor::from_name("me"), seq: author.seq + 1 };
         let mut writer = Writer::new();
-        let row = row_named(&edits[0].otype).unwrap();
-        if let Some(plain) = typing::write(&edits[0], row, &author.replica, commit, &mut writer) {
+        let row = row_named(&given[0].otype).unwrap();
+        if let Some(plain) = typing::write(&given, row, &author.replica, commit, &mut writer) {
             let written = writer.finish();
-            assert_eq!(written, long.finish(), "round {round}: {edit}");
-            assert_eq!([plain.view(&written).to_op()][..], ops, "round {round}: {edit}");
+            assert_eq!(written, long.finish(), "round {round}: {edits:?}");
+            assert_eq!(plain.is_some(), ops.len() == 1, "round {round}: {edits:?}");
+            assert!(
+                plain.iter().all(|plain| plain.view(&written).to_op() == ops[0]),
+                "round {round}: {edits:?}"
+            );
             short += 1;
+            joined += edits.len() - ops.len();
         }
-        author.commit(&[&edit]);
+        author.commit(&edits);
     }
-    assert!(short > 300, "only {short} went the short way");
+    assert!(short > 200, "only {short} went the short way");
+    assert_eq!(joined > 50, edits(1) > 1, "{joined} edits went on with others");
+}
+
+#[test]
+fn one_edit_of_a_text_gives_the_same_bytes_the_short_way_and_the_long_one() {
+    check_typing(|_| 1);
+}
+
+#[test]
+fn many_edits_of_a_text_give_the_same_bytes_the_short_way_and_the_long_one() {
+    check_typing(|round| 1 + round % 7);
 }
 
 #[test]

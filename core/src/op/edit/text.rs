@@ -41,7 +41,7 @@ struct Draft<'a> {
 
 /// What an op is to do, in characters.
 pub(super) struct Plan {
-    at: usize,
+    pub(super) at: usize,
     pub(super) spot: Option<Spot>,
     pub(super) gone: Vec<ops::Range<Char>>,
     item: Option<Char>,

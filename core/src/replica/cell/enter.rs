@@ -2,6 +2,7 @@
 
 use super::{Author, Cell, Start};
 use crate::op::Kind;
+use crate::op::text::Anchors;
 use crate::planted::{Bug, planted};
 use crate::replica::current::Current;
 use crate::replica::history::History;
@@ -11,11 +12,13 @@ use crate::replica::verdicts::Verdicts;
 
 /// An op on its way into a property, with what is asked about it again and again.
 #[derive(Clone, Copy)]
-pub(in crate::replica) struct Entrant {
+pub(in crate::replica) struct Entrant<'a> {
     pub(in crate::replica) op: OpIx,
     pub(in crate::replica) kind: Kind,
     /// Who made it.
     pub(in crate::replica) actor: ActorIx,
+    /// Where what it brings goes, where that is known already.
+    pub(in crate::replica) anchors: Option<&'a Anchors>,
     /// Whether it counts as far as its mask, its verdict and its node's life go.
     pub(in crate::replica) counts: bool,
 }
@@ -35,7 +38,7 @@ impl Cell {
     /// Takes in an op.
     pub(in crate::replica) fn enter(
         &mut self,
-        entrant: Entrant,
+        entrant: Entrant<'_>,
         life: &Life,
         history: &History,
         verdicts: &mut Verdicts,
@@ -46,7 +49,7 @@ impl Cell {
         let counts = counts
             && !self.is_stale
             && (is_last || is_reset || !self.is_covered(op, life, history, verdicts));
-        if self.enter_scripts(op, kind, counts, history) {
+        if self.enter_scripts(Entrant { counts, ..entrant }, history) {
             return Outcome::Stale;
         }
         if !counts || (is_reset && !is_last && self.outdoes(op, history)) {
@@ -68,7 +71,7 @@ impl Cell {
     }
 
     /// Keeps an op, in its place. Says whether it is the last one in order.
-    fn keep(&mut self, Entrant { op, kind, actor, .. }: Entrant, history: &History) -> bool {
+    fn keep(&mut self, Entrant { op, kind, actor, .. }: Entrant<'_>, history: &History) -> bool {
         let at = self.authors.partition_point(|author| author.actor < actor);
         if self.authors.get(at).is_none_or(|author| author.actor != actor) {
             self.authors.insert(at, Author { actor, resets: Vec::new(), steps: Vec::new() });
@@ -94,20 +97,21 @@ impl Cell {
 
     /// Puts the characters of an op that was kept into their place, to show at once if the op counts. Says whether
     /// everything is to be computed anew: the first op that names characters came, or one that others had been waiting for.
-    fn enter_scripts(&mut self, op: OpIx, kind: Kind, counts: bool, history: &History) -> bool {
+    fn enter_scripts(&mut self, entrant: Entrant<'_>, history: &History) -> bool {
+        let Entrant { op, kind, anchors, counts, .. } = entrant;
         let has_scripts = self.scripts.iter().any(Option::is_some);
         if has_scripts {
             let path = history.paths.text(self.path.at());
-            let is_shown = counts && self.pure().is_some() && !history.is_overdue(op);
+            let is_shown = counts && self.pure().is_some() && !history.is_overdue(history.owner(op));
             for script in self.scripts.iter_mut().flatten() {
-                script.enter(op, path, is_shown, history);
+                script.enter(op, anchors, path, is_shown, history);
             }
         }
         let is_first = match kind {
             Kind::Write(content, _) => self.number_characters(content, history),
             _ => false,
         };
-        is_first || (has_scripts && history.is_overdue(op))
+        is_first || (has_scripts && history.is_overdue(history.owner(op)))
     }
 
     /// Applies a step that counts though it is not the last op in order, if that gives what folding anew would. Says whether

@@ -3,12 +3,13 @@
 use super::{
     Held, INFLATED_BYTES_MAX, NodeRow, PropertyRow, Snapshot, SnapshotError, Span, StretchRow, Tally,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::block;
 use crate::canonical::{DecodeError, Reader};
 use crate::clock::{Stamp, VersionVector};
-use crate::id::Actor;
+use crate::id::{Actor, Dot};
 use crate::limits::{BLOCK_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, PATH_BYTES_MAX};
 use crate::op::TABLE_VERSION;
 use crate::scene::Root;
@@ -35,7 +36,8 @@ impl<'a> Parser<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        self.reader.array_of(9, "a snapshot")?;
+        let items = self.reader.array(10, "a snapshot")?;
+        self.reader.expect_canonical(items >= 9);
         let table = self.reader.uint()?;
         if table != u64::from(TABLE_VERSION) {
             return Err(SnapshotError::Table { found: table });
@@ -50,6 +52,7 @@ impl<'a> Parser<'a> {
             ineffective: self.number()?,
             actors: self.actors()?,
             requests: 0..0,
+            origins: BTreeSet::new(),
             dead: Vec::new(),
             nodes: Vec::new(),
             properties: Vec::new(),
@@ -67,7 +70,21 @@ impl<'a> Parser<'a> {
             snapshot.nodes.push(node);
         }
         self.history(&mut snapshot)?;
+        if items == 10 {
+            snapshot.origins = self.origins()?;
+        }
         Ok(snapshot)
+    }
+
+    /// What messages were before that were issued again; there is one at least.
+    fn origins(&mut self) -> Result<BTreeSet<Dot>, SnapshotError> {
+        let mut origins = Vec::new();
+        for _ in 0..self.list("origins")? {
+            self.reader.array_of(2, "an origin")?;
+            origins.push(Dot { actor: Actor(self.reader.bytes_of()?), seq: self.reader.uint()? });
+        }
+        self.reader.expect_canonical(!origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
+        Ok(origins.into_iter().collect())
     }
 
     fn actors(&mut self) -> Result<Vec<(Actor, u64, VersionVector)>, SnapshotError> {

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::identity::Keypair;
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{self, Swarm, SwarmEvent, dummy};
 use rtc_core::id::PeerKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::super::NetEvent;
 use super::super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::super::greeting::{Control, Greeting};
-use super::super::limits::CONNECTIONS_INBOUND_MAX;
+use super::super::limits::{
+    CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_INBOUND_MAX,
+};
 use super::super::piece::{Cutter, Track};
 use super::super::stream::StreamOutcome;
 use super::super::swarm::{Behaviour, BehaviourEvent, build, transport};
+use super::super::{KnownPeer, NetEvent};
 use super::{Lane, Node, PATIENCE, Source, linked_pair};
 
 #[tokio::test]
@@ -50,7 +53,7 @@ async fn a_foreign_program_is_dropped_and_left_alone() {
 }
 
 #[tokio::test]
-async fn strangers_find_so_many_places_and_one_that_goes_makes_room() {
+async fn strangers_and_all_together_find_so_many_places_and_one_that_goes_makes_room() {
     let mut b = Node::start(2, None).await;
     let mut strangers = BTreeMap::new();
     for seed in (10..).take(CONNECTIONS_INBOUND_MAX as usize + 1) {
@@ -66,6 +69,23 @@ async fn strangers_find_so_many_places_and_one_that_goes_makes_room() {
     let mut known = strangers[&outsider].handle.known.clone();
     let has_tried = timeout(PATIENCE, known.wait_for(|known| !known.is_empty()));
     has_tried.await.expect("in time").unwrap();
+    // Our own dials find the places that strangers are not let into, and no more.
+    let rest = CONNECTIONS_MAX - CONNECTIONS_INBOUND_MAX;
+    let mut dialled = Vec::new();
+    for seed in (100..).take(rest as usize + 1) {
+        let node = Node::start(seed, None).await;
+        let peer = peer_id(&node.key()).unwrap();
+        b.handle.dial(node.address().with_p2p(peer).unwrap(), Source::Added).unwrap();
+        dialled.push(node);
+    }
+    for _ in 0..rest {
+        let peer = b.up().await.peer;
+        assert!(dialled.iter().any(|node| node.key() == peer));
+    }
+    let mut known = b.handle.known.clone();
+    let is_refused = |peer: &KnownPeer| !peer.connected && peer.failure.is_some();
+    let refused = timeout(PATIENCE, known.wait_for(|known| known.iter().any(is_refused)));
+    refused.await.expect("in time").unwrap();
     strangers.remove(&inside[0]);
     // Had there been room before, it would be up before the other one is down.
     let next = b.until("news", |event| match event {
@@ -73,14 +93,76 @@ async fn strangers_find_so_many_places_and_one_that_goes_makes_room() {
         event => Some(event),
     });
     assert!(matches!(next.await, NetEvent::Down { .. }));
-    // Its place is free once the swarm has heard of it, too.
-    let up = loop {
+    // One place is for whom we dial; each is free once the swarm has heard of it, too.
+    strangers.remove(&inside[1]);
+    let mut is_up = false;
+    while !is_up {
         strangers[&outsider].dial(&b);
-        if let Ok(up) = timeout(Duration::from_millis(200), b.up()).await {
-            break up;
+        let up = b.until("the outsider", |event| match event {
+            NetEvent::Up { peer, .. } if peer == outsider => Some(()),
+            _ => None,
+        });
+        is_up = timeout(Duration::from_millis(200), up).await.is_ok();
+    }
+}
+
+/// Tries again what a machine that stands still for seconds can spoil.
+const ATTEMPTS: usize = 5;
+
+#[tokio::test]
+async fn a_handshake_too_many_is_refused_at_once() {
+    let b = Node::start(2, None).await;
+    let port = socket_addr(&b.address()).unwrap();
+    for _ in 0..ATTEMPTS {
+        let mut silent = Vec::new();
+        for _ in 0..=HANDSHAKES_INBOUND_MAX {
+            silent.push(tokio::net::TcpStream::connect(port).await.unwrap());
         }
-    };
-    assert_eq!(up.peer, outsider);
+        let last = silent.last_mut().expect("there are some");
+        let closed = timeout(PATIENCE, last.read(&mut [0; 1])).await.expect("closed in time");
+        assert!(matches!(closed, Ok(0) | Err(_)));
+        // The others have their time.
+        let first = silent[0].try_read(&mut [0; 1]);
+        if first.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
+            return;
+        }
+    }
+    panic!("the first was closed as early as the last");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_of_one_peer_is_closed_at_once() {
+    let b = Node::start(2, None).await;
+    for seed in (10..).take(ATTEMPTS) {
+        let keys = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let mut many = build(&keys).unwrap();
+        let mut made = Vec::new();
+        let closed = async {
+            loop {
+                if made.len() <= CONNECTIONS_PER_PEER_MAX {
+                    let dial = DialOpts::unknown_peer_id().address(b.address()).allocate_new_port().build();
+                    made.push(dial.connection_id());
+                    many.dial(dial).unwrap();
+                }
+                loop {
+                    match many.select_next_some().await {
+                        SwarmEvent::ConnectionEstablished { .. }
+                            if made.len() <= CONNECTIONS_PER_PEER_MAX =>
+                        {
+                            break;
+                        }
+                        SwarmEvent::ConnectionClosed { connection_id, .. } => return connection_id,
+                        _ => {}
+                    }
+                }
+            }
+        };
+        let closed = timeout(PATIENCE, closed).await.expect("closed in time");
+        if made.get(CONNECTIONS_PER_PEER_MAX) == Some(&closed) {
+            return;
+        }
+    }
+    panic!("the last is not closed first");
 }
 
 /// Connects to `node` as a peer with our protocol, and returns the stream before a byte is said on it.
