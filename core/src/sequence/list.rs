@@ -14,6 +14,12 @@ use super::{Char, number};
 /// Runs of one leaf; few in unit tests, so that leaves split there.
 const LEAF_RUNS_MAX: usize = if cfg!(test) { 4 } else { 64 };
 
+/// Pieces of a list that are remembered as not being as they were put there hidden; with more, all may be.
+const TOUCHED_MAX: usize = 64;
+
+/// Characters for each leaf that are looked up one by one in less time than all leaves are made anew.
+const TOUCHED_PER_LEAF_MAX: usize = 16;
+
 /// Whether characters show: they do if they are to, are not deleted and have not been moved away.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct State(u32);
@@ -111,6 +117,8 @@ pub(super) struct List {
     homes: Sorted<Home>,
     /// Where something was put last, or something changed: whoever types on looks there.
     last: Place,
+    /// All that may show or be deleted; none where that is too much to remember.
+    touched: Option<Vec<Range<u32>>>,
 }
 
 /// Where a run stands.
@@ -133,6 +141,7 @@ impl List {
             visible: 0,
             homes: Sorted::new(),
             last: Place { leaf: 0, index: 0 },
+            touched: Some(Vec::new()),
         };
         list.homes.insert(Home { first: 0, leaf: 0 });
         list
@@ -142,6 +151,9 @@ impl List {
     pub(super) fn insert_after(&mut self, char: Char, first: Char, len: u32, state: State) {
         let Place { leaf, index } = self.place(char.0);
         let new = Run { first: first.0, len, state };
+        if state != State::default() {
+            self.touch(first.0, new.end());
+        }
         let runs = Arc::make_mut(&mut self.leaves[leaf as usize]);
         let run = &mut runs[index];
         if run.end() > char.0 + 1 {
@@ -175,6 +187,9 @@ impl List {
             return self.insert_after(Char(before.end() - 1), first, len, state);
         }
         let new = Run { first: first.0, len, state };
+        if state != State::default() {
+            self.touch(first.0, new.end());
+        }
         Arc::make_mut(&mut self.leaves[leaf as usize]).insert(index, new);
         self.settle(leaf, new.first);
         self.count(leaf, 0, new.visible());
@@ -183,6 +198,7 @@ impl List {
 
     /// Changes the state of the characters from `first` to before `end`, wherever they stand.
     pub(super) fn change(&mut self, first: u32, end: u32, change: impl Fn(State) -> State) {
+        self.touch(first, end);
         let mut at = first;
         while at < end {
             let place = self.place(at);
@@ -248,8 +264,36 @@ impl List {
         true
     }
 
-    /// Lets nothing show, and nothing be deleted.
+    /// Notes that characters may show or be deleted.
+    fn touch(&mut self, first: u32, end: u32) {
+        let Some(touched) = &mut self.touched else { return };
+        if let Some(last) = touched.last_mut().filter(|last| last.start <= first && first <= last.end) {
+            last.end = end.max(last.end);
+        } else if touched.len() < TOUCHED_MAX {
+            touched.push(first..end);
+        } else {
+            self.touched = None;
+        }
+    }
+
+    /// Lets nothing show, and nothing be deleted. Costs what was touched, or a walk over everything where that is less.
     pub(super) fn clear(&mut self) {
+        let touched = self.touched.take().filter(|touched| {
+            let chars: usize = touched.iter().map(|chars| (chars.end - chars.start) as usize).sum();
+            chars <= TOUCHED_PER_LEAF_MAX * self.leaves.len()
+        });
+        match touched {
+            Some(touched) => {
+                touched
+                    .into_iter()
+                    .for_each(|chars| self.change(chars.start, chars.end, |_| State::default()));
+            }
+            None => self.clear_all(),
+        }
+        self.touched = Some(Vec::new());
+    }
+
+    fn clear_all(&mut self) {
         let mut runs: Vec<Run> = Vec::new();
         for run in self.runs() {
             match runs.last_mut() {

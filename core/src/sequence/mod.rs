@@ -397,6 +397,8 @@ fn number(index: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::plain::{self, Plain};
     use super::*;
 
@@ -409,7 +411,7 @@ mod tests {
         };
         let (mut fast, mut plain) = (Sequence::new(), Plain::new());
         let mut all: Vec<(u32, u32)> = Vec::new();
-        let mut gone = std::collections::BTreeSet::new();
+        let (mut gone, mut hidden) = (BTreeSet::new(), BTreeSet::new());
         for op in 0..40_u32 {
             let any = all.get(below(all.len() + 1)).copied();
             let last = all.last().copied();
@@ -445,7 +447,14 @@ mod tests {
                 let char = fast.char(op, offset).unwrap();
                 fast.delete(char..char.next(), is_more);
             }
-            let visible: Vec<(u32, u32)> = plain.order().filter(|id| !gone.contains(id)).collect();
+            if below(8) == 0 {
+                fast.clear();
+                fast.show(fast.chars(op), true);
+                gone.clear();
+                hidden = all.iter().copied().filter(|&(other, _)| other != op).collect();
+            }
+            let visible: Vec<(u32, u32)> =
+                plain.order().filter(|id| !gone.contains(id) && !hidden.contains(id)).collect();
             let ids = |pieces: Vec<Range<Char>>| -> Vec<(u32, u32)> {
                 let origins = pieces.into_iter().flat_map(|piece| fast.origins(piece));
                 origins.flat_map(|(op, offsets)| offsets.map(move |offset| (op, offset))).collect()
