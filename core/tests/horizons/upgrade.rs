@@ -75,7 +75,8 @@ fn an_operation_that_was_unknown_takes_effect_after_the_upgrade() {
         world.settle();
         world.check_equal();
         assert_eq!(world.peers[1].room.replica().value("n", "count"), None);
-        (world.add_one(2), world.settle());
+        world.add_one(2);
+        world.settle();
         let everything = records(&mut world, 1);
         // Only what was before can be let go.
         assert_eq!(world.compact_all().messages, 5);
