@@ -202,16 +202,16 @@ fn no_ring_is_closed_through_a_parent_that_the_ground_only_names() {
 }
 
 #[test]
-fn what_stands_on_a_ground_has_no_snapshot_for_lack_of_its_history() {
+fn what_stands_on_a_ground_is_put_away_with_it() {
     let messages = typed();
     let bodies: Vec<Vec<u8>> = messages.iter().map(Message::encode).collect();
     let history = Stretch::pack(actor(), 1, &bodies).unwrap();
     let all = replica(&messages);
     assert!(all.snapshot(&history).is_ok());
     let standing = Replica::on(&all.ground().unwrap(), Root::default());
-    for history in [history, Vec::new()] {
-        assert_eq!(standing.snapshot(&history), Err(SnapshotError::Forgotten));
-    }
+    assert_eq!(standing.snapshot(&history), Err(SnapshotError::History));
+    let away = Replica::open(standing.snapshot(&[]).unwrap()).unwrap();
+    assert_eq!((away.state_hash(), away.count()), (all.state_hash(), 0));
     let nothing = Replica::on(&Ground::default(), Root::default());
     assert!(nothing.snapshot(&[]).is_ok(), "it lacks nothing");
 }

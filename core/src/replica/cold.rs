@@ -55,8 +55,10 @@ impl Cold {
         let mut snapshot = Snapshot::read(bytes, beside)?;
         let mut clocks = BTreeMap::new();
         let mut version = VersionVector::default();
-        for (actor, seq, clock) in std::mem::take(&mut snapshot.actors) {
+        for (actor, seq, mut clock) in std::mem::take(&mut snapshot.actors) {
             version.raise(actor, seq);
+            // Whatever comes has seen all that is forgotten.
+            clock.join(&snapshot.ground.version);
             clocks.insert(actor, clock);
         }
         Ok(Self {
@@ -95,7 +97,7 @@ impl Cold {
             }
             self.requests.insert(request_hash(&key, request));
         }
-        let clock = self.clocks.entry(view.actor).or_default();
+        let clock = self.clocks.entry(view.actor).or_insert_with(|| self.snapshot.ground.version.clone());
         view.clock.iter().for_each(|head| clock.raise(head.actor, head.seq));
         for (index, op) in (0..).zip(view.ops()) {
             self.enter(op, index, view)?;
@@ -187,7 +189,7 @@ impl Cold {
             all.map(|(actor, body)| (lamport(body).unwrap_or(0), actor, body)).collect();
         // Nothing is late in this order, and each actor's messages stay in theirs.
         all.sort_by_key(|&(lamport, actor, _)| (lamport, actor));
-        let mut engine = Engine::new(self.snapshot.root.clone());
+        let mut engine = Engine::on(&self.snapshot.ground, self.snapshot.root.clone());
         for some in all.chunks(THAWED_AT_ONCE) {
             let views = some.iter().filter_map(|&(_, actor, body)| MessageView::read(actor, body).ok());
             let is_undo =
@@ -251,7 +253,7 @@ impl Cold {
     }
 
     pub(super) fn contains(&self, dot: &Dot) -> bool {
-        dot.seq > 0 && self.version.covers(dot)
+        dot.seq > self.snapshot.ground.version.get(&dot.actor) && self.version.covers(dot)
     }
 
     /// Whether a message was taken in since the snapshot: then every op of it has an effect.
@@ -261,7 +263,8 @@ impl Cold {
 
     pub(super) fn count(&self) -> usize {
         // Nothing is missing before what is held.
-        let held: u64 = self.version.iter().map(|(_, seq)| seq).sum();
+        let sum = |version: &VersionVector| version.iter().map(|(_, seq)| seq).sum::<u64>();
+        let held = sum(&self.version) - sum(&self.snapshot.ground.version);
         usize::try_from(held).unwrap_or(usize::MAX)
     }
 

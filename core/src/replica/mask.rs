@@ -107,9 +107,9 @@ impl Requests {
         held.chain(self.repeated.iter().map(|(&message, request)| (message, &**request))).collect()
     }
 
-    /// All requests.
+    /// All requests, those of the ground included.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerKey, &str)> {
-        self.held.keys().map(|(key, request)| (key, &**request))
+        self.held.keys().chain(self.forgotten.keys()).map(|(key, request)| (key, &**request))
     }
 
     pub(super) fn find(&self, key: &PeerKey, request: &str) -> Option<MessageIx> {

@@ -13,6 +13,7 @@ use super::Engine;
 use crate::block::{self, BlockError};
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::{Stamp, VersionVector};
+use crate::ground::Ground;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, KEY_BYTES_MAX};
 use crate::op::TABLE_VERSION;
@@ -61,7 +62,7 @@ pub enum SnapshotError {
     /// The replica lacks messages before some that it holds.
     #[error("messages are held whose past is not")]
     Gaps,
-    /// The replica stands on a ground.
+    /// What is forgotten is kept by itself: a room that stands on a ground is opened from that.
     #[error("messages are forgotten that the history would begin with")]
     Forgotten,
 }
@@ -107,6 +108,8 @@ pub(super) struct Snapshot {
     pub(super) ineffective: usize,
     /// In order, each with the number of its newest message and what that has seen of others.
     pub(super) actors: Vec<(Actor, u64, VersionVector)>,
+    /// What forgotten messages left, where the replica stands on that.
+    pub(super) ground: Ground,
     requests: Span,
     /// What messages held were before that were issued again.
     pub(super) origins: BTreeSet<Dot>,
@@ -183,11 +186,11 @@ pub(super) struct PropertyView<'a> {
 }
 
 impl Engine {
-    /// A snapshot of what is held, with the given history: every message, each actor's in order. [`super::Replica::open`]
-    /// reads it. Fails where messages are held whose past is not or is forgotten, or where the history is another's.
+    /// A snapshot of what is held, and of the ground that it stands on, with the given history: every message held, each actor's
+    /// in order. [`super::Replica::open`] reads it. Fails where messages are held whose past is not, or where the history is another's.
     pub fn snapshot(&self, history: &[Stretch]) -> Result<Vec<u8>, SnapshotError> {
         self.check_whole()?;
-        check_history(&self.version_vector(), parts(history))?;
+        check_history(&self.ground.version, &self.version_vector(), parts(history))?;
         Ok(self.write_snapshot(history))
     }
 
@@ -202,9 +205,6 @@ impl Engine {
         if !self.history.is_closed() {
             return Err(SnapshotError::Gaps);
         }
-        if self.history.is_on_ground() {
-            return Err(SnapshotError::Forgotten);
-        }
         Ok(())
     }
 
@@ -214,7 +214,9 @@ impl Engine {
         let ix = |actor: &Actor| actors.binary_search(actor).expect("messages of it are held") as u64;
         let mut writer = Writer::new();
         let origins = self.history.origins();
-        writer.array(9 + usize::from(!origins.is_empty())).uint(TABLE_VERSION.into());
+        let stands = self.history.is_on_ground();
+        writer.array(if stands { 11 } else { 9 + usize::from(!origins.is_empty()) });
+        writer.uint(TABLE_VERSION.into());
         writer.array(3).text(&self.root.key).text(&self.root.tag).text(&self.root.name);
         writer.uint(self.lamport_max()).uint(self.ineffective_ops() as u64);
         writer.array(actors.len());
@@ -236,11 +238,15 @@ impl Engine {
         for Stretch { actor, first, block } in history {
             writer.array(3).uint(ix(actor)).uint(*first).bytes(block);
         }
-        if !origins.is_empty() {
+        if stands || !origins.is_empty() {
             writer.array(origins.len());
             for Dot { actor, seq } in origins {
                 writer.array(2).bytes(&actor.0).uint(seq);
             }
+        }
+        if stands {
+            let ground = self.ground.encode();
+            writer.array(2).uint(ground.len() as u64).bytes(&block::deflate(&ground));
         }
         seal(&writer.finish())
     }
@@ -333,10 +339,10 @@ impl Snapshot {
         if let Some(beside) = beside.filter(|_| snapshot.history.is_empty()) {
             snapshot.beside = beside;
         }
-        let version = snapshot.actors.iter().map(|&(actor, seq, _)| (actor, seq)).collect();
+        let version: VersionVector = snapshot.actors.iter().map(|&(actor, seq, _)| (actor, seq)).collect();
         let inside =
             snapshot.history.iter().map(|row| (row.actor, row.first, &snapshot.bytes[row.block.clone()]));
-        check_history(&version, inside.chain(parts(&snapshot.beside)))?;
+        check_history(&snapshot.ground.version, &version, inside.chain(parts(&snapshot.beside)))?;
         Ok(snapshot)
     }
 
@@ -411,12 +417,13 @@ fn parts(history: &[Stretch]) -> impl Iterator<Item = (Actor, u64, &[u8])> {
     history.iter().map(|part| (part.actor, part.first, &part.block[..]))
 }
 
-/// Whether the parts of a history are what a version holds, each actor's in order.
+/// Whether the parts of a history are what a version holds beside what is forgotten, each actor's in order.
 fn check_history<'a>(
+    forgotten: &VersionVector,
     version: &VersionVector,
     parts: impl Iterator<Item = (Actor, u64, &'a [u8])>,
 ) -> Result<(), SnapshotError> {
-    let mut held = VersionVector::default();
+    let mut held = forgotten.clone();
     for (actor, first, block) in parts {
         let (messages, _) = block::size(block)?;
         if first != held.get(&actor) + 1 {

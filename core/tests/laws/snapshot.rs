@@ -16,7 +16,7 @@ use rtc_core::scene::Root;
 use crate::{check, follow, recipe, scene, shuffled, soak};
 
 /// All messages, packed; of each actor in blocks of so many.
-fn history(messages: &[Message], size: usize) -> Vec<Stretch> {
+pub(crate) fn history(messages: &[Message], size: usize) -> Vec<Stretch> {
     let mut actors: BTreeMap<Actor, Vec<&Message>> = BTreeMap::new();
     for message in messages {
         actors.entry(message.actor).or_default().push(message);

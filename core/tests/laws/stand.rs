@@ -13,6 +13,7 @@ use rtc_core::scene::Root;
 
 use crate::horizon::{known, later, version};
 use crate::recipe::{self, Mix};
+use crate::snapshot::history;
 use crate::{check_against, follow, scene, shuffled, soak};
 
 /// The messages that a version covers, and the others.
@@ -47,7 +48,16 @@ fn check_stand(messages: &[Message], picks: &[prop::sample::Index], order: &[u32
         assert_eq!(outside, left);
         follow(&mut mirror, replica.take_changes());
         assert_eq!(mirror, scene(&replica));
-        check_against(&replica, &after, &later(naive::fold_on(&expected, &root, &after), &horizon));
+        let folded = later(naive::fold_on(&expected, &root, &after), &horizon);
+        check_against(&replica, &after, &folded);
+        // Put away and taken out again it is the same, before and after its history is read.
+        replica = Replica::open(replica.snapshot(&history(&after, 8)).unwrap()).unwrap();
+        assert_eq!(
+            (replica.is_cold(), replica.image(), replica.count()),
+            (true, folded.scene.clone(), after.len())
+        );
+        let away = Replica::open(replica.snapshot(&history(&after, 8)).unwrap()).unwrap();
+        check_against(&away, &after, &folded);
         (ground, held) = (expected, after);
     }
 }

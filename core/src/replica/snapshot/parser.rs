@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::block;
 use crate::canonical::{DecodeError, Reader};
 use crate::clock::{Stamp, VersionVector};
+use crate::ground::Ground;
 use crate::id::{Actor, Dot};
-use crate::limits::{BLOCK_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, PATH_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES_MAX, GROUND_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, PATH_BYTES_MAX};
 use crate::op::TABLE_VERSION;
 use crate::scene::Root;
 
@@ -36,7 +37,7 @@ impl<'a> Parser<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        let items = self.reader.array(10, "a snapshot")?;
+        let items = self.reader.array(11, "a snapshot")?;
         self.reader.expect_canonical(items >= 9);
         let table = self.reader.uint()?;
         if table != u64::from(TABLE_VERSION) {
@@ -51,6 +52,7 @@ impl<'a> Parser<'a> {
             lamport_max: self.lamport()?,
             ineffective: self.number()?,
             actors: self.actors()?,
+            ground: Ground::default(),
             requests: 0..0,
             origins: BTreeSet::new(),
             dead: Vec::new(),
@@ -70,20 +72,35 @@ impl<'a> Parser<'a> {
             snapshot.nodes.push(node);
         }
         self.history(&mut snapshot)?;
-        if items == 10 {
+        if items >= 10 {
             snapshot.origins = self.origins()?;
+            self.reader.expect_canonical(items == 11 || !snapshot.origins.is_empty());
+        }
+        if items == 11 {
+            snapshot.ground = self.ground()?;
         }
         Ok(snapshot)
     }
 
-    /// What messages were before that were issued again; there is one at least.
+    /// What forgotten messages left.
+    fn ground(&mut self) -> Result<Ground, SnapshotError> {
+        self.reader.array_of(2, "a ground")?;
+        let bytes = self.number()?;
+        let packed = self.reader.slice(self.bytes.len(), "a ground")?;
+        if bytes > GROUND_BYTES_MAX.min(packed.len().saturating_mul(INFLATED_BYTES_MAX)) {
+            return Err(DecodeError::NotCanonical.into());
+        }
+        Ok(Ground::decode(&block::inflate(packed, bytes)?)?)
+    }
+
+    /// What messages were before that were issued again.
     fn origins(&mut self) -> Result<BTreeSet<Dot>, SnapshotError> {
         let mut origins = Vec::new();
         for _ in 0..self.list("origins")? {
             self.reader.array_of(2, "an origin")?;
             origins.push(Dot { actor: Actor(self.reader.bytes_of()?), seq: self.reader.uint()? });
         }
-        self.reader.expect_canonical(!origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
+        self.reader.expect_canonical(origins.is_sorted_by(|a, b| a < b));
         Ok(origins.into_iter().collect())
     }
 
