@@ -46,6 +46,10 @@ impl LogControl {
 
 /// What a `log` setting lets through, or why it means nothing.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, String> {
+    // The library cuts what it cannot read in pieces, and panics inside a letter of several bytes.
+    if !text.is_ascii() {
+        return Err("levels and modules have ASCII names".to_owned());
+    }
     // A lone word would be taken for a module's name, and a misspelt level would log nothing.
     let words = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
     for word in words {
@@ -76,6 +80,7 @@ mod tests {
         let named = filter("info,libp2p_mdns=debug");
         assert!(named.contains("libp2p_mdns=debug") && !named.contains("libp2p_mdns=off"), "{named}");
         assert!(parse_filter("inof").is_err());
+        assert!(parse_filter("\",,\u{fffd}=\u{fffd}").is_err(), "and no panic");
     }
 
     #[test]

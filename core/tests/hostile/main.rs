@@ -29,7 +29,7 @@ const LIVE_PER_BYTE: u64 = 320;
 const LIVE_AT_ONCE: u64 = 4 * 1024;
 
 /// What may be live while a block is read, however small it is: what is learnt of its messages' order, names and sizes.
-const LIVE_PER_BLOCK: u64 = 32 * 1024;
+const LIVE_PER_BLOCK: u64 = 64 * 1024;
 /// Bytes that may be live for each message that a block says it holds, also where it is empty: where it ends, and what is learnt of it in
 /// a table that is just growing.
 const LIVE_PER_MESSAGE: u64 = 40;

@@ -21,7 +21,7 @@ use super::bounded;
 /// What one connection's live runs may keep: the names and forms that both ends know by number.
 const LIVE_KEPT: u64 = 4 * 1024 * 1024;
 /// What may be live while a block is read, however small it is: what is learnt of its messages' order, names and sizes.
-const LIVE_PER_BLOCK: u64 = 32 * 1024;
+const LIVE_PER_BLOCK: u64 = 64 * 1024;
 /// Bytes that may be live for each message that a block says it holds, also where it is empty.
 const LIVE_PER_MESSAGE: u64 = 40;
 /// Bytes that may be live for each byte that a block says it unpacks to, which is checked against a limit.
