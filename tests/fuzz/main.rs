@@ -55,6 +55,16 @@ fn every_corpus_has_its_target() {
 }
 
 #[test]
+fn every_target_is_given_as_many_inputs_as_is_written() {
+    let runs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/runs")).expect("a list");
+    let mut listed: Vec<&str> = runs.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut names: Vec<&str> = all().iter().map(|target| target.name).collect();
+    listed.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(listed, names);
+}
+
+#[test]
 fn mutated_seeds_break_nothing() {
     let times: u64 =
         std::env::var("RTC_CASES").map_or(1, |times| times.parse().expect("RTC_CASES is a number"));

@@ -61,6 +61,10 @@ fn a_room_that_is_left_is_put_aside_and_comes_back_with_all_it_had() {
     assert_eq!(said.code, 4, "{said:?}");
     let said = b.rtc(&["room", "leave", &room]);
     assert!(said.code == 4 && said.err.contains("left already"), "{said:?}");
+    for slip in ["", &room[..2], &room] {
+        assert_eq!(b.rtc(&["room", "rm", slip]).code, 4, "{slip:?} deletes nothing that was put aside");
+    }
+    assert_eq!(b.rtc(&["room", "rm", "", "--force"]).code, 4);
     b.rtcd(&["stop"]);
     b.start();
     assert_eq!(names(&b), ["home"], "it stays left");

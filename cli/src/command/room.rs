@@ -55,7 +55,7 @@ Nothing is deleted: whoever joins the room again with a ticket has what was held
     /// Leave a room and delete what is held of it on this machine
     #[command(after_help = "\
 Other members keep theirs. Refused while no connected member is known to hold all of it, unless with --force.
-Of a room that was left already, name the id.")]
+Of a room that was left already, name the id, and --force: nobody knows whether others have it.")]
     Rm {
         /// Its name, its id, or the beginning of that
         room: String,

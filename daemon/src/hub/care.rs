@@ -263,7 +263,8 @@ impl Hub {
     pub(super) fn patient(&mut self) -> Patient {
         let ids: Vec<RoomId> = self.board.rooms().collect();
         let mut rooms: Vec<Case> = ids.into_iter().filter_map(|room| self.case(room)).collect();
-        rooms.extend(self.closed.iter().map(|(&room, why)| Case::closed(room, why.clone())));
+        let closed = self.closed.iter().filter(|(room, _)| self.board.secret(room).is_none());
+        rooms.extend(closed.map(|(&room, why)| Case::closed(room, why.clone())));
         Patient {
             places: self.places.clone(),
             state: self.state.clone(),

@@ -9,6 +9,8 @@ use crate::hub::{Call, Hub};
 
 /// What a room that is being left says to clients.
 const UNDER_WAY: &str = "it is being left";
+/// Letters of an id by which what was put aside is named to be deleted: as many as are shown. Fewer may be a slip.
+const ID_LETTERS_MIN: usize = 8;
 
 /// A room on its way out.
 pub(super) struct Leaving {
@@ -59,12 +61,15 @@ impl Hub {
     pub(super) fn leave(&mut self, call: Call, name: &str, delete: bool, force: bool) {
         let room = match self.room_called(name) {
             Ok(room) => room,
-            Err(error) => return self.delete_left(call, name, delete, error),
+            Err(error) => return self.delete_left(call, name, delete && force, error),
         };
+        // What was committed and not told yet is known to nobody else.
+        self.flush();
         if let Err(error) = self.check_leaving(room, delete && !force) {
             return call.answer(Err(error));
         }
-        self.flush();
+        // From here on nothing is accepted that would go with it.
+        self.closed.insert(room, UNDER_WAY.to_owned());
         self.leavings.insert(room, Leaving { call, delete, is_closing: false });
         self.advance_leavings();
     }
@@ -135,11 +140,12 @@ impl Hub {
     /// Deletes what was put aside of a room that goes by `name`; `missing` says why it is no room of ours.
     fn delete_left(&mut self, call: Call, name: &str, delete: bool, missing: ApiError) {
         let left = self.state.left().unwrap_or_default();
-        let mut named = left.into_iter().filter(|room| room.to_string().starts_with(name));
+        let is_named = name.len() >= ID_LETTERS_MIN;
+        let mut named = left.into_iter().filter(|room| is_named && room.to_string().starts_with(name));
         match (named.next(), named.next()) {
             (Some(room), None) if delete => self.delete(call, room),
             (Some(_), None) => call.answer(Err(ApiError::new(Code::NotFound, "the room is left already")
-                .with_hint("`rtc room rm` deletes what is kept of it"))),
+                .with_hint("`rtc room rm --force` deletes what is kept of it, which others may not have"))),
             _ => call.answer(Err(missing)),
         }
     }

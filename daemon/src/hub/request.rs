@@ -139,7 +139,9 @@ impl Hub {
         let room =
             self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
         let dot = room.find(message)?;
-        let entry = room.replica().log_entry(&dot, Some(&me)).expect("it was found");
+        let entry = room.replica().log_entry(&dot, Some(&me));
+        let entry =
+            entry.ok_or_else(|| ApiError::new(Code::NotFound, "that message is not held any more"))?;
         let durable = !is_writing && room.read_only().is_none();
         Ok(Reply::Trace(Box::new(Trace { message: entry, durable, peers: room.trace(&dot) })))
     }

@@ -173,12 +173,14 @@ impl Hub {
 
     /// The room that goes by `name`, open or not.
     pub(super) fn room_called(&mut self, name: &str) -> Result<RoomId, ApiError> {
-        let rooms: Vec<_> = self.board.rooms().chain(self.closed.keys().copied()).collect();
+        let rooms: std::collections::BTreeSet<RoomId> =
+            self.board.rooms().chain(self.closed.keys().copied()).collect();
         let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
             board.room(id).and_then(|room| room.founding()).is_some_and(|founding| founding.name == name)
         };
         let named: Vec<_> = rooms.iter().copied().filter(|id| by_name(id, &mut self.board)).collect();
-        let begun: Vec<_> = rooms.into_iter().filter(|id| id.to_string().starts_with(name)).collect();
+        let is_beginning = |id: &RoomId| !name.is_empty() && id.to_string().starts_with(name);
+        let begun: Vec<_> = rooms.into_iter().filter(is_beginning).collect();
         match (&named[..], &begun[..]) {
             ([room], _) | ([], [room]) => Ok(*room),
             ([], []) => Err(ApiError::new(Code::NotFound, format!("there is no room `{name}`"))
@@ -202,7 +204,9 @@ impl Hub {
         let rooms: Vec<_> = self.board.rooms().collect();
         let mut infos: Vec<_> = rooms.into_iter().filter_map(|room| self.room_info(room)).collect();
         let default = self.default_room();
-        infos.extend(self.closed.iter().map(|(&room, why)| closed_info(room, why, default == Some(room))));
+        // One that is being left is still open.
+        let closed = self.closed.iter().filter(|(room, _)| self.board.secret(room).is_none());
+        infos.extend(closed.map(|(&room, why)| closed_info(room, why, default == Some(room))));
         infos.sort_by_key(|info| !info.default);
         infos
     }
