@@ -11,6 +11,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
     match &mut ask {
         Ask::Edit(edit) => edit.request.get_or_insert_with(fresh_request_id),
         Ask::Undo(undo) | Ask::Redo(undo) => undo.request.get_or_insert_with(fresh_request_id),
+        Ask::Commit(commit) => commit.request.get_or_insert_with(fresh_request_id),
         Ask::Found { request, .. } => request.get_or_insert_with(fresh_request_id),
         Ask::Status {}
         | Ask::Peers {}
@@ -25,6 +26,10 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Trace { .. }
         | Ask::Watch { .. }
         | Ask::Unwatch { .. }
+        | Ask::Present(_)
+        | Ask::Who { .. }
+        | Ask::Stage(_)
+        | Ask::Cancel(_)
         | Ask::Invite { .. }
         | Ask::Join { .. }
         | Ask::Compact(_)
