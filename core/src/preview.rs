@@ -15,8 +15,9 @@ use crate::place::Place;
 use crate::replica::{NodeIx, Replica};
 use crate::value::Value;
 
-/// Siblings looked at, from the first: below larger families, what moves shows at the end, or beside those that it names.
-const SIBLINGS_MAX: usize = 1024;
+/// Nodes of the scene that are looked at where nodes move: a draft must not cost what a large scene does. Past that, what is moved shows
+/// beside those of its new siblings that were looked at.
+const NODES_MAX: usize = 4096;
 /// The options of edits that name nodes.
 const NAMING: [&str; 4] = ["parent", "parentKey", "before", "after"];
 
@@ -93,18 +94,20 @@ fn known(replica: &Replica, edits: &[EditOp]) -> Vec<Op> {
 fn family<'a>(replica: &Replica, named: impl Iterator<Item = &'a str>) -> Vec<(NodeIx, NodeIx)> {
     let mut needed = BTreeSet::new();
     let mut parents = BTreeSet::from([Replica::ROOT]);
-    for key in named.filter(|key| replica.is_live(key)) {
-        let mut way_up: Vec<NodeIx> = replica.number(key).into_iter().collect();
-        while let Some(above) = way_up.last().and_then(|&node| replica.standing(node)) {
-            way_up.push(above.parent);
-        }
-        if way_up.last() == Some(&Replica::ROOT) && way_up.iter().all(|&node| replica.is_live_node(node)) {
-            parents.extend(way_up.iter().take(2));
+    for node in named.filter_map(|key| replica.number(key)) {
+        let above = |&node: &NodeIx| {
+            let is_lost = needed.contains(&node) || !replica.is_live_node(node);
+            replica.standing(node).filter(|_| !is_lost).map(|standing| standing.parent)
+        };
+        let way_up: Vec<NodeIx> = std::iter::successors(Some(node), above).take(NODES_MAX).collect();
+        let top = way_up.last().copied().filter(|top| *top == Replica::ROOT || needed.contains(top));
+        if top.is_some() && needed.len() + way_up.len() <= NODES_MAX {
+            parents.extend([node].into_iter().chain(replica.last_parent(node)));
             needed.extend(way_up);
         }
     }
     for children in parents.iter().filter_map(|&parent| replica.children(parent)) {
-        needed.extend(children.iter().take(SIBLINGS_MAX));
+        needed.extend(children.iter().take(NODES_MAX.saturating_sub(needed.len())));
     }
     let with_parent = needed.into_iter().filter_map(|node| Some((replica.standing(node)?.parent, node)));
     let mut list: Vec<(NodeIx, NodeIx)> = with_parent.collect();

@@ -13,6 +13,7 @@ use rtc_core::presence::Show;
 use rtc_core::preview::Preview;
 use rtc_core::room::{self, Room};
 use rtc_core::switchboard::Input;
+use rtc_core::sync::Now;
 
 use crate::hub::reading::Reading;
 use crate::hub::{Call, Hub};
@@ -36,6 +37,18 @@ impl Sessions {
     /// When a draft ends for having been idle.
     pub(super) fn wakes_at(&self) -> Option<u64> {
         self.drafts.values().map(|kept| kept.until_us).min()
+    }
+
+    /// Keeps a draft by its name, from now on for as long as a draft may be idle.
+    fn keep(&mut self, room: RoomId, name: String, session: Session, now: Now) {
+        self.drafts.insert((room, name), Kept { session, until_us: now.after_ms(DRAFT_IDLE_MS) });
+    }
+
+    /// Takes away drafts in which nothing was staged for so long.
+    fn take_idle(&mut self, now: Now) -> Vec<(RoomId, String, Session)> {
+        let is_idle = |_: &(RoomId, String), kept: &mut Kept| kept.until_us <= now.monotonic_us;
+        let idle = self.drafts.extract_if(.., is_idle);
+        idle.map(|((room, name), kept)| (room, name, kept.session)).collect()
     }
 
     /// The session that has this draft, if there is one.
@@ -77,13 +90,12 @@ impl Hub {
         let show = self.room(&room)?.staged(session, ops, replace)?;
         self.show(room, session, show);
         if let Some(name) = draft {
-            let until_us = self.clock.now().after_ms(DRAFT_IDLE_MS);
-            let Self { sessions, board, .. } = self;
+            let Self { sessions, board, clock, .. } = self;
             // Those that were committed are of no use.
             sessions.drafts.retain(|(room, _), kept| {
                 board.room(room).is_some_and(|room| !room.draft(kept.session).is_empty())
             });
-            sessions.drafts.insert((room, name), Kept { session, until_us });
+            sessions.keep(room, name, session, clock.now());
         }
         self.staged(room, session)
     }
@@ -171,12 +183,9 @@ impl Hub {
 
     /// Drops drafts that were idle for too long.
     pub(super) fn expire_drafts(&mut self) {
-        let now_us = self.clock.now().monotonic_us;
-        let is_over = |_: &(RoomId, String), kept: &mut Kept| kept.until_us <= now_us;
-        for ((room, name), kept) in self.sessions.drafts.extract_if(.., is_over).collect::<Vec<_>>() {
+        for (room, name, session) in self.sessions.take_idle(self.clock.now()) {
             tracing::info!(%room, name, "a draft is dropped: nothing was staged in it for long");
-            let input = room::Input::SessionGone { session: kept.session };
-            self.input(Input::Room { room, input });
+            self.input(Input::Room { room, input: room::Input::SessionGone { session } });
         }
     }
 
@@ -225,5 +234,25 @@ fn check_name(draft: Option<&str>) -> Result<(), ApiError> {
             let text = format!("the name of a draft has 1 to {KEY_BYTES_MAX} bytes, not {bytes}");
             Err(ApiError::new(Code::BadArgument, text))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_ends_when_nothing_was_staged_for_long() {
+        let (room, session) = (RoomId([1; 32]), Session([2; 8]));
+        let at = |ms: u64| Now { monotonic_us: ms * 1000, wall_ms: 0 };
+        let mut sessions = Sessions::default();
+        assert_eq!(sessions.wakes_at(), None);
+        sessions.keep(room, "mine".to_owned(), session, at(5));
+        sessions.keep(room, "mine".to_owned(), session, at(1000));
+        assert_eq!(sessions.wakes_at(), Some(at(1000).after_ms(DRAFT_IDLE_MS)));
+        assert_eq!(sessions.take_idle(at(DRAFT_IDLE_MS + 999)), []);
+        let idle = sessions.take_idle(at(DRAFT_IDLE_MS + 1000));
+        assert_eq!(idle, [(room, "mine".to_owned(), session)]);
+        assert_eq!(sessions.wakes_at(), None);
     }
 }

@@ -46,15 +46,15 @@ pub struct Args {
     /// Describe the commit
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Put the edits into a draft instead of a commit: others see them, and `rtc commit` keeps them. Staged again, a `….set`
-    /// takes the place of what was staged for its property before
+    /// Put the edits into a draft instead of a commit: others see them, and `rtc commit` keeps them. Setting a
+    /// property takes the place of what was staged for it before
     #[arg(long, conflicts_with = "message")]
     stage: bool,
     /// Drop what the draft holds first
     #[arg(long, requires = "stage")]
     replace: bool,
     /// Which draft; ten minutes after its last edit it is dropped
-    #[arg(long, default_value = DRAFT, value_name = "NAME")]
+    #[arg(long, default_value = DRAFT, requires = "stage", value_name = "NAME")]
     draft: String,
     /// The edits; `-` reads them from stdin
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "WORD")]
