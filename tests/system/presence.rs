@@ -1,5 +1,6 @@
 //! Who is here and what is drafted, between daemons: seen while it lasts, and on no disk.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -7,6 +8,7 @@ use rtc_client::Places;
 use rtc_client::blocking::{Client, Replies};
 use rtc_core::api::{Ask, Change, Commit, EditOp, Event, Present, Reply, Stage};
 use rtc_core::value::Value;
+use serde_json::Value as Json;
 
 use crate::home::{Home, Host, converged, eventually};
 
@@ -168,6 +170,38 @@ fn who_is_here_is_gone_with_the_program_and_with_the_daemon() {
     shower.ask(Ask::Present(Present { room: None, fields })).expect("it can be shown");
     a.start();
     eventually("Dan is seen by who comes later", || is_seen(&a, "Dan"));
+}
+
+#[test]
+fn watchers_are_told_line_by_line_of_what_they_asked_for_alone() {
+    let home = Home::alone();
+    home.start();
+    home.ok(&["edit", "cube", "node.insert", "x=1"]);
+    let watched = |args: &[&str]| {
+        let mut command = home.command(&[&["watch", "--json"], args].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("rtc can be run");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let first = lines.next().expect("a line").expect("it is text");
+        assert!(first.contains("rtc.watching/1"), "{first}");
+        (Shower(child), lines.map(|line| serde_json::from_str::<Json>(&line.expect("text")).expect("JSON")))
+    };
+    let (_plain, mut plain) = watched(&[]);
+    let (_drafts, mut drafts) = watched(&["--drafts"]);
+    home.ok(&["edit", "--stage", "cube", "number.add", "x", "1"]);
+    let draft = drafts.next().expect("a line");
+    let expected = r#"[{"property":{"key":"cube","path":"x","value":2}}]"#;
+    assert_eq!(draft["draft"]["changes"], serde_json::from_str::<Json>(expected).expect("JSON"), "{draft}");
+    // Who comes later is told of it at once, as are those who asked for presence.
+    let (_late, mut late) = watched(&["--drafts", "--presence"]);
+    assert_eq!(late.next().expect("a line")["draft"]["edits"], draft["draft"]["edits"]);
+    let _ann = Shower::start(&home, "Ann");
+    assert_eq!(late.next().expect("a line")["presence"]["fields"]["name"], "Ann");
+    home.ok(&["commit"]);
+    for lines in [&mut plain as &mut dyn Iterator<Item = Json>, &mut drafts, &mut late] {
+        let message = lines.next().expect("a line");
+        assert_eq!(message["message"]["ops"][0]["otype"], "number.add", "{message}");
+    }
+    assert!(drafts.next().expect("a line")["draft"]["edits"].as_array().expect("a list").is_empty());
 }
 
 #[test]
