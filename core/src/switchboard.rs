@@ -266,7 +266,9 @@ impl Switchboard {
                             let first = Dot { actor: run.actor, seq: run.first };
                             Some((id, room::Input::Unsent { link, first }))
                         }
-                        RoomFrame::Show { .. } => Some((id, room::Input::Unshown { link })),
+                        RoomFrame::Show { session, part, .. } => {
+                            Some((id, room::Input::Unshown { link, session: *session, part: *part }))
+                        }
                         _ => None,
                     };
                     if let Some(frame) = self.links.get_mut(&link).and_then(|link| link.wrap(&id, frame)) {

@@ -152,6 +152,24 @@ fn what_is_shown_is_there_until_its_session_or_its_connection_ends() {
 }
 
 #[test]
+fn who_is_connected_twice_is_here_once_and_until_the_last_of_both() {
+    let (mut a, mut b) = (Member::new(1), Member::new(2));
+    a.show(ME, name("Ann"));
+    a.meet(1, 2);
+    let said = a.said();
+    for link in [1, 2] {
+        b.meet(link, 1);
+        b.hear(link, said.clone());
+    }
+    assert_eq!(b.shown().len(), 1);
+    b.events.clear();
+    b.give(Input::PeerDown { link: LinkId(1) });
+    assert_eq!((b.shown().len(), b.events.len()), (1, 0));
+    b.give(Input::PeerDown { link: LinkId(2) });
+    assert_eq!((b.shown().len(), b.events.len()), (0, 1));
+}
+
+#[test]
 fn of_many_changes_the_last_is_told_and_no_more_than_thirty_a_second() {
     let mut a = Member::new(1);
     a.meet(1, 2);
@@ -333,10 +351,22 @@ fn what_could_not_be_sent_is_told_again() {
     b.meet(1, 1);
     a.show(ME, name("Ann"));
     a.said();
-    a.give(Input::Unshown { link: LinkId(1) });
+    let unshown = || Input::Unshown { link: LinkId(1), session: ME, part: Part::Presence };
+    a.give(unshown());
+    a.pass(1_000);
+    let said = a.said();
+    assert_eq!(said.len(), 1);
+    b.hear(1, said);
+    assert_eq!(b.shown().len(), 1);
+    // Also that there is nothing any more.
+    a.give(Input::SessionGone { session: ME });
+    a.said();
+    a.give(unshown());
     a.pass(1_000);
     b.hear(1, a.said());
-    assert_eq!(b.shown().len(), 1);
+    assert_eq!(b.shown().len(), 0);
+    a.pass(10_000);
+    assert_eq!(a.said(), [], "once");
 }
 
 #[test]

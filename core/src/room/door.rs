@@ -6,7 +6,7 @@ use crate::api::{self, ApiError, Edited};
 use crate::chain::Keys;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, RoomId, Session};
-use crate::presence::Show;
+use crate::presence::{Part, Show};
 use crate::room::Refusal;
 use crate::store::{Forgetting, Record, StoreError};
 use crate::sync::frame::Digest;
@@ -69,10 +69,14 @@ pub enum Input {
         /// How; its ops are the draft's.
         edit: api::Edit,
     },
-    /// What is shown could not be queued for a peer.
+    /// What a session of ours shows could not be queued for a peer.
     Unshown {
         /// Its connection.
         link: LinkId,
+        /// Which session.
+        session: Session,
+        /// Which part of it.
+        part: Part,
     },
     /// A peer that is a member is connected.
     PeerUp {

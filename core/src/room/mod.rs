@@ -225,7 +225,7 @@ impl Room {
             Input::Show { session, show } => self.show(session, show, now, out),
             Input::SessionGone { session } => self.end_session(session, now, out),
             Input::Commit { token, session, edit } => self.commit_draft(token, session, edit, now, out),
-            Input::Unshown { link } => self.unshown(link, now),
+            Input::Unshown { link, session, part } => self.unshown(link, session, part, now),
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
             Input::PeerDown { link } => self.peer_down(link, now, out),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),

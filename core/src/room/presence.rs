@@ -4,7 +4,7 @@
 //! came meanwhile only the last, when it is. What ends is told at once. What a peer shows goes with its connection.
 //! Peers are told by whom a session belongs to, never passed on: whoever is no neighbour of that one sees nothing of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{self, ApiError, Code, EditOp, Shown};
 use crate::canonical::Writer;
@@ -57,7 +57,9 @@ struct Neighbour {
     /// Those that show nothing any more are remembered for what may come late.
     sessions: BTreeMap<Session, Holder>,
     pace: Pace,
-    /// When it is to be told everything again, since something could not be sent.
+    /// What could not be sent to it, to be told again.
+    lost: BTreeSet<(Session, Part)>,
+    /// When that is.
     retell_us: Option<u64>,
 }
 
@@ -78,7 +80,7 @@ impl Holder {
     }
 
     fn put(&mut self, seq: u64, show: Show, now: Now) {
-        if self.parts.is_empty() {
+        if self.is_over() {
             self.since_us = now.monotonic_us;
         }
         self.changed_us = now.monotonic_us;
@@ -126,9 +128,6 @@ impl Shows {
 
     /// When something is to be told.
     pub(super) fn wakes_at(&self) -> Option<u64> {
-        if self.own.is_empty() {
-            return None;
-        }
         let next_us = self.next().map(|(due_us, ..)| due_us);
         next_us.into_iter().chain(self.peers.values().filter_map(|peer| peer.retell_us)).min()
     }
@@ -254,7 +253,7 @@ impl Room {
         for link in self.shows.peers.keys().copied().collect::<Vec<_>>() {
             let peer = self.shows.peers.get_mut(&link).expect("it was just there");
             if peer.retell_us.take_if(|retell_us| *retell_us <= now.monotonic_us).is_some() {
-                self.tell_all(link, out);
+                self.retell(link, now, out);
             }
         }
     }
@@ -272,6 +271,25 @@ impl Room {
             out.push(Output::Send { link, lane: Lane::Live, frame });
         }
         self.tell_watchers(session, self.keys.public(), &show, out);
+    }
+
+    /// Tells a peer how it stands with what could not be sent to it.
+    fn retell(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        let Shows { own, peers, pace, seq: newest, .. } = &mut self.shows;
+        let lost = peers.get_mut(&link).map(|peer| std::mem::take(&mut peer.lost));
+        for (session, part) in lost.into_iter().flatten() {
+            let shown = own.get(&session).and_then(|own| own.holder.show(part));
+            let (seq, content) = shown.map_or_else(
+                || {
+                    *newest += 1;
+                    (*newest, Show::over(part).encode())
+                },
+                |(seq, show)| (*seq, show.encode()),
+            );
+            pace.pay(Pace::cost(content.len()), TOLD, now.monotonic_us);
+            let frame = RoomFrame::Show { session, seq, part, content };
+            out.push(Output::Send { link, lane: Lane::Live, frame });
+        }
     }
 
     /// Tells a peer all that sessions of ours show.
@@ -301,8 +319,7 @@ impl Room {
     }
 
     pub(super) fn show_to(&mut self, link: LinkId, key: PeerKey, out: &mut Vec<Output>) {
-        let neighbour = Neighbour { key, sessions: BTreeMap::new(), pace: Pace::default(), retell_us: None };
-        self.shows.peers.insert(link, neighbour);
+        self.shows.peers.insert(link, Neighbour::new(key));
         self.tell_all(link, out);
     }
 
@@ -323,9 +340,10 @@ impl Room {
         }
     }
 
-    /// Something shown could not be queued for a peer: it is told all of it again once the queue may have emptied.
-    pub(super) fn unshown(&mut self, link: LinkId, now: Now) {
+    /// Something shown could not be queued for a peer: it is told of it again once the queue may have emptied.
+    pub(super) fn unshown(&mut self, link: LinkId, session: Session, part: Part, now: Now) {
         if let Some(peer) = self.shows.peers.get_mut(&link) {
+            peer.lost.insert((session, part));
             peer.retell_us.get_or_insert(now.after_ms(HEARTBEAT_MS));
         }
     }
@@ -363,6 +381,11 @@ impl Room {
 }
 
 impl Neighbour {
+    fn new(key: PeerKey) -> Self {
+        let (sessions, lost) = (BTreeMap::new(), BTreeSet::new());
+        Self { key, sessions, pace: Pace::default(), lost, retell_us: None }
+    }
+
     /// Whether there is a place for a session; one that shows nothing any more is left for it.
     fn make_room(&mut self, session: Session) -> bool {
         if self.sessions.contains_key(&session) || self.sessions.len() < SHOWN_SESSIONS_MAX {
