@@ -17,7 +17,7 @@ use crate::value::Value;
 
 /// Nodes of the scene that are looked at where nodes move: a draft must not cost what a large scene does. Past that, what is moved shows
 /// beside those of its new siblings that were looked at.
-const NODES_MAX: usize = 4096;
+const NODES_MAX: usize = 1024;
 /// The options of edits that name nodes.
 const NAMING: [&str; 4] = ["parent", "parentKey", "before", "after"];
 
