@@ -241,6 +241,12 @@ fn a_draft_is_staged_seen_committed_and_cancelled_from_the_command_line() {
     home.ok(&["undo"]);
     home.ok(&["commit"]);
     assert_eq!(home.ok(&["get", "cube", "x"]), "4");
+    // A drag by lines: each is all of the draft.
+    let line =
+        |x: u32| format!("{{\"key\":\"cube\",\"otype\":\"number.add\",\"path\":\"x\",\"value\":{x}}}\n");
+    home.pipe(&["edit", "--stage", "--replace", "-"], &(1..=50).map(line).collect::<String>());
+    home.ok(&["commit"]);
+    assert_eq!((home.ok(&["get", "cube", "x"]), home.messages()), ("54".into(), messages + 5));
     let said = home.rtc(&["edit", "--stage", "gone", "number.add", "x", "1"]);
     assert!(said.code == 4 && said.err.contains("gone"), "{said:?}");
 }

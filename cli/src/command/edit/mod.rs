@@ -38,7 +38,7 @@ node.insert any other key is a property. Values are read by the operation's argu
 anything is JSON where it parses, and text where not. A word + separates edits of one commit; \\+ is
 a plus.
 
-JSON lines: each line is one edit, or a list of edits for one commit, named as in vuer.rtc:
+JSON lines: each line is one edit, or a list of edits for one commit, or for the draft, named as in vuer.rtc:
   {\"key\":\"cube-1\",\"otype\":\"vector3.add\",\"path\":\"transform.position\",\"value\":[1,0,0]}
 
 Prints the id of each message it made.")]
@@ -64,7 +64,13 @@ pub struct Args {
 /// Makes the commit, and prints its id.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     if args.stage {
-        return stage(args, session).await;
+        let (draft, replace) = (Some(args.draft), args.replace);
+        let mut stage = Stage { room: session.room(), draft, ops: Vec::new(), replace };
+        if args.words == ["-"] {
+            return lines::stage(&stage, session).await;
+        }
+        stage.ops = parse(&args.words)?;
+        return self::stage(stage, session).await;
     }
     if args.words == ["-"] {
         return lines::run(args.message, session).await;
@@ -81,14 +87,8 @@ fn parse(words: &[String]) -> Result<Vec<EditOp>, Failure> {
     grammar::parse(words).map_err(|error| Failure::usage(error.to_string()).with_hint(error.hint()))
 }
 
-/// Puts the edits into a draft.
-async fn stage(args: Args, session: &mut Session) -> Result<(), Failure> {
-    if args.words == ["-"] {
-        return Err(Failure::usage("`-` makes a commit of each line")
-            .with_hint("write the edits of a draft as words, or let a program stage them over the socket"));
-    }
-    let (ops, draft) = (parse(&args.words)?, Some(args.draft));
-    let stage = Stage { room: session.room(), draft, ops, replace: args.replace };
+/// Puts edits into a draft.
+async fn stage(stage: Stage, session: &mut Session) -> Result<(), Failure> {
     let Reply::Staged(staged) = session.ask(Ask::Stage(stage)).await? else {
         return Err(Failure::unexpected());
     };
