@@ -10,7 +10,7 @@ use crate::api::{Change, EditOp, Node};
 use crate::id::Actor;
 use crate::message::Message;
 use crate::op::edit::{self, Commit};
-use crate::op::{Op, OpCode};
+use crate::op::{Op, OpCode, Options};
 use crate::place::Place;
 use crate::replica::{NodeIx, Replica};
 use crate::value::Value;
@@ -65,31 +65,29 @@ fn known(replica: &Replica, edits: &[EditOp]) -> Vec<Op> {
         named.for_each(|key| _ = properties.entry(key).or_default());
     }
     let insert = OpCode::named("node.insert").expect("it is in the table");
-    let op =
-        |key: &str, mut options: BTreeMap<String, Value>, properties: Option<BTreeMap<String, Value>>| {
-            let value = properties.filter(|map| !map.is_empty()).map_or(Value::Null, Value::Map);
-            options.retain(|_, value| value.as_text() != Some(""));
-            Op { code: insert, key: key.to_owned(), path: None, value, options }
-        };
-    let root = replica.root().key.clone();
+    let op = |key: &str, options: Options, properties: BTreeMap<String, Value>| {
+        let (key, value) = (key.to_owned(), Value::Map(properties));
+        Op { code: insert, key, path: None, value, options }
+    };
     if !moves {
         // Where nothing moves it does not matter where a node stands.
         let live = properties.into_iter().filter(|(key, _)| replica.is_live(key));
-        return live.map(|(key, properties)| op(key, BTreeMap::new(), Some(properties))).collect();
+        return live.map(|(key, properties)| op(key, Options::new(), properties)).collect();
     }
-    let mut ops = vec![op(&root, BTreeMap::new(), properties.remove(root.as_str()))];
+    let root = replica.root().key.as_str();
+    let mut ops = vec![op(root, Options::new(), properties.remove(root).unwrap_or_default())];
     for (parent, node) in family(replica, properties.keys().copied()) {
         let key = replica.key_of(node).expect("it was found there");
         let (tag, name) = replica.tag_and_name(node);
         let parent = replica.key_of(parent).expect("it was found there");
         let options = [("tag", tag), ("name", name), ("parent", parent)];
         let options = options.map(|(name, value)| (name.to_owned(), value.into())).into();
-        ops.push(op(key, options, properties.remove(key)));
+        ops.push(op(key, options, properties.remove(key).unwrap_or_default()));
     }
     ops
 }
 
-/// Those of the named nodes that are part of the scene, what they stand below, and what stands beside and below them, each after its
+/// Those of the named nodes that are part of the scene, what they stand below, and what stands beside and below them, each with its
 /// parent. In the order of their places, whoever their parents are: made anew in this order, any two of them stand as they did.
 fn family<'a>(replica: &Replica, named: impl Iterator<Item = &'a str>) -> Vec<(NodeIx, NodeIx)> {
     let mut needed = BTreeSet::new();
