@@ -66,7 +66,8 @@ async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f
     a.client.ask(sandbox::edit("node.insert", "cube", None, None, everywhere)).await?;
     let mut subscriptions = Vec::with_capacity(others.len());
     for other in &others {
-        let mut events = other.client.stream(Ask::Watch { room: None }).await?;
+        let mut events =
+            other.client.stream(Ask::Watch { room: None, presence: false, drafts: false }).await?;
         let Some(Ok(Reply::Watching {})) = events.next().await else { bail!("no subscription") };
         subscriptions.push(events);
     }

@@ -51,6 +51,10 @@ fn after_help() -> String {
 pub enum Command {
     /// Change the scene: one or more edits, as one commit
     Edit(command::edit::Args),
+    /// Commit what `rtc edit --stage` staged, as one message
+    Commit(command::commit::CommitArgs),
+    /// Drop what `rtc edit --stage` staged
+    Cancel(command::commit::CancelArgs),
     /// Print a node, or one property's value, as a line of JSON
     Get(command::get::Args),
     /// Print the scene as a tree
@@ -65,6 +69,10 @@ pub enum Command {
     Redo(command::undo::Args),
     /// Print changes as they happen, until Ctrl-C
     Watch(command::watch::Args),
+    /// Print who is in the room, and who drafts something there
+    Who(command::who::Args),
+    /// Show others in the room who you are, until Ctrl-C
+    Presence(command::presence::Args),
     /// Print how the daemon is, which rooms it holds, and whether they are in sync
     Status(command::status::Args),
     /// Print how far a message has come: to the disk here, and to each connected peer

@@ -4,6 +4,8 @@ use jiff::civil::{DateTime, Time};
 use jiff::{Span, Timestamp, Zoned};
 use rtc_core::api::At;
 
+use crate::command::commit::DRAFT;
+
 /// The option of every command that reads the scene.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Version {
@@ -12,6 +14,30 @@ pub struct Version {
     /// said, and everything those edits had seen
     #[arg(long, value_name = "VERSION", value_parser = parse)]
     pub at: Option<At>,
+}
+
+/// The options of commands that read nodes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Sight {
+    #[command(flatten)]
+    version: Version,
+    /// Read what it would be with a draft (see `rtc edit --stage`)
+    #[arg(
+        long,
+        value_name = "DRAFT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DRAFT,
+        conflicts_with = "at"
+    )]
+    preview: Option<String>,
+}
+
+impl Sight {
+    /// What is to be read; as things stand where nothing.
+    pub fn at(self) -> Option<At> {
+        self.preview.map(|draft| At::Draft(Some(draft))).or(self.version.at)
+    }
 }
 
 /// Reads a message's id, or a time: neither can be taken for the other, since ids have no blanks and letters before the colon.

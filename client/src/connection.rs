@@ -112,6 +112,11 @@ impl Client {
         self.request(ask, None).await
     }
 
+    /// Returns when the connection has ended, and with it all that is bound to it.
+    pub async fn ended(&self) {
+        self.waiting.closed().await;
+    }
+
     async fn request(&self, ask: Ask, slot: Option<OwnedSemaphorePermit>) -> Result<Replies, ClientError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let frame =

@@ -12,6 +12,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         Ask::Edit(edit) => edit.request.get_or_insert_with(fresh_request_id),
         Ask::Undo(undo) | Ask::Redo(undo) => undo.request.get_or_insert_with(fresh_request_id),
         Ask::Govern(govern) => govern.request.get_or_insert_with(fresh_request_id),
+        Ask::Commit(commit) => commit.request.get_or_insert_with(fresh_request_id),
         Ask::Found { request, .. } => request.get_or_insert_with(fresh_request_id),
         Ask::Status {}
         | Ask::Peers {}
@@ -27,6 +28,10 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Trace { .. }
         | Ask::Watch { .. }
         | Ask::Unwatch { .. }
+        | Ask::Present(_)
+        | Ask::Who { .. }
+        | Ask::Stage(_)
+        | Ask::Cancel(_)
         | Ask::Invite { .. }
         | Ask::Join { .. }
         | Ask::Compact(_)

@@ -3,23 +3,27 @@
 //! A connection carries frames: a big-endian `u32` length, then that many bytes of CBOR. The first frame each way is a
 //! [`Hello`]; then the client sends [`Request`]s and the daemon [`Answer`]s, in any order, matched by `id`.
 
+mod at;
 mod care;
 mod compaction;
 mod event;
 mod members;
+mod presence;
 mod status;
 
+pub use at::At;
 pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
 pub use event::{Change, Event};
 pub use members::{Govern, Member, Says};
+pub use presence::{Cancel, Commit, Present, Shown, Stage, Staged};
 pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Actor, Dot};
+use crate::id::Dot;
 use crate::value::Value;
 
 /// The protocol this code speaks. A daemon of another one is named to the user, with what to do.
@@ -160,12 +164,31 @@ pub enum Ask {
     Watch {
         /// Where.
         room: RoomName,
+        /// Whether to be told who is here too, beginning with who is by now.
+        #[serde(default)]
+        presence: bool,
+        /// Whether to be told of drafts too, in the same way.
+        #[serde(default)]
+        drafts: bool,
     },
     /// Ends a subscription. Answered by [`Reply::Done`].
     Unwatch {
         /// The `id` of the request that began it.
         watch: u64,
     },
+    /// Shows who this is to others in a room. Answered by [`Reply::Done`].
+    Present(Present),
+    /// Who shows something in a room. Answered by [`Reply::Who`].
+    Who {
+        /// Where.
+        room: RoomName,
+    },
+    /// Adds edits to a draft, which others see and nobody keeps. Answered by [`Reply::Staged`].
+    Stage(Stage),
+    /// Commits a draft as one message. Answered by [`Reply::Edited`]; where that fails, the draft stays.
+    Commit(Commit),
+    /// Drops a draft. Answered by [`Reply::Staged`].
+    Cancel(Cancel),
     /// A ticket into a room. Answered by [`Reply::Ticket`].
     Invite {
         /// Where.
@@ -216,18 +239,6 @@ pub enum Ask {
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
-}
-
-/// An earlier version of a room: a set of messages and all that they had seen. Undos count as far as they are part of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum At {
-    /// A message, by id or an unambiguous beginning of one, and its causal past.
-    Message(String),
-    /// Every message whose author's clock said this time or an earlier one, in milliseconds since 1970, and its causal past.
-    Time(u64),
-    /// Of each actor the messages up to this number, all of which must be held, and their causal past.
-    Version(BTreeMap<Actor, u64>),
 }
 
 /// Edits that are to become one message.
@@ -328,7 +339,7 @@ pub enum Reply {
     Peers(Vec<Peer>),
     /// To [`Ask::Rooms`].
     Rooms(Vec<RoomInfo>),
-    /// To [`Ask::Edit`], [`Ask::Undo`], [`Ask::Redo`] and [`Ask::Govern`].
+    /// To [`Ask::Edit`], [`Ask::Commit`], [`Ask::Undo`], [`Ask::Redo`] and [`Ask::Govern`].
     Edited(Edited),
     /// To [`Ask::Members`]: all who are members or were, in the order in which they joined; nobody in an open room.
     Members(Vec<Member>),
@@ -344,6 +355,10 @@ pub enum Reply {
     Blame(Vec<Blamed>),
     /// To [`Ask::Trace`].
     Trace(Box<Trace>),
+    /// To [`Ask::Who`]: by peer, then by session.
+    Who(Vec<Shown>),
+    /// To [`Ask::Stage`] and [`Ask::Cancel`].
+    Staged(Staged),
     /// To [`Ask::Watch`]: events follow.
     Watching {},
     /// To [`Ask::Watch`]: something happened.
@@ -384,7 +399,7 @@ pub struct Ineffective {
 }
 
 /// One node.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Node {
     /// Its key.
     pub key: String,

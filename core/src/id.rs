@@ -25,6 +25,10 @@ pub struct Dot {
     pub seq: u64,
 }
 
+/// One program's, or one person's, stay with a daemon: random, and named by nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Session(pub [u8; 8]);
+
 /// A room's identity: the hash of its founding message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomId(pub [u8; 32]);
@@ -163,6 +167,7 @@ macro_rules! bytes_id {
 bytes_id!(PeerKey, 32, base32_lower, parse_base32);
 bytes_id!(Actor, 40, base32_lower, parse_base32);
 bytes_id!(RoomId, 32, hex_lower, parse_hex);
+bytes_id!(Session, 8, hex_lower, parse_hex);
 bytes_id!(StateHash, 32, hex_lower, parse_hex);
 
 fn hex_lower(bytes: &[u8]) -> String {

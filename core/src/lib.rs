@@ -25,6 +25,8 @@ pub mod naive;
 pub mod op;
 pub mod place;
 pub mod planted;
+pub mod presence;
+pub mod preview;
 pub mod raw;
 pub mod replica;
 pub mod room;

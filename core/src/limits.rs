@@ -81,6 +81,23 @@ pub const HEARTBEAT_MS: u64 = 500;
 /// A peer may be silent this long: two lost heartbeats and a margin.
 pub const SILENCE_MS: u64 = 1_500;
 
+/// Bytes of what a session shows of itself: a name, a selection and a camera take a tenth.
+pub const PRESENCE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a draft: it is sent as a whole at each change.
+pub const DRAFT_BYTES_MAX: usize = 16 * 1024;
+/// Edits of a draft: what is dragged together; each is folded anew at each change.
+pub const DRAFT_OPS_MAX: usize = 256;
+/// Sessions that one daemon shows in a room, and that it remembers of a peer's.
+pub const SHOWN_SESSIONS_MAX: usize = 64;
+/// A session's presence, or draft, is told no more often: thirty pictures a second look like motion.
+pub const SHOW_PERIOD_MS: u64 = 33;
+/// What one daemon shows in a room in a second, in frames; one more for each KiB. Fifteen sessions that drag small things at once.
+pub const SHOW_RATE_MAX: u64 = 500;
+/// The same at once, after a pause. Receivers take twice the rate and four times this: all sessions of a peer that connects.
+pub const SHOW_BURST_MAX: u64 = 512;
+/// A draft that is bound to no connection ends when nothing was staged for so long.
+pub const DRAFT_IDLE_MS: u64 = 600_000;
+
 /// One frame on the local socket, either way.
 pub const API_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Events that wait for one slow subscriber before it is told that it lagged.

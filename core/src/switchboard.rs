@@ -57,9 +57,9 @@ pub enum Output {
         lane: Lane,
         /// Its bytes.
         bytes: Vec<u8>,
-        /// The first message of the live run it carries. If it cannot be queued, [`room::Input::Unsent`] says so, and no
-        /// harm is done; the connection of any other frame that cannot be queued has to end.
-        run: Option<(RoomId, Dot)>,
+        /// What a room is told where it cannot be queued, and no harm is done; the connection of any other frame that cannot be
+        /// queued has to end.
+        unsent: Option<(RoomId, room::Input)>,
     },
     /// End a connection.
     Disconnect {
@@ -261,12 +261,18 @@ impl Switchboard {
         for output in outputs {
             match output {
                 room::Output::Send { link, lane, frame } => {
-                    let run = match &frame {
-                        RoomFrame::Run { run } => Some((id, Dot { actor: run.actor, seq: run.first })),
+                    let unsent = match &frame {
+                        RoomFrame::Run { run } => {
+                            let first = Dot { actor: run.actor, seq: run.first };
+                            Some((id, room::Input::Unsent { link, first }))
+                        }
+                        RoomFrame::Show { session, part, .. } => {
+                            Some((id, room::Input::Unshown { link, session: *session, part: *part }))
+                        }
                         _ => None,
                     };
                     if let Some(frame) = self.links.get_mut(&link).and_then(|link| link.wrap(&id, frame)) {
-                        out.push(Output::Send { link, lane, bytes: frame.encode(), run });
+                        out.push(Output::Send { link, lane, bytes: frame.encode(), unsent });
                     }
                 }
                 output => out.push(Output::Room { room: id, output }),
@@ -292,7 +298,7 @@ fn send(link: LinkId, frames: Vec<LinkFrame>, out: &mut Vec<Output>) {
         link,
         lane: Lane::Live,
         bytes: frame.encode(),
-        run: None,
+        unsent: None,
     });
     out.extend(sends);
 }

@@ -171,6 +171,7 @@ fn at() -> impl Strategy<Value = At> {
     prop_oneof![
         text().prop_map(At::Message),
         any::<u64>().prop_map(At::Time),
+        proptest::option::of(text()).prop_map(At::Draft),
         (text(), any::<u64>()).prop_map(|(name, seq)| At::Version([(Actor::from_name(&name), seq)].into())),
     ]
 }

@@ -122,10 +122,12 @@ fn one_watch_too_many_is_refused_by_its_limit() {
     home.start();
     let client = client(&home);
     for _ in 0..SUBSCRIPTIONS_MAX {
-        let mut events = client.stream(Ask::Watch { room: None }).expect("it is asked");
+        let mut events =
+            client.stream(Ask::Watch { room: None, presence: false, drafts: false }).expect("it is asked");
         assert!(matches!(events.next(), Some(Ok(Reply::Watching { .. }))));
     }
-    let mut events = client.stream(Ask::Watch { room: None }).expect("it is asked");
+    let mut events =
+        client.stream(Ask::Watch { room: None, presence: false, drafts: false }).expect("it is asked");
     let Some(Err(rtc_client::ClientError::Refused(error))) = events.next() else { panic!("it is refused") };
     assert_eq!(error.code, Code::TooLarge);
     assert!(error.message.contains(&format!("more than {SUBSCRIPTIONS_MAX} subscriptions")), "{error}");

@@ -21,6 +21,7 @@ mod insight;
 mod lifecycle;
 mod opening;
 mod pause;
+mod presence;
 mod rooms;
 mod rot;
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use rtc_core::api::{Ask, Reply};
 use rtc_core::value::Value;
 use serde::Serialize;
 
-use crate::at::Version;
+use crate::at::Sight;
 use crate::draw;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -16,6 +16,7 @@ Examples:
   rtc get cube-1                        # {\"key\":\"cube-1\",\"tag\":\"Mesh\",…}
   rtc get cube-1 transform.position     # [5,5,0]
   rtc get cube-1 --at '10 min ago'      # as it was then
+  rtc get cube-1 --preview              # with what is staged
 
 A node or property that is not there prints nothing and exits with 4.")]
 pub struct Args {
@@ -24,7 +25,7 @@ pub struct Args {
     /// The property's path
     path: Option<String>,
     #[command(flatten)]
-    version: Version,
+    sight: Sight,
 }
 
 /// What `--json` prints of a property.
@@ -37,7 +38,7 @@ struct Property<'a> {
 
 /// Prints the node or the value.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
-    let (room, at) = (session.room(), args.version.at);
+    let (room, at) = (session.room(), args.sight.at());
     let Some(path) = args.path else {
         let Reply::Node(node) = session.ask(Ask::Node { room, key: args.node, at }).await? else {
             return Err(Failure::unexpected());

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod blame;
+pub mod commit;
 pub mod compact;
 pub mod completions;
 pub mod demo;
@@ -15,6 +16,7 @@ pub mod join;
 pub mod log;
 pub mod ops;
 pub mod peers;
+pub mod presence;
 pub mod replay;
 pub mod restore;
 pub mod room;
@@ -27,6 +29,7 @@ pub mod tree;
 pub mod undo;
 pub mod verify;
 pub mod watch;
+pub mod who;
 pub mod why;
 
 use crate::args::Command;
@@ -38,6 +41,8 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
     let session = &mut session;
     let ended = match command {
         Command::Edit(args) => edit::run(args, session).await,
+        Command::Commit(args) => commit::commit(args, session).await,
+        Command::Cancel(args) => commit::cancel(args, session).await,
         Command::Get(args) => get::run(args, session).await,
         Command::Tree(args) => tree::run(args, session).await,
         Command::Log(args) => log::run(args, session).await,
@@ -45,6 +50,8 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Undo(args) => undo::run(undo::Direction::Undo, args, session).await,
         Command::Redo(args) => undo::run(undo::Direction::Redo, args, session).await,
         Command::Watch(args) => watch::run(args, session).await,
+        Command::Who(args) => who::run(args, session).await,
+        Command::Presence(args) => presence::run(args, session).await,
         Command::Status(args) => status::run(args, session).await,
         Command::Trace(args) => trace::run(args, session).await,
         Command::Why(args) => why::run(args, session).await,

@@ -2,7 +2,7 @@
 
 use rtc_core::api::{Ask, Reply};
 
-use crate::at::Version;
+use crate::at::Sight;
 use crate::draw::Tree;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -15,13 +15,13 @@ pub struct Args {
     #[arg(long)]
     props: bool,
     #[command(flatten)]
-    version: Version,
+    sight: Sight,
 }
 
 /// Draws the scene.
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let room = session.room();
-    let mut replies = session.stream(Ask::Scene { room, at: args.version.at }).await?;
+    let mut replies = session.stream(Ask::Scene { room, at: args.sight.at() }).await?;
     let mut tree = Tree::with_properties(args.props);
     let mut lines = Vec::new();
     while let Some(reply) = session.next(&mut replies).await? {

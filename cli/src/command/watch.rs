@@ -4,23 +4,32 @@ use std::collections::BTreeMap;
 
 use rtc_core::api::{Ask, Change, Event, Reply};
 
-use crate::draw;
+use crate::draw::{DIM, RESET};
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::short;
+use crate::{age, draw, short};
 
 /// What `rtc watch` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Prints a line for each message, and below it what the scene shows differently.
 With --json, each event is one object on a line, after one that says that the subscription stands.
+With --presence and --drafts, it begins with what others show by now; what they show next comes at most thirty times a second.
 A reader that is too slow is told how much it missed.")]
-pub struct Args {}
+pub struct Args {
+    /// Print who comes, goes, and shows what
+    #[arg(long)]
+    presence: bool,
+    /// Print drafts, and what the scene would show with them
+    #[arg(long)]
+    drafts: bool,
+}
 
 /// Prints events until the daemon or the reader ends.
-pub async fn run(_: Args, session: &mut Session) -> Result<(), Failure> {
+pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let room = session.room();
-    let mut replies = session.stream(Ask::Watch { room }).await?;
+    let Args { presence, drafts } = args;
+    let mut replies = session.stream(Ask::Watch { room, presence, drafts }).await?;
     while let Some(reply) = replies.next().await {
         match reply? {
             // Programs wait for this line: from here on nothing is missed.
@@ -51,7 +60,9 @@ fn print_json(event: &Event, session: &mut Session) -> Result<(), Failure> {
             let message = super::log::Printed::of(message);
             session.out.object("rtc.event/1", &Printed { message, changes })
         }
-        Event::Lagged { .. } => session.out.object("rtc.event/1", event),
+        Event::Presence { .. } | Event::Draft { .. } | Event::Lagged { .. } => {
+            session.out.object("rtc.event/1", event)
+        }
     }?)
 }
 
@@ -59,6 +70,26 @@ fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {
     match event {
         Event::Message { message, changes } => {
             session.out.line(super::log::line(message, &short::dot(&message.id)))?;
+            for change in changes {
+                session.out.line(format!("    {}", draw::change(change)))?;
+            }
+        }
+        Event::Presence { session: shown, fields, .. } if fields.is_empty() => {
+            session.out.line(format!("{DIM}{shown}{RESET} is gone"))?;
+        }
+        Event::Presence { session: shown, fields, .. } => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}={}", draw::plain(name), draw::value(value)))
+                .collect();
+            session.out.line(format!("{DIM}{shown}{RESET} is here: {}", fields.join(" ")))?;
+        }
+        Event::Draft { session: shown, edits, .. } if edits.is_empty() => {
+            session.out.line(format!("{DIM}{shown}{RESET} drafts nothing more"))?;
+        }
+        Event::Draft { session: shown, edits, changes, .. } => {
+            let count = age::count(edits.len() as u64, "edit");
+            session.out.line(format!("{DIM}{shown}{RESET} drafts {count}, not kept yet"))?;
             for change in changes {
                 session.out.line(format!("    {}", draw::change(change)))?;
             }

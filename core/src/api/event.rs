@@ -1,8 +1,11 @@
 //! What subscribers are told.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::LogEntry;
+use super::{EditOp, LogEntry};
+use crate::id::{PeerKey, Session};
 use crate::value::Value;
 
 /// What a subscriber is told.
@@ -14,6 +17,26 @@ pub enum Event {
         /// The message.
         message: LogEntry,
         /// What the scene shows now where the message changed it.
+        changes: Vec<Change>,
+    },
+    /// A session shows who it is, or that it is here no more. Told to who asked for it.
+    Presence {
+        /// Which.
+        session: Session,
+        /// On whose daemon.
+        peer: PeerKey,
+        /// What it tells of itself; empty where it is here no more.
+        fields: BTreeMap<String, Value>,
+    },
+    /// A session's draft is another, or there is none any more. Told to who asked for it.
+    Draft {
+        /// Which.
+        session: Session,
+        /// On whose daemon.
+        peer: PeerKey,
+        /// All of its edits; empty where they are committed, or dropped.
+        edits: Vec<EditOp>,
+        /// What the scene, as it is by now, would show differently with them: in the place of what was told of the draft before.
         changes: Vec<Change>,
     },
     /// Events were dropped because the subscriber was slow, or the scene changed by no message: read it again.

@@ -255,7 +255,7 @@ impl Engine {
         nodes.filter(|node| self.nodes[node.at()].life.is_alive())
     }
 
-    pub(super) fn tag_and_name(&self, node: NodeIx) -> (&str, &str) {
+    pub(crate) fn tag_and_name(&self, node: NodeIx) -> (&str, &str) {
         match self.nodes[node.at()].life.birth() {
             None => (&self.root.tag, &self.root.name),
             Some(birth) => {

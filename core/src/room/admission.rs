@@ -6,6 +6,7 @@ use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
+use crate::limits::SHOWN_SESSIONS_MAX;
 use crate::planted::{Bug, planted};
 use crate::room::Room;
 use crate::room::footing::FootingError;
@@ -86,6 +87,18 @@ pub enum Refusal {
     /// A ground that cannot be stood on.
     #[error(transparent)]
     Ground(#[from] FootingError),
+    /// It shows what is no presence, or no draft.
+    #[error("what a session of it shows cannot be read: {error}")]
+    Show {
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// More of its sessions show something than may.
+    #[error("more than {SHOWN_SESSIONS_MAX} of its sessions show something")]
+    Shows,
+    /// They show more than they may in so short a time.
+    #[error("its sessions show more than they may in so short a time")]
+    ShowsTooOften,
     /// A horizon that is not the keeper's, or none.
     #[error("what is offered as a horizon is none of the room's keeper")]
     Horizon,

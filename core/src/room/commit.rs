@@ -143,11 +143,22 @@ impl Pending {
 
 impl Room {
     pub(super) fn edit(&mut self, token: u64, edit: api::Edit, now: Now, out: &mut Vec<Output>) {
-        let api::Edit { room: _, ops, note, request, wait, timeout_ms } = edit;
-        let commit = Commit { token, what: What::Edits(ops), note, request, wait, timeout_ms };
-        if let Err(error) = self.commit(commit, now, out) {
+        if let Err(error) = self.try_edit(token, edit, now, out) {
             out.push(Output::Reply { token, result: Err(error) });
         }
+    }
+
+    /// Commits edits, which are answered later, or says why they cannot be.
+    pub(super) fn try_edit(
+        &mut self,
+        token: u64,
+        edit: api::Edit,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ApiError> {
+        let api::Edit { room: _, ops, note, request, wait, timeout_ms } = edit;
+        let what = What::Edits(ops);
+        self.commit(Commit { token, what, note, request, wait, timeout_ms }, now, out)
     }
 
     pub(super) fn undo(&mut self, token: u64, undo: api::Undo, redo: bool, now: Now, out: &mut Vec<Output>) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::api::{self, ApiError, Edited};
 use crate::chain::Keys;
 use crate::founding::Founding;
-use crate::id::{Actor, Dot, PeerKey, RoomId};
+use crate::id::{Actor, Dot, PeerKey, RoomId, Session};
+use crate::presence::{Part, Show};
 use crate::room::Refusal;
 use crate::store::{Forgetting, Record, StoreError};
 use crate::sync::frame::Digest;
@@ -54,6 +55,36 @@ pub enum Input {
     },
     /// What was committed is to be signed and told: sent when no further edit is at hand.
     Flush,
+    /// A session of ours shows something, as [`Room::check_show`](super::Room::check_show) has it, or nothing any more.
+    Show {
+        /// Which.
+        session: Session,
+        /// What.
+        show: Show,
+    },
+    /// A session of ours is gone.
+    SessionGone {
+        /// Which.
+        session: Session,
+    },
+    /// A session of ours commits its draft. Answered like an edit; where that is refused, the draft stays.
+    Commit {
+        /// The caller's.
+        token: u64,
+        /// Which session.
+        session: Session,
+        /// How; its ops are the draft's.
+        edit: api::Edit,
+    },
+    /// What a session of ours shows could not be queued for a peer.
+    Unshown {
+        /// Its connection.
+        link: LinkId,
+        /// Which session.
+        session: Session,
+        /// Which part of it.
+        part: Part,
+    },
     /// A peer that is a member is connected.
     PeerUp {
         /// Over which connection.

@@ -16,6 +16,7 @@ mod log;
 mod older;
 mod packed;
 mod peer;
+mod presence;
 mod snapshot;
 mod standing;
 mod waiting;
@@ -48,6 +49,7 @@ use keeper::Keeper;
 use log::Log;
 use packed::Packed;
 use peer::Peer;
+use presence::Shows;
 use standing::Horizons;
 use waiting::{Early, Waiting};
 pub use witness::Agreement;
@@ -64,6 +66,7 @@ pub struct Room {
     log: Log,
     waiting: Waiting,
     peers: BTreeMap<LinkId, Peer>,
+    shows: Shows,
     packed: Packed,
     /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
     reads_orphaned: BTreeSet<LinkId>,
@@ -102,6 +105,7 @@ impl Room {
             log: Log::new(room),
             waiting: Waiting::default(),
             peers: BTreeMap::new(),
+            shows: Shows::default(),
             packed: Packed::default(),
             reads_orphaned: BTreeSet::new(),
             commits: Commits::default(),
@@ -221,6 +225,10 @@ impl Room {
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
             Input::Govern { token, govern } => self.govern(token, govern, now, out),
             Input::Flush => self.flush(now, out),
+            Input::Show { session, show } => self.show(session, show, now, out),
+            Input::SessionGone { session } => self.end_session(session, now, out),
+            Input::Commit { token, session, edit } => self.commit_draft(token, session, edit, now, out),
+            Input::Unshown { link, session, part } => self.unshown(link, session, part, now),
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
             Input::PeerDown { link } => self.peer_down(link, now, out),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
@@ -239,7 +247,14 @@ impl Room {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
         let fetch = self.fetch.as_ref().map(Fetch::deadline_us);
         let reissue = self.horizons.due_us().filter(|_| self.may_reissue());
-        let deadlines = [settle, self.commits.deadline_us(), fetch, reissue, self.keeper_wakes_at()];
+        let deadlines = [
+            settle,
+            self.commits.deadline_us(),
+            fetch,
+            reissue,
+            self.keeper_wakes_at(),
+            self.shows.wakes_at(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -248,6 +263,7 @@ impl Room {
         self.reissue(now, out);
         self.keep_house(now, out);
         self.drop_stale_fetch(now);
+        self.tell_shows(now, out);
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
             self.pump_all(out);

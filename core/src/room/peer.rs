@@ -130,6 +130,7 @@ impl Room {
         self.send_vector(link, true, out);
         // Of what it has already, this is the only word that it is on our disk.
         self.ack(link, self.log.vector(), out);
+        self.show_to(link, key, out);
     }
 
     pub(super) fn peer_down(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
@@ -142,6 +143,7 @@ impl Room {
             self.reads_orphaned.insert(link);
         }
         self.waiting.forget(link);
+        self.forget_shows(link, out);
         self.fetch.take_if(|fetch| fetch.is_from(link));
     }
 
@@ -179,6 +181,9 @@ impl Room {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }
             RoomFrame::Sight(sight) => self.hear_sight(link, sight, out),
+            RoomFrame::Show { session, seq, part, content } => {
+                self.hear_show(link, (session, seq), part, &content, now, out);
+            }
         }
     }
 

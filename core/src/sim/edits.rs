@@ -45,7 +45,8 @@ pub(super) fn draw(n: u64, bulky: bool, random: &mut Random) -> (Input, Wait) {
     (Input::Edit { token: n, edit: Edit { ops, request, wait, timeout_ms, ..Edit::default() } }, wait)
 }
 
-fn draw_op(random: &mut Random) -> EditOp {
+/// Any edit of one node or property.
+pub(crate) fn draw_op(random: &mut Random) -> EditOp {
     let key = (*random.pick(&NODES)).to_owned();
     match random.below(10) {
         0 | 1 => insert(key, random),

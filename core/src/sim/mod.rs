@@ -26,6 +26,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 pub use disk::{Failure, SimDisk};
+#[cfg(test)]
+pub(crate) use edits::draw_op;
 pub use faults::{
     ClockFaults, DiskFaults, FaultKind, FaultKindError, Faults, Mischief, NetworkFaults, ProcessFaults,
 };

@@ -398,14 +398,14 @@ impl Universe {
 
     fn carry_out(&mut self, peer: usize, output: Output, inputs: &mut VecDeque<Input>) -> Result<(), String> {
         let output = match output {
-            Output::Send { link, run: Some((room, first)), .. }
+            Output::Send { unsent: Some((room, input)), .. }
                 if self.random.per_mille(self.faults.network.unsent_per_mille) =>
             {
-                inputs.push_back(Input::Room { room, input: room::Input::Unsent { link, first } });
+                inputs.push_back(Input::Room { room, input });
                 return Ok(());
             }
-            Output::Send { link, lane, bytes, run } => {
-                if !self.withholds(peer, lane, run.is_some()) {
+            Output::Send { link, lane, bytes, unsent } => {
+                if !self.withholds(peer, lane, unsent.is_some()) {
                     self.send(link, lane, bytes);
                 }
                 return Ok(());

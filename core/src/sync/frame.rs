@@ -8,8 +8,9 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
-use crate::id::{Actor, StateHash};
+use crate::id::{Actor, Session, StateHash};
 use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX};
+use crate::presence::Part;
 use crate::sync::Run;
 
 /// Actors a vector may list in one frame.
@@ -146,6 +147,17 @@ pub enum RoomFrame {
     },
     /// What the sender sees, now that it is at rest.
     Sight(Sight),
+    /// What one of the sender's sessions shows now, and until it shows something else, or the connection ends.
+    Show {
+        /// Which session.
+        session: Session,
+        /// Counts up with what the session shows: less is older.
+        seq: u64,
+        /// Which part of it.
+        part: Part,
+        /// What [`Show::encode`](crate::presence::Show::encode) made of it.
+        content: Vec<u8>,
+    },
 }
 
 const HELLO: u64 = 0;
@@ -164,6 +176,8 @@ const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
 const SIGHT: u64 = 26;
+const PRESENCE: u64 = 32;
+const DRAFT: u64 = 33;
 
 /// Whether a frame concerns a room: one that does not is about the connection. Looks at nothing but its kind.
 pub fn is_about_room(frame: &[u8]) -> bool {
@@ -211,7 +225,7 @@ impl LinkFrame {
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -259,6 +273,13 @@ impl RoomFrame {
             Self::Sight(Sight { basis, state }) => {
                 writer.array(4).uint(SIGHT).uint(channel).bytes(basis).bytes(&state.0);
             }
+            Self::Show { session, seq, part, content } => {
+                let kind = match part {
+                    Part::Presence => PRESENCE,
+                    Part::Draft => DRAFT,
+                };
+                writer.array(5).uint(kind).uint(channel).bytes(&session.0).uint(*seq).bytes(content);
+            }
         }
         writer
     }
@@ -289,6 +310,12 @@ impl RoomFrame {
                 bytes: reader.bytes(GROUND_PIECE_BYTES_MAX, "a piece of a ground")?,
             },
             SIGHT => Self::Sight(Sight { basis: reader.bytes_of()?, state: StateHash(reader.bytes_of()?) }),
+            PRESENCE | DRAFT => Self::Show {
+                session: Session(reader.bytes_of()?),
+                seq: reader.uint()?,
+                part: if kind == PRESENCE { Part::Presence } else { Part::Draft },
+                content: reader.bytes(FRAME_BYTES_MAX, "what a session shows")?,
+            },
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
         })
     }
@@ -369,6 +396,7 @@ mod tests {
             RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },
             RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },
             RoomFrame::Sight(Sight { basis: [7; 16], state: StateHash([8; 32]) }),
+            RoomFrame::Show { session: Session([9; 8]), seq: 3, part: Part::Draft, content: vec![1, 2, 3] },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

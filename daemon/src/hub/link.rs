@@ -1,7 +1,7 @@
 //! The network's side of the hub: connections come and go, frames come in and go out.
 
 use libp2p::multiaddr::Protocol;
-use rtc_core::id::{Dot, PeerKey, RoomId};
+use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::room::{self, Refusal};
 use rtc_core::switchboard::Input;
 use rtc_core::sync::{Lane, LinkId};
@@ -54,21 +54,19 @@ impl Hub {
         self.input(Input::LinkUp { link, peer, nonce });
     }
 
-    /// Tries to queue a frame. A live run that finds no room becomes backlog; without any other frame the two sides
-    /// would misunderstand each other, so the connection ends and begins anew.
+    /// Tries to queue a frame. Of one that may be left out, such as a live run, its room is told where it finds no place; without any
+    /// other the two sides would misunderstand each other, so the connection ends and begins anew.
     pub(super) fn send(
         &mut self,
         link: LinkId,
         lane: Lane,
         bytes: Vec<u8>,
-        run: Option<(RoomId, Dot)>,
+        unsent: Option<(RoomId, room::Input)>,
     ) -> Option<Input> {
         let sender = self.links.get(&link)?;
-        match (sender.try_send(lane, bytes), run) {
+        match (sender.try_send(lane, bytes), unsent) {
             (Ok(()), _) => None,
-            (Err(net::SendError::Full), Some((room, first))) => {
-                Some(Input::Room { room, input: room::Input::Unsent { link, first } })
-            }
+            (Err(net::SendError::Full), Some((room, input))) => Some(Input::Room { room, input }),
             (Err(net::SendError::Full), None) => {
                 self.disconnect(link, "the peer takes nothing in");
                 Some(Input::LinkDown { link })

@@ -8,6 +8,7 @@ mod care;
 mod keeping;
 mod leaving;
 mod link;
+mod presence;
 mod reading;
 mod request;
 mod rooms;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
 use crate::hub::keeping::Keeping;
+use crate::hub::presence::Sessions;
 use crate::hub::verify::Verification;
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
@@ -86,6 +88,7 @@ pub(crate) struct Hub {
     /// Reads earlier versions, once somebody has asked for one.
     past: Option<PastThread>,
     watches: Vec<Watch>,
+    sessions: Sessions,
     joins: Vec<Join>,
     verifications: Vec<Verification>,
     care: care::Care,
@@ -104,6 +107,10 @@ pub(crate) struct Call {
 struct Watch {
     room: RoomId,
     call: Call,
+    /// Whether it wants to know who is here too.
+    presence: bool,
+    /// And of drafts.
+    drafts: bool,
 }
 
 /// A client that waits for a room's first sync.
@@ -133,6 +140,11 @@ impl Clock {
 }
 
 impl Call {
+    /// Whether both are one request.
+    fn is(&self, other: &Self) -> bool {
+        (self.caller.session(), self.id) == (other.caller.session(), other.id)
+    }
+
     fn answer(&self, result: Result<Reply, ApiError>) {
         self.caller.answer(vec![Answer { id: self.id, more: false, result }]);
     }
@@ -185,6 +197,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         edited: BTreeSet::new(),
         past: None,
         watches: Vec::new(),
+        sessions: Sessions::default(),
         joins: Vec::new(),
         verifications: Vec::new(),
         care,
@@ -226,7 +239,8 @@ impl Hub {
     fn wake_at(&self) -> Instant {
         let joins = self.joins.iter().map(|join| join.deadline_us);
         let verifications = self.verifications.iter().map(|verification| verification.deadline_us);
-        match joins.chain(verifications).chain(self.board.wake_at()).min() {
+        let rest = self.board.wake_at().into_iter().chain(self.sessions.wakes_at());
+        match joins.chain(verifications).chain(rest).min() {
             Some(at_us) => self.clock.at(at_us),
             None => Instant::now() + Duration::from_secs(3600),
         }
@@ -235,6 +249,7 @@ impl Hub {
     fn wake(&mut self) {
         self.input(Input::Wake);
         self.expire_joins();
+        self.expire_drafts();
         self.verify_waiting();
     }
 
@@ -299,7 +314,7 @@ impl Hub {
 
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Send { link, lane, bytes, run } => self.send(link, lane, bytes, run),
+            Output::Send { link, lane, bytes, unsent } => self.send(link, lane, bytes, unsent),
             Output::Disconnect { link, reason } => {
                 self.disconnect(link, &reason);
                 None
@@ -336,7 +351,7 @@ impl Hub {
             }
             room::Output::Read { link, ranges } => self.store.send(Job::Read { room, token: link.0, ranges }),
             room::Output::Event(event) => {
-                for watch in self.watches.iter().filter(|watch| watch.room == room) {
+                for watch in self.watches.iter().filter(|watch| watch.room == room && watch.wants(&event)) {
                     watch.call.caller.event(watch.call.id, &event);
                 }
             }

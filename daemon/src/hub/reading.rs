@@ -3,6 +3,7 @@
 use rtc_core::api::{ApiError, At, Blamed, Code, LogEntry, Reply, RoomName};
 use rtc_core::clock::VersionVector;
 use rtc_core::id::{PeerKey, RoomId};
+use rtc_core::preview::Preview;
 use rtc_core::replica::Replica;
 use rtc_core::room::Room;
 
@@ -27,15 +28,12 @@ impl Hub {
                 reading.answer(self.room(&room)?.replica(), me, &call);
                 Ok(())
             }
+            Some(At::Draft(draft)) => self.preview(&call, room, &draft, reading),
             Some(at) => self.read_past(&call, room, at, reading),
         });
         if let Err(error) = answered {
             call.answer(Err(error));
         }
-    }
-
-    fn room(&mut self, room: &RoomId) -> Result<&mut Room, ApiError> {
-        self.board.room(room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))
     }
 
     fn read_past(&mut self, call: &Call, room: RoomId, at: At, reading: Reading) -> Result<(), ApiError> {
@@ -82,6 +80,7 @@ impl Hub {
                 Ok(room.replica().version_of(&dot).expect("it was found"))
             }
             At::Time(time_ms) => Ok(room.replica().version_at(time_ms)),
+            At::Draft(_) => Err(ApiError::new(Code::BadRequest, "a draft is part of no earlier version")),
             At::Version(numbers) => {
                 let replica = room.replica();
                 let held = replica.version_vector();
@@ -113,6 +112,25 @@ impl Reading {
             },
         };
         call.answer(answered);
+    }
+}
+
+impl Reading {
+    /// Answers with a draft on top.
+    pub(super) fn answer_preview(self, preview: &Preview, replica: &Replica, call: &Call) {
+        let node = |key: &str| preview.node(replica, key).ok_or_else(|| no_node(key));
+        call.answer(match self {
+            Self::Node { key } => node(&key).map(Reply::Node),
+            Self::Value { key, path } => node(&key).and_then(|mut node| {
+                let value = node.properties.remove(&path);
+                value.map(Reply::Value).ok_or_else(|| no_value(replica, &key, &path))
+            }),
+            Self::Scene => return call.answer_in_pages(preview.scene(replica)),
+            Self::Log { .. } | Self::Blame { .. } => {
+                let error = ApiError::new(Code::BadRequest, "a draft has no history yet");
+                Err(error.with_hint("nodes, values and the scene can be read with it"))
+            }
+        });
     }
 }
 

@@ -26,6 +26,7 @@ impl Hub {
                 self.verifications.retain(|verification| verification.call.caller.session() != session);
                 self.calls.retain(|_, (_, call)| call.caller.session() != session);
                 self.tell_rooms_who_watches();
+                self.end_sessions(session);
             }
         }
     }
@@ -54,8 +55,11 @@ impl Hub {
                 return self.read(call, &room, at, Reading::Blame { key, path, all });
             }
             Ask::Trace { room, message } => self.trace(&room, &message),
-            Ask::Watch { room } => match self.watch(&call, &room) {
-                Ok(()) => return call.answer_more(Reply::Watching {}),
+            Ask::Watch { room, presence, drafts } => match self.watch(&call, &room, presence, drafts) {
+                Ok(()) => {
+                    call.answer_more(Reply::Watching {});
+                    return self.tell_shown(&call);
+                }
                 Err(error) => Err(error),
             },
             Ask::Unwatch { watch } => {
@@ -65,6 +69,11 @@ impl Hub {
                 self.tell_rooms_who_watches();
                 Ok(Reply::Done {})
             }
+            Ask::Present(present) => self.present(&call, present),
+            Ask::Who { room } => self.who(&room),
+            Ask::Stage(stage) => self.stage(&call, stage),
+            Ask::Commit(commit) => return self.commit(call, commit),
+            Ask::Cancel(cancel) => self.cancel(&call, &cancel),
             Ask::Invite { room, addresses } => {
                 self.room_named(room.as_deref()).and_then(|room| self.invite(room, addresses))
             }
@@ -126,14 +135,14 @@ impl Hub {
     }
 
     /// Remembers whom to answer when the room does, and that it has something to sign by then.
-    fn owe(&mut self, call: Call, room: RoomId) -> u64 {
+    pub(super) fn owe(&mut self, call: Call, room: RoomId) -> u64 {
         self.edited.insert(room);
         self.calls_made += 1;
         self.calls.insert(self.calls_made, (room, call));
         self.calls_made
     }
 
-    fn watch(&mut self, call: &Call, room: &RoomName) -> Result<(), ApiError> {
+    fn watch(&mut self, call: &Call, room: &RoomName, presence: bool, drafts: bool) -> Result<(), ApiError> {
         let room = self.room_named(room.as_deref())?;
         let session = call.caller.session();
         let held = self.watches.iter().filter(|watch| watch.call.caller.session() == session).count();
@@ -141,7 +150,7 @@ impl Hub {
             let text = format!("more than {SUBSCRIPTIONS_MAX} subscriptions in one session");
             return Err(ApiError::new(Code::TooLarge, text).with_hint("end one, or open another connection"));
         }
-        self.watches.push(Watch { room, call: call.clone() });
+        self.watches.push(Watch { room, call: call.clone(), presence, drafts });
         self.tell_rooms_who_watches();
         Ok(())
     }
@@ -149,9 +158,12 @@ impl Hub {
     /// Rooms make events only while somebody wants them.
     pub(super) fn tell_rooms_who_watches(&mut self) {
         for id in self.board.rooms().collect::<Vec<_>>() {
-            let watched = self.watches.iter().any(|watch| watch.room == id);
+            let watches = || self.watches.iter().filter(|watch| watch.room == id);
+            let watched = watches().next().is_some();
+            let shows_watched = watches().any(|watch| watch.presence || watch.drafts);
             if let Some(room) = self.board.room(&id) {
                 room.set_watched(watched);
+                room.set_shows_watched(shows_watched);
             }
         }
     }

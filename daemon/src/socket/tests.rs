@@ -234,7 +234,11 @@ async fn a_number_under_way_cannot_be_used_twice() {
 async fn a_slow_subscriber_is_told_how_much_it_missed_and_then_goes_on() {
     let mut served = Served::start().await;
     let mut raw = served.greeted().await;
-    raw.write(&frame::encode(&Request { id: 3, ask: Ask::Watch { room: None } }).unwrap()).await;
+    raw.write(
+        &frame::encode(&Request { id: 3, ask: Ask::Watch { room: None, presence: false, drafts: false } })
+            .unwrap(),
+    )
+    .await;
     let (caller, _) = served.call().await;
     caller.answer(vec![Answer { id: 3, more: true, result: Ok(Reply::Watching {}) }]);
     let sent = SUBSCRIBER_EVENTS_MAX as u64 * 2;

@@ -51,11 +51,10 @@ impl World<'_, '_> {
             self.boards[who].handle(input, self.now, &mut out);
             for output in out {
                 match output {
-                    switchboard::Output::Send { link, bytes, run, .. } => {
+                    switchboard::Output::Send { link, bytes, unsent, .. } => {
                         let wire = usize::try_from(link.0).expect("a wire");
-                        match run {
-                            Some((room, first)) if self.choices.byte() >= 224 => {
-                                let input = Input::Unsent { link, first };
+                        match unsent {
+                            Some((room, input)) if self.choices.byte() >= 224 => {
                                 inputs.push_back(switchboard::Input::Room { room, input });
                             }
                             Some(_) | None => self.send(who, wire, bytes),

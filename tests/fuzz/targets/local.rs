@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use rtc_client::frame;
-use rtc_core::api::{Answer, Ask, At, Edit, EditOp, Hello, Reply, Request, Undo, Wait};
+use rtc_core::api::{
+    Answer, Ask, At, Commit, Edit, EditOp, Hello, Present, Reply, Request, Stage, Undo, Wait,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,7 +50,11 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
         Ask::Node { room: room.clone(), key: "cube".into(), at: Some(At::Time(7)) },
         Ask::Scene { room: room.clone(), at: Some(At::Version(Default::default())) },
         Ask::Blame { room: room.clone(), key: "cube".into(), path: None, all: true, at: None },
-        Ask::Watch { room },
+        Ask::Watch { room: room.clone(), presence: true, drafts: false },
+        Ask::Value { room: room.clone(), key: "cube".into(), path: "x".into(), at: Some(At::Draft(None)) },
+        Ask::Present(Present { room: room.clone(), fields: [("name".to_owned(), "Ann".into())].into() }),
+        Ask::Stage(Stage { room, draft: Some("mine".into()), ops: vec![], replace: true }),
+        Ask::Commit(Commit::default()),
         Ask::Unwatch { watch: 3 },
         Ask::Join { ticket: "rtc1".into(), timeout_ms: 3 },
     ];

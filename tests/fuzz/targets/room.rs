@@ -6,10 +6,11 @@ use rtc_core::api::{Edit, EditOp, Undo, Wait};
 use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Actor, Dot, PeerKey};
+use rtc_core::id::{Actor, Dot, PeerKey, Session};
 use rtc_core::limits::{LAMPORT_MAX, WAITING_MESSAGES_MAX};
 use rtc_core::message::Message;
 use rtc_core::naive;
+use rtc_core::presence::{Part, Show};
 use rtc_core::room::{Input, Opening, Output, Room};
 use rtc_core::scene::Root;
 use rtc_core::store::{Record, StoreError};
@@ -126,6 +127,7 @@ pub(super) fn read(disk: &[Record], ranges: &[(Actor, u64, u64)]) -> Vec<Record>
 pub(super) fn room(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let mut lone = Lone { room: open(1), now: Now::default(), disk: Vec::new(), batch: 0, reads: Vec::new() };
+    lone.room.set_shows_watched(true);
     lone.give(Input::PeerUp { link: STRANGER, peer: PeerKey([9; 32]) });
     for _ in 0..STEPS_MAX {
         if choices.are_made() {
@@ -169,9 +171,11 @@ pub(super) fn check<'a>(
 fn step(lone: &mut Lone, choices: &mut Choices<'_>) {
     match choices.below(16) {
         0 => {
-            if let Ok(Some(LinkFrame::Room { frame, .. })) = LinkFrame::decode(choices.bytes()) {
-                lone.hear(STRANGER, frame);
-            }
+            let frame = match LinkFrame::decode(choices.bytes()) {
+                Ok(Some(LinkFrame::Room { frame, .. })) => frame,
+                _ => shown(choices),
+            };
+            lone.hear(STRANGER, frame);
         }
         1..4 => {
             let run = damaged(choices);
@@ -225,6 +229,18 @@ fn step(lone: &mut Lone, choices: &mut Choices<'_>) {
             }
         }
     }
+}
+
+/// What a session of somebody shows, or bytes in its place.
+fn shown(choices: &mut Choices<'_>) -> RoomFrame {
+    let (session, seq) = (Session([choices.byte(); 8]), choices.byte().into());
+    let edits = (0..choices.below(4)).map(|_| choices.edit()).collect();
+    let (part, content) = match choices.below(4) {
+        0 => (Part::Presence, choices.bytes().to_vec()),
+        1 => (Part::Draft, choices.bytes().to_vec()),
+        _ => (Part::Draft, Show::Draft(edits).encode()),
+    };
+    RoomFrame::Show { session, seq, part, content }
 }
 
 /// One of the member's runs, or several in one, with something wrong about it.

@@ -7,10 +7,11 @@ use rtc_core::chain::Signature;
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::{Access, Founding};
 use rtc_core::horizon::Horizon;
-use rtc_core::id::{Actor, PeerKey, RoomId};
+use rtc_core::id::{Actor, PeerKey, RoomId, Session};
 use rtc_core::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode, table};
+use rtc_core::presence::Part;
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog as packing, live as dictionary};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_core::value::Value;
@@ -168,6 +169,7 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
         room(RoomFrame::Credit { bytes: 9 }),
         room(RoomFrame::Ack { durable: held }),
         room(RoomFrame::Founding { bytes: founding.encode() }),
+        room(RoomFrame::Show { session: Session([1; 8]), seq: 2, part: Part::Draft, content: vec![0x80] }),
     ];
     frames.iter().map(LinkFrame::encode).collect()
 }

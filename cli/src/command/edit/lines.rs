@@ -1,4 +1,4 @@
-//! `rtc edit -`: a commit for each line, with many under way at once.
+//! `rtc edit -`: a commit for each line, with many under way at once. With `--stage` a step of a draft for each.
 //!
 //! Lines are sent, and their ids printed, in order. A line that the daemon refuses is named and the others go on; after
 //! one that is no edit at all nothing more is read, since what follows is not what its writer meant.
@@ -7,7 +7,7 @@ use std::io::{BufRead, Error, ErrorKind, Read};
 
 use rtc_client::ClientError;
 use rtc_client::connection::IN_FLIGHT_MAX;
-use rtc_core::api::Edited;
+use rtc_core::api::{Edited, Stage};
 use rtc_core::limits::API_FRAME_BYTES_MAX;
 use tokio::sync::mpsc;
 
@@ -66,6 +66,30 @@ pub(super) async fn run(note: Option<String>, session: &mut Session) -> Result<(
         }
     }
     first_failure.map_or(Ok(()), Err)
+}
+
+/// Stages each line, one after the other, until stdin ends or a line cannot be staged.
+pub(super) async fn stage(like: &Stage, session: &mut Session) -> Result<(), Failure> {
+    let mut lines = read_ahead(session.input());
+    let mut number = 0;
+    while let Some(line) = lines.recv().await {
+        number += 1;
+        let line = line.map_err(|error| Failure::file("stdin", &error))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let staged = match flat::parse(&line) {
+            Ok(ops) => super::stage(Stage { ops, ..like.clone() }, session).await,
+            Err(error) => Err(Failure::usage(error.to_string())),
+        };
+        staged.map_err(|mut failure| {
+            failure.message = format!("line {number}: {}", failure.message);
+            failure
+        })?;
+        // Whoever reads a pipe wants each answer when it is there.
+        session.out.flush()?;
+    }
+    Ok(())
 }
 
 /// Sends a line's commit. False where there is none to send and none to follow.
