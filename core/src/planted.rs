@@ -30,12 +30,14 @@ pub enum Bug {
     CursorAhead,
     /// A reset covers steps that it has not seen.
     ResetCoversAll,
+    /// One range in sixteen is not compared, and taken to be equal.
+    RangeUncompared,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -48,6 +50,7 @@ impl Bug {
         Self::UndoForgotten,
         Self::CursorAhead,
         Self::ResetCoversAll,
+        Self::RangeUncompared,
     ];
 
     /// Does something with the bug, on this thread.

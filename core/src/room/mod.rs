@@ -17,6 +17,7 @@ mod packed;
 mod peer;
 mod snapshot;
 mod standing;
+mod survey;
 mod waiting;
 mod witness;
 
@@ -28,6 +29,7 @@ use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Dot, RoomId};
+use crate::limits::VECTOR_ACTORS_MAX;
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};
@@ -84,6 +86,8 @@ pub struct Room {
     recent: VersionVector,
     settle_us: u64,
     watched: bool,
+    /// Of more actors it is told by ranges what is held.
+    vector_actors_max: usize,
 }
 
 impl Room {
@@ -115,6 +119,7 @@ impl Room {
             recent: VersionVector::default(),
             settle_us: 0,
             watched: false,
+            vector_actors_max: VECTOR_ACTORS_MAX,
         }
     }
 
@@ -204,6 +209,11 @@ impl Room {
     /// Whether anybody listens to events; making them costs something.
     pub fn set_watched(&mut self, watched: bool) {
         self.watched = watched;
+    }
+
+    /// Tells by ranges what is held as soon as there are more actors than that.
+    pub fn tell_ranges_above(&mut self, actors: usize) {
+        self.vector_actors_max = actors;
     }
 
     /// The message a name means: a whole id, or an unambiguous beginning of one.

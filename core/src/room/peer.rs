@@ -17,6 +17,7 @@ use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
 use crate::sync::frame::{Digest, Sight};
+use crate::sync::survey::Survey;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
 /// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
@@ -58,7 +59,7 @@ pub(super) struct Peer {
     /// Whether a run had to be dropped: then it must send again also what it has sent.
     ask_again: bool,
     /// Bytes of backlog it still takes. What is packed at once may overdraw it, so that nothing is too large.
-    credit: i64,
+    pub(super) credit: i64,
     credit_due: u64,
     /// What is being read for it.
     pub(super) reading: Option<Vec<Range>>,
@@ -66,6 +67,10 @@ pub(super) struct Peer {
     runs_taken: u64,
     /// How many runs it had taken in when it last told what it holds, and how often before that.
     runs_taken_told: (u64, u32),
+    /// How often it was told what is held here.
+    tells: u64,
+    /// Finding out what it holds.
+    pub(super) survey: Option<Survey>,
 }
 
 impl Peer {
@@ -92,6 +97,8 @@ impl Peer {
             runs_sent: 0,
             runs_taken: 0,
             runs_taken_told: (0, 0),
+            tells: 0,
+            survey: None,
         }
     }
 
@@ -128,8 +135,10 @@ impl Room {
             out.push(Output::Send { link, lane: Lane::Live, frame });
         }
         self.send_vector(link, true, out);
-        // Of what it has already, this is the only word that it is on our disk.
-        self.ack(link, self.log.vector(), out);
+        // Of what it has already, this is the only word that it is on our disk; in a vast room that comes once both hold the same.
+        if !self.is_vast() {
+            self.ack(link, self.log.vector(), out);
+        }
     }
 
     pub(super) fn peer_down(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
@@ -137,6 +146,7 @@ impl Room {
         let gone = self.peers.remove(&link);
         if self.peers.is_empty() {
             self.packed = Packed::default();
+            self.log.drop_ranges();
         }
         if gone.is_some_and(|peer| peer.reading.is_some()) {
             self.reads_orphaned.insert(link);
@@ -149,9 +159,22 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match frame {
             RoomFrame::Vector { held, runs_taken, exact } => {
+                if exact {
+                    peer.credit = CREDIT_BYTES as i64;
+                }
                 self.flush(now, out);
-                self.hear_vector(link, held, runs_taken, exact, out);
+                self.hear_held(link, held, runs_taken, exact, out);
             }
+            RoomFrame::Ranges(opening) => {
+                self.flush(now, out);
+                self.hear_ranges(link, &opening, out);
+            }
+            RoomFrame::RangesWanted { number, wanted } => self.hear_wanted(link, number, &wanted, out),
+            RoomFrame::RangesTold { number, told } => {
+                self.flush(now, out);
+                self.hear_told(link, number, told, out);
+            }
+            RoomFrame::Kept { digest } => self.hear_kept(link, digest, out),
             RoomFrame::Run { run } => {
                 peer.runs_taken += 1;
                 self.take_run(link, run, 0, now, out);
@@ -199,7 +222,8 @@ impl Room {
         }
     }
 
-    fn hear_vector(
+    /// A peer has told what it holds.
+    pub(super) fn hear_held(
         &mut self,
         link: LinkId,
         held: VersionVector,
@@ -211,15 +235,17 @@ impl Room {
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
-        let arrived = peer.has_arrived(runs_taken);
-        let all = exact || (arrived && peer.reading.is_none());
+        let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
+        let all = exact || arrived;
         peer.told.clone_from(&held);
+        if arrived {
+            peer.credit = CREDIT_BYTES as i64;
+        }
         if all {
             peer.sent = held.clone();
             if planted(Bug::CursorAhead) {
                 held.iter().for_each(|(actor, seq)| peer.sent.raise(actor, seq + 1));
             }
-            peer.credit = CREDIT_BYTES as i64;
         } else {
             // Of actors unknown here only what it says now: it may claim any number.
             let before = std::mem::replace(&mut peer.sent, held.clone());
@@ -254,10 +280,14 @@ impl Room {
             Some(vector) => {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
-                let is_told = peer.acked.replace(digest) == Some(digest);
+                let acked = peer.acked.replace(digest);
+                let is_told = acked == Some(digest);
+                peer.survey = None;
                 peer.sent = vector.clone();
                 peer.told.clone_from(&vector);
-                if is_owner && !is_told {
+                if self.is_vast() && (acked.is_none() || (is_owner && !is_told)) {
+                    self.ack_all(link, digest, out);
+                } else if is_owner && !is_told {
                     self.ack(link, vector, out);
                 }
             }
@@ -282,13 +312,14 @@ impl Room {
     }
 
     pub(super) fn send_vector(&mut self, link: LinkId, exact: bool, out: &mut Vec<Output>) {
-        let held = self.log.vector();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if exact {
             // Who hears this begins with full credit.
             peer.credit_due = 0;
         }
-        let frame = RoomFrame::Vector { held, runs_taken: peer.runs_taken, exact };
+        peer.tells += 1;
+        let (tells, runs_taken) = (peer.tells, peer.runs_taken);
+        let frame = self.telling(tells, runs_taken, exact);
         out.push(Output::Send { link, lane: Lane::Live, frame });
     }
 

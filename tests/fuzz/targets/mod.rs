@@ -28,10 +28,11 @@ pub(crate) type Row = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All but the daemon's, which are in `daemon.rs`.
 pub(crate) fn all() -> Vec<Target> {
-    let targets: [Row; 21] = [
+    let targets: [Row; 22] = [
         ("value", wire::value, wire::values),
         ("message", wire::message, wire::messages),
         ("frame", wire::frame, wire::frames),
+        ("ranges", wire::ranges, room::inputs),
         ("live", wire::live, wire::live_runs),
         ("backlog", wire::backlog, wire::backlogs),
         ("block", wire::block, wire::blocks),
