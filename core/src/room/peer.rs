@@ -43,6 +43,8 @@ pub(super) struct Peer {
     /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
+    /// When it was last known to hold the same, or came.
+    pub(super) agreed_us: u64,
     /// What both held when they were last in sync.
     acked: Option<Digest>,
     /// Whether it lacks messages that are forgotten here: then it is offered what is left of them.
@@ -74,7 +76,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new(key: PeerKey) -> Self {
+    fn new(key: PeerKey, now: Now) -> Self {
         Self {
             key,
             sent: VersionVector::default(),
@@ -83,6 +85,7 @@ impl Peer {
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
+            agreed_us: now.monotonic_us,
             acked: None,
             lacks_ground: false,
             is_offered: false,
@@ -129,7 +132,7 @@ impl Room {
         if self.peers.is_empty() {
             self.settle_us = now.after_ms(HEARTBEAT_MS);
         }
-        self.peers.insert(link, Peer::new(key));
+        self.peers.insert(link, Peer::new(key, now));
         if let Some(founding) = &self.founding {
             let frame = RoomFrame::Founding { bytes: founding.encode() };
             out.push(Output::Send { link, lane: Lane::Live, frame });
@@ -271,7 +274,7 @@ impl Room {
     }
 
     /// Digests differ: both sides see it, and both tell what they hold.
-    pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
+    pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, now: Now, out: &mut Vec<Output>) {
         let equal = self.log.digest() == digest;
         let vector = equal.then(|| self.log.vector());
         let Some(peer) = self.peers.get_mut(&link) else { return };
@@ -280,6 +283,7 @@ impl Room {
             Some(vector) => {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
+                peer.agreed_us = now.monotonic_us;
                 let acked = peer.acked.replace(digest);
                 let is_told = acked == Some(digest);
                 peer.survey = None;
@@ -317,6 +321,7 @@ impl Room {
             // Who hears this begins with full credit.
             peer.credit_due = 0;
         }
+        self.tally.rounds += 1;
         peer.tells += 1;
         let (tells, runs_taken) = (peer.tells, peer.runs_taken);
         let frame = self.telling(tells, runs_taken, exact);
