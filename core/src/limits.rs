@@ -73,6 +73,17 @@ pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 pub const CREDIT_BYTES: usize = 256 * 1024;
 /// What a frame of backlog costs at least: so few wait for a slow peer that its queue holds them.
 pub const BACKLOG_COST_MIN: usize = 2 * 1024;
+/// Actors up to which a room tells what it holds as a vector, in one frame and one step; of more it tells by ranges.
+pub const VECTOR_ACTORS_MAX: usize = 500;
+/// Ranges that are asked for at once.
+pub const RANGES_ASKED_MAX: usize = 64;
+/// Actors of one range that are named at once: some more than a piece of a frame would hold are told by parts.
+pub const RANGE_NAMES_MAX: usize = 256;
+/// Bytes of one answer about ranges: it is a piece of [`PIECE_BYTES_MAX`], so that live frames do not wait for it.
+pub const RANGE_ANSWER_BYTES_MAX: usize = 15 * 1024;
+/// Actors unknown here that a peer may name when it tells what it holds: what it makes us remember of others.
+pub const STRANGERS_MAX: usize = 65_536;
+
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
 

@@ -34,12 +34,14 @@ pub enum Bug {
     VoidOnArrival,
     /// A removal concerns everything of the member, as if it had seen nothing.
     CutAtWill,
+    /// One range in sixteen is not compared, and taken to be equal.
+    RangeUncompared,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -54,6 +56,7 @@ impl Bug {
         Self::ResetCoversAll,
         Self::VoidOnArrival,
         Self::CutAtWill,
+        Self::RangeUncompared,
     ];
 
     /// Does something with the bug, on this thread.

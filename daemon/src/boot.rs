@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use crate::hub::{self, Network};
 use crate::identity::{Identity, IdentityError};
 use crate::lock::{Lock, LockError};
 use crate::logging::{self, LogControl};
+use crate::metrics::{self, Metrics};
 use crate::net::{self, Multiaddr, NetConfig, TakenPort};
 use crate::socket::{self, BindError, Listener, SocketEvent};
 use crate::state::{State, StateError};
@@ -30,6 +32,8 @@ use crate::watch::{ConfigWatch, Current};
 const CALLS_QUEUED: usize = 256;
 /// What the network reports and the hub has not heard. When it is full, peers are not read.
 const NET_EVENTS_QUEUED: usize = 256;
+/// Scrapes of metrics that wait for the hub; one more gets older numbers.
+const QUESTIONS_QUEUED: usize = 8;
 /// Threads that serve sockets: the hub is one task, and more of them only cost memory.
 const WORKERS_MAX: usize = 4;
 /// The name of the lock file in the data directory.
@@ -59,6 +63,14 @@ pub enum StartError {
     /// There is no network.
     #[error(transparent)]
     Net(#[from] net::StartError),
+    /// The numbers cannot be served there.
+    #[error("cannot serve metrics at {address}: {error}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// There is no socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -95,6 +107,10 @@ pub struct House {
     pub stop: watch::Receiver<bool>,
     /// When it started.
     pub started: Instant,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who wants to know what rooms have counted.
+    pub questions: mpsc::Receiver<metrics::Question>,
 }
 
 /// Runs the daemon until it is told to stop; `begin_log` is called once the data is ours, `ready` once clients are
@@ -138,6 +154,16 @@ pub fn run(
         let listener = Listener::bind(&places.socket).await?;
         let (clients_tx, clients) = mpsc::channel(CALLS_QUEUED);
         let (stop_tx, stop) = watch::channel(false);
+        let (questions_tx, questions) = mpsc::channel(QUESTIONS_QUEUED);
+        let address = metrics::parse_address(&config.current().borrow().settings.metrics);
+        let numbers = Metrics::default();
+        let _server = match address {
+            Some(address) => {
+                let server = metrics::Server::start(address, numbers.clone(), questions_tx).await;
+                Some(server.map_err(|error| StartError::Metrics { address, error })?)
+            }
+            None => None,
+        };
         let house = House {
             places: places.clone(),
             state,
@@ -149,6 +175,8 @@ pub fn run(
             clients,
             stop,
             started,
+            metrics: numbers,
+            questions,
         };
         let signals = Signals::listen()?;
         let follow_log = tokio::spawn(follow_log(log, config.current()));

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::logging;
+use crate::metrics::parse_address;
 
 /// How the daemon runs. Each field is a key of the file.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -21,11 +22,18 @@ pub struct Settings {
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module
     /// (`info,rtc_daemon::net=debug`).
     pub log: String,
+    /// Where to serve numbers for Prometheus: an address such as `127.0.0.1:9464`, or a port of the loopback interface. Empty: nowhere.
+    pub metrics: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()], mdns: true, log: "info".to_owned() }
+        Self {
+            listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
+            mdns: true,
+            log: "info".to_owned(),
+            metrics: String::new(),
+        }
     }
 }
 
@@ -38,6 +46,8 @@ pub struct Overrides {
     pub mdns: Option<bool>,
     /// Instead of `log`.
     pub log: Option<String>,
+    /// Instead of `metrics`.
+    pub metrics: Option<String>,
 }
 
 /// What is wrong with the settings.
@@ -101,11 +111,12 @@ impl Settings {
     }
 
     fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { listen, mdns, log } = overrides.clone();
+        let Overrides { listen, mdns, log, metrics } = overrides.clone();
         Self {
             listen: if listen.is_empty() { self.listen } else { listen },
             mdns: mdns.unwrap_or(self.mdns),
             log: log.unwrap_or(self.log),
+            metrics: metrics.unwrap_or(self.metrics),
         }
     }
 
@@ -115,6 +126,9 @@ impl Settings {
         };
         if let Some(address) = self.listen.iter().find(|address| !address.starts_with('/')) {
             return wrong("listen", address, "an address looks like /ip4/0.0.0.0/tcp/0".to_owned());
+        }
+        if !self.metrics.is_empty() && parse_address(&self.metrics).is_none() {
+            return wrong("metrics", &self.metrics, "an address looks like 127.0.0.1:9464".to_owned());
         }
         match logging::parse_filter(&self.log) {
             Ok(_) => Ok(()),
@@ -152,9 +166,10 @@ mod tests {
 
     #[test]
     fn every_key_can_be_set_and_flags_count_more() {
-        let text = "listen = [\"/ip4/127.0.0.1/tcp/4001\"]\nmdns = false\nlog = \"debug\"\n";
+        let text =
+            "listen = [\"/ip4/127.0.0.1/tcp/4001\"]\nmdns = false\nlog = \"debug\"\nmetrics = \"9464\"\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/4001".to_owned()];
-        let file = Settings { listen, mdns: false, log: "debug".into() };
+        let file = Settings { listen, mdns: false, log: "debug".into(), metrics: "9464".into() };
         assert_eq!(load(text, &Overrides::default()), Ok(file.clone()));
         let flags = Overrides { mdns: Some(true), log: Some("warn".into()), ..Overrides::default() };
         assert_eq!(load(text, &flags), Ok(Settings { mdns: true, log: "warn".into(), ..file }));
@@ -171,6 +186,7 @@ mod tests {
                 "listen = [\"localhost:4001\"]",
                 "config.toml: listen = \"localhost:4001\": an address looks like",
             ),
+            ("metrics = \"here\"", "config.toml: metrics = \"here\": an address looks like 127.0.0.1:9464"),
             ("log = \"inof\"", "config.toml: log = \"inof\": \"inof\" is not error, warn"),
             ("log = \"info,rtc=loud\"", "config.toml: log = \"info,rtc=loud\": "),
         ] {

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod launch;
 pub mod lock;
 pub mod logging;
+pub mod metrics;
 pub mod net;
 pub mod number;
 pub mod past;

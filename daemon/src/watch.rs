@@ -96,8 +96,13 @@ impl Following {
             Some(error) => tracing::error!(%error, "the settings are broken; the old ones stay"),
             None => {
                 tracing::info!(%path, "the settings changed");
-                if now.settings.listen != before.settings.listen {
-                    tracing::warn!("`listen` changed: that counts after a restart");
+                for (key, has_changed) in [
+                    ("listen", now.settings.listen != before.settings.listen),
+                    ("metrics", now.settings.metrics != before.settings.metrics),
+                ] {
+                    if has_changed {
+                        tracing::warn!("`{key}` changed: that counts after a restart");
+                    }
                 }
             }
         }

@@ -13,6 +13,12 @@ const CUT: Duration = Duration::from_secs(30);
 /// How soon after the cable is back both must show the same scene.
 const REUNION: Duration = Duration::from_secs(2);
 
+/// How soon after a link's return data must flow: in the middle of all times, and every time.
+const FLOWS_MEDIAN: Duration = Duration::from_millis(500);
+const FLOWS_MAX: Duration = Duration::from_secs(2);
+/// How soon two halves of a LAN that are joined must have found each other.
+const JOINED_MAX: Duration = Duration::from_secs(10);
+
 /// A LAN: a switch in a namespace, and hosts in theirs.
 struct Lan {
     name: String,
@@ -24,7 +30,8 @@ impl Lan {
     fn new(count: usize) -> Self {
         let name = format!("rtc{}", std::process::id());
         let mut lan = Self { name: name.clone(), hosts: Vec::new() };
-        lan.make_switch();
+        ip(&format!("netns add {}", lan.switch()));
+        lan.make_bridge("lan");
         for n in 1..=count {
             lan.add_host(n);
         }
@@ -35,11 +42,10 @@ impl Lan {
         format!("{}sw", self.name)
     }
 
-    fn make_switch(&self) {
+    fn make_bridge(&self, bridge: &str) {
         let switch = self.switch();
-        ip(&format!("netns add {switch}"));
-        ip(&format!("-n {switch} link add lan type bridge mcast_snooping 0"));
-        ip(&format!("-n {switch} link set lan up"));
+        ip(&format!("-n {switch} link add {bridge} type bridge mcast_snooping 0"));
+        ip(&format!("-n {switch} link set {bridge} up"));
     }
 
     fn add_host(&mut self, n: usize) {
@@ -61,7 +67,26 @@ impl Lan {
     }
 
     fn plug(&self, n: usize) {
-        ip(&format!("-n {} link set port{n} master lan", self.switch()));
+        self.plug_into("lan", n);
+    }
+
+    fn plug_into(&self, bridge: &str, n: usize) {
+        ip(&format!("-n {} link set port{n} master {bridge}", self.switch()));
+    }
+
+    /// A cable between two bridges.
+    fn join(&self, a: &str, b: &str) {
+        let switch = self.switch();
+        ip(&format!("-n {switch} link add cable0 type veth peer name cable1"));
+        for (end, bridge) in [("cable0", a), ("cable1", b)] {
+            ip(&format!("-n {switch} link set {end} master {bridge}"));
+            ip(&format!("-n {switch} link set {end} up"));
+        }
+    }
+
+    fn start(&self, n: usize, home: &Home) {
+        let said = self.on(n, home, env!("CARGO_BIN_EXE_rtcd"), &["start"]);
+        assert_eq!(said.code, 0, "{said:?}");
     }
 
     /// Runs a program of a home's on a host.
@@ -161,4 +186,82 @@ fn hosts_meet_by_mdns_and_agree_after_a_pulled_cable() {
     a.ok(&["edit", "cube", "string.set", "s", "while b was away"]);
     assert_eq!(lan.on(2, &b, rtcd, &["start"]).code, 0);
     within(PATIENCE, "they agree after a restart", || same_scene(&a, &b));
+}
+
+/// Checks and tells how soon data flowed.
+fn judge(what: &str, mut took: Vec<Duration>) {
+    took.sort_unstable();
+    let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
+    println!("{what}: median {median:?}, most {most:?} of {}", took.len());
+    assert!(median <= FLOWS_MEDIAN && most <= FLOWS_MAX, "{what}: {took:?}");
+}
+
+/// How often something is tried: usually, and where there is time.
+fn rounds(usual: usize) -> usize {
+    if crate::chance::soak() > 1 { 10 } else { usual }
+}
+
+#[test]
+#[ignore = "makes network namespaces; run by .ci/run"]
+fn data_flows_soon_after_a_link_or_a_process_returns() {
+    let lan = Lan::new(2);
+    let (a, b) = (Host::new().home(), Host::new().home());
+    lan.start(1, &a);
+    lan.start(2, &b);
+    let ticket = a.ok(&["invite", "--no-addresses"]).lines().last().unwrap().to_owned();
+    b.ok(&["join", &ticket, "--timeout", "30s"]);
+    a.ok(&["edit", "cube", "node.insert", "tag=Mesh", "x=0"]);
+    within(PATIENCE, "they agree before the cuts", || same_scene(&a, &b));
+    let flows = || within(FLOWS_MAX, "data flows", || same_scene(&a, &b));
+    for (seconds, usual) in [(5, 3), (12, 3), (45, 1)] {
+        let times = (0..rounds(usual)).map(|_| {
+            lan.pull(2);
+            let cut = Instant::now();
+            a.ok(&["edit", "cube", "number.add", "x", "1"]);
+            b.ok(&["edit", "cube", "number.add", "y", "1"]);
+            while let Some(left) = Duration::from_secs(seconds).checked_sub(cut.elapsed()) {
+                std::thread::park_timeout(left);
+            }
+            lan.plug(2);
+            flows()
+        });
+        judge(&format!("after {seconds} s without a link"), times.collect());
+    }
+    for (n, home, other) in [(1, &a, &b), (2, &b, &a)] {
+        let times = (0..rounds(3)).map(|_| {
+            assert_eq!(lan.on(n, home, env!("CARGO_BIN_EXE_rtcd"), &["stop"]).code, 0);
+            other.ok(&["edit", "cube", "number.add", "x", "1"]);
+            lan.start(n, home);
+            flows()
+        });
+        judge(&format!("after a restart on host {n}"), times.collect());
+    }
+}
+
+#[test]
+#[ignore = "makes network namespaces; run by .ci/run"]
+fn two_halves_of_a_lan_find_each_other_once_they_are_joined() {
+    let lan = Lan::new(4);
+    lan.make_bridge("half");
+    [3, 4].into_iter().for_each(|n| lan.plug_into("half", n));
+    let homes: Vec<Home> = (0..4).map(|_| Host::new().home()).collect();
+    homes.iter().zip(1..).for_each(|(home, n)| lan.start(n, home));
+    let ticket = homes[0].ok(&["invite", "--no-addresses"]).lines().last().unwrap().to_owned();
+    homes[1].ok(&["join", &ticket, "--timeout", "30s"]);
+    for home in &homes[2..] {
+        // Nobody of the room is in reach; it stays joined.
+        home.rtc(&["join", &ticket, "--timeout", "1s"]);
+    }
+    homes[0].ok(&["edit", "cube", "node.insert", "tag=Mesh", "x=1"]);
+    within(PATIENCE, "the first half agrees", || same_scene(&homes[0], &homes[1]));
+    // Long enough that whoever looks for others often at first does so no more.
+    let alone = Instant::now();
+    while let Some(left) = CUT.checked_sub(alone.elapsed()) {
+        std::thread::park_timeout(left);
+    }
+    assert!(homes[2..].iter().all(|home| !same_scene(&homes[0], home)), "nobody reaches the other half");
+    lan.join("lan", "half");
+    let took =
+        within(JOINED_MAX, "all four agree", || homes[1..].iter().all(|home| same_scene(&homes[0], home)));
+    println!("two halves agree {took:?} after they were joined");
 }

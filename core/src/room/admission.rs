@@ -6,7 +6,7 @@ use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
-use crate::limits::SHOWN_SESSIONS_MAX;
+use crate::limits::{SHOWN_SESSIONS_MAX, STRANGERS_MAX};
 use crate::planted::{Bug, planted};
 use crate::room::Room;
 use crate::room::footing::FootingError;
@@ -108,6 +108,9 @@ pub enum Refusal {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// More actors unknown here were named than are remembered.
+    #[error("actors unknown here exceed {STRANGERS_MAX}")]
+    Strangers,
     /// A later message of a run names heads of other actors.
     #[error("message {dot} advances its clock inside a run")]
     AdvanceInside {

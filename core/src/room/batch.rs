@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::clock::VersionVector;
 use crate::room::{Output, Room};
 use crate::store::{Record, StoreError};
+use crate::sync::frame::Digest;
 use crate::sync::{Lane, LinkId, Now, RoomFrame};
 
 /// All batches under way, by their numbers.
@@ -21,12 +22,14 @@ pub(super) struct Batch {
     credit: Option<(LinkId, u64)>,
     /// What is on the disk then, with everything before it.
     acks: BTreeMap<LinkId, VersionVector>,
+    /// The same as the digest of everything.
+    kept: BTreeMap<LinkId, Digest>,
 }
 
 impl Batch {
     /// What came from a peer, at the expense of that much credit.
     pub(super) fn of_peer(from: LinkId, credit: u64) -> Self {
-        Self { credit: Some((from, credit)), acks: BTreeMap::new() }
+        Self { credit: Some((from, credit)), ..Self::default() }
     }
 }
 
@@ -60,6 +63,17 @@ impl Room {
         }
     }
 
+    /// Tells a peer which holds all that has this digest, as we do, once all of it is on our disk.
+    pub(super) fn ack_all(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
+        if self.store_failed {
+            return;
+        }
+        match self.batches.under_way.last_entry() {
+            Some(mut newest) => _ = newest.get_mut().kept.insert(link, digest),
+            None => out.push(Output::Send { link, lane: Lane::Live, frame: RoomFrame::Kept { digest } }),
+        }
+    }
+
     pub(super) fn committed(&mut self, up_to: u64, now: Now, out: &mut Vec<Output>) {
         let mut acks: BTreeMap<LinkId, VersionVector> = BTreeMap::new();
         let later = self.batches.under_way.split_off(&up_to.saturating_add(1));
@@ -67,6 +81,12 @@ impl Room {
             for (link, durable) in batch.acks {
                 acks.entry(link).or_default().join(&durable);
             }
+            let kept = batch.kept.into_iter().filter(|(link, _)| self.peers.contains_key(link));
+            out.extend(kept.map(|(link, digest)| Output::Send {
+                link,
+                lane: Lane::Live,
+                frame: RoomFrame::Kept { digest },
+            }));
             if let Some((link, bytes)) = batch.credit {
                 self.give_credit(link, bytes, out);
             }

@@ -10,6 +10,7 @@ use crate::id::{Actor, Dot, PeerKey, RoomId};
 use crate::room::footing::Footing;
 use crate::room::older::Older;
 use crate::sync::frame::Digest;
+use crate::sync::ranges::Ranges;
 use crate::sync::run::{Step, backlog_run};
 use crate::view::MessageView;
 
@@ -28,6 +29,8 @@ pub(super) struct Log {
     /// How many messages were ever applied.
     pub(super) arrived: u64,
     pub(super) digest: Option<Digest>,
+    /// What is held by ranges of actors, while somebody asks for that.
+    ranges: Option<Ranges>,
 }
 
 pub(super) struct ActorLog {
@@ -88,6 +91,7 @@ impl Log {
             messages: 0,
             arrived: 0,
             digest: None,
+            ranges: None,
         }
     }
 
@@ -199,6 +203,26 @@ impl Log {
         self.messages += 1;
         self.arrived += 1;
         self.digest = None;
+        if let Some(ranges) = &mut self.ranges {
+            ranges.touch(message.actor);
+        }
+    }
+
+    /// What is held, by ranges of actors.
+    pub(super) fn ranges(&mut self) -> &mut Ranges {
+        let actors = &self.actors;
+        let ranges = self.ranges.get_or_insert_with(|| {
+            let mut ranges = Ranges::default();
+            actors.keys().for_each(|&actor| ranges.touch(actor));
+            ranges
+        });
+        ranges.follow(|actor| actors.get(actor).map(|log| (log.head(), log.head_link())));
+        ranges
+    }
+
+    /// Nobody asks for ranges any more.
+    pub(super) fn drop_ranges(&mut self) {
+        self.ranges = None;
     }
 
     /// The number up to which an actor's messages are forgotten.
@@ -255,6 +279,7 @@ impl Log {
         self.frontier = frontier.clone();
         self.outside = outside.clone();
         self.digest = None;
+        self.ranges = None;
     }
 
     /// Notes whether a signature over the link of `dot` is there.

@@ -19,6 +19,8 @@ mod peer;
 mod presence;
 mod snapshot;
 mod standing;
+mod survey;
+mod tally;
 mod waiting;
 mod witness;
 
@@ -30,6 +32,7 @@ use crate::chain::Keys;
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Dot, RoomId};
+use crate::limits::VECTOR_ACTORS_MAX;
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};
@@ -51,6 +54,7 @@ use packed::Packed;
 use peer::Peer;
 use presence::Shows;
 use standing::Horizons;
+pub use tally::Tally;
 use waiting::{Early, Waiting};
 pub use witness::Agreement;
 use witness::Witness;
@@ -88,6 +92,9 @@ pub struct Room {
     recent: VersionVector,
     settle_us: u64,
     watched: bool,
+    tally: Tally,
+    /// Of more actors it is told by ranges what is held.
+    vector_actors_max: usize,
 }
 
 impl Room {
@@ -121,6 +128,8 @@ impl Room {
             recent: VersionVector::default(),
             settle_us: 0,
             watched: false,
+            tally: Tally::default(),
+            vector_actors_max: VECTOR_ACTORS_MAX,
         }
     }
 
@@ -212,6 +221,11 @@ impl Room {
         self.watched = watched;
     }
 
+    /// Tells by ranges what is held as soon as there are more actors than that.
+    pub fn tell_ranges_above(&mut self, actors: usize) {
+        self.vector_actors_max = actors;
+    }
+
     /// The message a name means: a whole id, or an unambiguous beginning of one.
     pub fn find(&self, name: &str) -> Result<Dot, ApiError> {
         self.replica.find(name).map_err(|error| commit::not_found(name, &error))
@@ -232,7 +246,7 @@ impl Room {
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
             Input::PeerDown { link } => self.peer_down(link, now, out),
             Input::Frame { link, frame } => self.frame(link, frame, now, out),
-            Input::Digest { link, digest } => self.hear_digest(link, digest, out),
+            Input::Digest { link, digest } => self.hear_digest(link, digest, now, out),
             Input::Unsent { link, first } => self.unsent(link, first),
             Input::Missed { link } => self.missed(link),
             Input::Committed { batch } => self.committed(batch, now, out),
@@ -275,6 +289,7 @@ impl Room {
     fn take_run(&mut self, link: LinkId, run: Run, credit: u64, now: Now, out: &mut Vec<Output>) {
         if self.read_only.is_some() {
             // Neither applied nor credited: the peer stops sending, and sends again once we tell what we hold.
+            self.tally.dropped_read_only += 1;
             return self.ask_again();
         }
         self.flush(now, out);
@@ -282,10 +297,14 @@ impl Room {
         let mut queue = VecDeque::from([Early { run, from: link, verified: false }]);
         while let Some(early) = queue.pop_front() {
             match judge(&early.run, early.verified, &self.log, &*self.keys) {
-                Ok(Verdict::Known) => self.ack(early.from, early.run.head(), out),
+                Ok(Verdict::Known) => {
+                    self.tally.duplicates += 1;
+                    self.ack(early.from, early.run.head(), out);
+                }
                 Ok(Verdict::Waits { missing, verified }) => {
                     let kept = self.waiting.keep(Early { verified, ..early }, missing);
                     if !kept {
+                        self.tally.dropped_early += 1;
                         self.ask_again();
                     }
                 }

@@ -17,6 +17,7 @@ use crate::room::packed::{Frames, Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
 use crate::sync::frame::{Digest, Sight};
+use crate::sync::survey::Survey;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
 /// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
@@ -42,6 +43,8 @@ pub(super) struct Peer {
     /// What it held when it first told and is not known to be here; until it tells there is no saying what it has.
     first: Option<VersionVector>,
     pub(super) in_sync: bool,
+    /// When it was last known to hold the same, or came.
+    pub(super) agreed_us: u64,
     /// What both held when they were last in sync.
     acked: Option<Digest>,
     /// Whether it lacks messages that are forgotten here: then it is offered what is left of them.
@@ -58,7 +61,7 @@ pub(super) struct Peer {
     /// Whether a run had to be dropped: then it must send again also what it has sent.
     ask_again: bool,
     /// Bytes of backlog it still takes. What is packed at once may overdraw it, so that nothing is too large.
-    credit: i64,
+    pub(super) credit: i64,
     credit_due: u64,
     /// What is being read for it.
     pub(super) reading: Option<Vec<Range>>,
@@ -66,10 +69,14 @@ pub(super) struct Peer {
     runs_taken: u64,
     /// How many runs it had taken in when it last told what it holds, and how often before that.
     runs_taken_told: (u64, u32),
+    /// How often it was told what is held here.
+    tells: u64,
+    /// Finding out what it holds.
+    pub(super) survey: Option<Survey>,
 }
 
 impl Peer {
-    fn new(key: PeerKey) -> Self {
+    fn new(key: PeerKey, now: Now) -> Self {
         Self {
             key,
             sent: VersionVector::default(),
@@ -78,6 +85,7 @@ impl Peer {
             durable: VersionVector::default(),
             first: None,
             in_sync: false,
+            agreed_us: now.monotonic_us,
             acked: None,
             lacks_ground: false,
             is_offered: false,
@@ -92,6 +100,8 @@ impl Peer {
             runs_sent: 0,
             runs_taken: 0,
             runs_taken_told: (0, 0),
+            tells: 0,
+            survey: None,
         }
     }
 
@@ -122,14 +132,16 @@ impl Room {
         if self.peers.is_empty() {
             self.settle_us = now.after_ms(HEARTBEAT_MS);
         }
-        self.peers.insert(link, Peer::new(key));
+        self.peers.insert(link, Peer::new(key, now));
         if let Some(founding) = &self.founding {
             let frame = RoomFrame::Founding { bytes: founding.encode() };
             out.push(Output::Send { link, lane: Lane::Live, frame });
         }
         self.send_vector(link, true, out);
-        // Of what it has already, this is the only word that it is on our disk.
-        self.ack(link, self.log.vector(), out);
+        // Of what it has already, this is the only word that it is on our disk; in a vast room that comes once both hold the same.
+        if !self.is_vast() {
+            self.ack(link, self.log.vector(), out);
+        }
         self.show_to(link, key, out);
     }
 
@@ -138,6 +150,7 @@ impl Room {
         let gone = self.peers.remove(&link);
         if self.peers.is_empty() {
             self.packed = Packed::default();
+            self.log.drop_ranges();
         }
         if gone.is_some_and(|peer| peer.reading.is_some()) {
             self.reads_orphaned.insert(link);
@@ -151,9 +164,22 @@ impl Room {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match frame {
             RoomFrame::Vector { held, runs_taken, exact } => {
+                if exact {
+                    peer.credit = CREDIT_BYTES as i64;
+                }
                 self.flush(now, out);
-                self.hear_vector(link, held, runs_taken, exact, out);
+                self.hear_held(link, held, runs_taken, exact, out);
             }
+            RoomFrame::Ranges(opening) => {
+                self.flush(now, out);
+                self.hear_ranges(link, &opening, out);
+            }
+            RoomFrame::RangesWanted { number, wanted } => self.hear_wanted(link, number, &wanted, out),
+            RoomFrame::RangesTold { number, told } => {
+                self.flush(now, out);
+                self.hear_told(link, number, told, out);
+            }
+            RoomFrame::Kept { digest } => self.hear_kept(link, digest, out),
             RoomFrame::Run { run } => {
                 peer.runs_taken += 1;
                 self.take_run(link, run, 0, now, out);
@@ -204,7 +230,8 @@ impl Room {
         }
     }
 
-    fn hear_vector(
+    /// A peer has told what it holds.
+    pub(super) fn hear_held(
         &mut self,
         link: LinkId,
         held: VersionVector,
@@ -216,15 +243,17 @@ impl Room {
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
-        let arrived = peer.has_arrived(runs_taken);
-        let all = exact || (arrived && peer.reading.is_none());
+        let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
+        let all = exact || arrived;
         peer.told.clone_from(&held);
+        if arrived {
+            peer.credit = CREDIT_BYTES as i64;
+        }
         if all {
             peer.sent = held.clone();
             if planted(Bug::CursorAhead) {
                 held.iter().for_each(|(actor, seq)| peer.sent.raise(actor, seq + 1));
             }
-            peer.credit = CREDIT_BYTES as i64;
         } else {
             // Of actors unknown here only what it says now: it may claim any number.
             let before = std::mem::replace(&mut peer.sent, held.clone());
@@ -250,7 +279,7 @@ impl Room {
     }
 
     /// Digests differ: both sides see it, and both tell what they hold.
-    pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, out: &mut Vec<Output>) {
+    pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, now: Now, out: &mut Vec<Output>) {
         let equal = self.log.digest() == digest;
         let vector = equal.then(|| self.log.vector());
         let Some(peer) = self.peers.get_mut(&link) else { return };
@@ -259,10 +288,15 @@ impl Room {
             Some(vector) => {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
-                let is_told = peer.acked.replace(digest) == Some(digest);
+                peer.agreed_us = now.monotonic_us;
+                let acked = peer.acked.replace(digest);
+                let is_told = acked == Some(digest);
+                peer.survey = None;
                 peer.sent = vector.clone();
                 peer.told.clone_from(&vector);
-                if is_owner && !is_told {
+                if self.is_vast() && (acked.is_none() || (is_owner && !is_told)) {
+                    self.ack_all(link, digest, out);
+                } else if is_owner && !is_told {
                     self.ack(link, vector, out);
                 }
             }
@@ -291,13 +325,15 @@ impl Room {
     }
 
     pub(super) fn send_vector(&mut self, link: LinkId, exact: bool, out: &mut Vec<Output>) {
-        let held = self.log.vector();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if exact {
             // Who hears this begins with full credit.
             peer.credit_due = 0;
         }
-        let frame = RoomFrame::Vector { held, runs_taken: peer.runs_taken, exact };
+        self.tally.rounds += 1;
+        peer.tells += 1;
+        let (tells, runs_taken) = (peer.tells, peer.runs_taken);
+        let frame = self.telling(tells, runs_taken, exact);
         out.push(Output::Send { link, lane: Lane::Live, frame });
     }
 

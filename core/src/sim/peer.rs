@@ -21,6 +21,8 @@ use crate::ticket::Secret;
 
 pub(super) struct SimPeer {
     pub(super) keys: Arc<dyn Keys>,
+    /// Whether it tells by ranges what it holds.
+    pub(super) is_vast: bool,
     founding: Founding,
     room: RoomId,
     secret: Secret,
@@ -74,6 +76,7 @@ impl SimPeer {
     pub(super) fn new(keys: Arc<dyn Keys>, founding: &Founding, secret: Secret, random: &mut Random) -> Self {
         Self {
             keys,
+            is_vast: false,
             founding: founding.clone(),
             room: founding.room(),
             secret,
@@ -183,6 +186,9 @@ impl SimPeer {
             self.disk.fact(name)?.iter().for_each(|value| room.recall(name, value));
         }
         room.load(&records)?;
+        if self.is_vast {
+            room.tell_ranges_above(0);
+        }
         Ok(room)
     }
 

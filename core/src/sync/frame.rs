@@ -9,9 +9,13 @@ use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
 use crate::id::{Actor, Session, StateHash};
-use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX};
+use crate::limits::{
+    FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX, RANGE_NAMES_MAX, RANGES_ASKED_MAX,
+};
 use crate::presence::Part;
 use crate::sync::Run;
+use crate::sync::ranges::{PARTS, Range, Sum, Sums, Told, Wanted};
+use crate::sync::survey::Opening;
 
 /// Actors a vector may list in one frame.
 const VECTOR_ENTRIES_MAX: usize = 65_536;
@@ -158,6 +162,27 @@ pub enum RoomFrame {
         /// What [`Show::encode`](crate::presence::Show::encode) made of it.
         content: Vec<u8>,
     },
+    /// What the sender holds, where a vector would be long: the receiver asks for what differs.
+    Ranges(Opening),
+    /// Asks what the sender of [`RoomFrame::Ranges`] holds in some ranges.
+    RangesWanted {
+        /// The exchange, which sums depend on.
+        number: u64,
+        /// Which.
+        wanted: Wanted,
+    },
+    /// What the sender holds in ranges that it was asked for; those left out may be asked for again.
+    RangesTold {
+        /// The exchange.
+        number: u64,
+        /// What it holds.
+        told: Told,
+    },
+    /// Whatever has this digest is on the sender's disk.
+    Kept {
+        /// Of all that it held.
+        digest: Digest,
+    },
 }
 
 const HELLO: u64 = 0;
@@ -176,8 +201,12 @@ const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
 const SIGHT: u64 = 26;
-const PRESENCE: u64 = 32;
-const DRAFT: u64 = 33;
+const RANGES: u64 = 32;
+const RANGES_WANTED: u64 = 33;
+const RANGES_TOLD: u64 = 34;
+const KEPT: u64 = 35;
+const PRESENCE: u64 = 40;
+const DRAFT: u64 = 41;
 
 /// Whether a frame concerns a room: one that does not is about the connection. Looks at nothing but its kind.
 pub fn is_about_room(frame: &[u8]) -> bool {
@@ -225,7 +254,7 @@ impl LinkFrame {
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | PRESENCE | DRAFT) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | RANGES..=KEPT | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -280,6 +309,24 @@ impl RoomFrame {
                 };
                 writer.array(5).uint(kind).uint(channel).bytes(&session.0).uint(*seq).bytes(content);
             }
+            Self::Ranges(Opening { number, runs_taken, exact, sums }) => {
+                writer.array(6).uint(RANGES).uint(channel).uint(*number).uint(*runs_taken);
+                writer.uint(u64::from(*exact)).bytes(sums.as_flattened());
+            }
+            Self::RangesWanted { number, wanted } => {
+                writer.array(5).uint(RANGES_WANTED).uint(channel).uint(*number);
+                for ranges in [&wanted.sums, &wanted.names] {
+                    writer.array(ranges.len());
+                    ranges.iter().for_each(|range| _ = writer.uint(range.number()));
+                }
+            }
+            Self::RangesTold { number, told } => {
+                writer.array(5).uint(RANGES_TOLD).uint(channel).uint(*number);
+                encode_told(told, writer);
+            }
+            Self::Kept { digest } => {
+                writer.array(3).uint(KEPT).uint(channel).bytes(digest);
+            }
         }
         writer
     }
@@ -316,6 +363,18 @@ impl RoomFrame {
                 part: if kind == PRESENCE { Part::Presence } else { Part::Draft },
                 content: reader.bytes(FRAME_BYTES_MAX, "what a session shows")?,
             },
+            RANGES => Self::Ranges(Opening {
+                number: reader.uint()?,
+                runs_taken: reader.uint()?,
+                exact: reader.uint()? != 0,
+                sums: decode_sums(reader)?,
+            }),
+            RANGES_WANTED => Self::RangesWanted {
+                number: reader.uint()?,
+                wanted: Wanted { sums: decode_ranges(reader)?, names: decode_ranges(reader)? },
+            },
+            RANGES_TOLD => Self::RangesTold { number: reader.uint()?, told: decode_told(reader)? },
+            KEPT => Self::Kept { digest: reader.bytes_of()? },
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
         })
     }
@@ -330,15 +389,63 @@ fn encode_vector(vector: &VersionVector, writer: &mut Writer) {
 
 fn decode_vector(reader: &mut Reader<'_>) -> Result<VersionVector, DecodeError> {
     let len = reader.array(VECTOR_ENTRIES_MAX * 2, "a version vector")?;
-    let entry = |_| {
-        let (actor, seq) = (Actor(reader.bytes_of()?), reader.uint()?);
-        match seq {
-            // Each message has a greater lamport than its actor's one before, so no number is greater than that.
-            1..=LAMPORT_MAX => Ok((actor, seq)),
-            _ => Err(DecodeError::Unexpected { expected: "a message's number", offset: 0 }),
+    (0..len / 2).map(|_| decode_entry(reader)).collect()
+}
+
+fn decode_entry(reader: &mut Reader<'_>) -> Result<(Actor, u64), DecodeError> {
+    let (actor, seq) = (Actor(reader.bytes_of()?), reader.uint()?);
+    match seq {
+        // Each message has a greater lamport than its actor's one before, so no number is greater than that.
+        1..=LAMPORT_MAX => Ok((actor, seq)),
+        _ => Err(unexpected("a message's number")),
+    }
+}
+
+fn decode_sums(reader: &mut Reader<'_>) -> Result<Sums, DecodeError> {
+    let bytes = reader.bytes_of::<{ PARTS * size_of::<Sum>() }>()?;
+    let mut sums = Sums::default();
+    sums.as_flattened_mut().copy_from_slice(&bytes);
+    Ok(sums)
+}
+
+fn decode_range(reader: &mut Reader<'_>) -> Result<Range, DecodeError> {
+    Range::new(reader.uint()?).ok_or(unexpected("a range's number"))
+}
+
+fn decode_ranges(reader: &mut Reader<'_>) -> Result<Vec<Range>, DecodeError> {
+    let len = reader.array(RANGES_ASKED_MAX, "ranges asked for")?;
+    (0..len).map(|_| decode_range(reader)).collect()
+}
+
+fn encode_told(told: &Told, writer: &mut Writer) {
+    writer.array(told.sums.len() * 2);
+    for (range, sums) in &told.sums {
+        writer.uint(range.number()).bytes(sums.as_flattened());
+    }
+    writer.array(told.names.len() * 2);
+    for (range, names) in &told.names {
+        writer.uint(range.number()).array(names.len() * 2);
+        for (actor, seq) in names {
+            writer.bytes(&actor.0).uint(*seq);
         }
+    }
+}
+
+fn decode_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
+    let sums = reader.array(RANGES_ASKED_MAX * 2, "sums of ranges")? / 2;
+    let sums =
+        (0..sums).map(|_| Ok((decode_range(reader)?, decode_sums(reader)?))).collect::<Result<_, _>>()?;
+    let names = reader.array(RANGES_ASKED_MAX * 2, "names of ranges")? / 2;
+    let of_range = |_| {
+        let range = decode_range(reader)?;
+        let names = reader.array(RANGE_NAMES_MAX * 2, "actors of a range")? / 2;
+        Ok((range, (0..names).map(|_| decode_entry(reader)).collect::<Result<_, _>>()?))
     };
-    (0..len / 2).map(entry).collect()
+    Ok(Told { sums, names: (0..names).map(of_range).collect::<Result<_, _>>()? })
+}
+
+fn unexpected(expected: &'static str) -> DecodeError {
+    DecodeError::Unexpected { expected, offset: 0 }
 }
 
 fn decode_digests(reader: &mut Reader<'_>) -> Result<Vec<(u64, Digest)>, DecodeError> {
@@ -367,6 +474,7 @@ mod tests {
     #[test]
     fn frames_round_trip_and_cut_ones_are_refused() {
         let actor = Actor::from_name("a");
+        let range = |number| Range::new(number).unwrap();
         let held: VersionVector = [(actor, 3), (Actor::from_name("b"), 1)].into_iter().collect();
         let run = Run {
             actor,
@@ -397,6 +505,19 @@ mod tests {
             RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },
             RoomFrame::Sight(Sight { basis: [7; 16], state: StateHash([8; 32]) }),
             RoomFrame::Show { session: Session([9; 8]), seq: 3, part: Part::Draft, content: vec![1, 2, 3] },
+            RoomFrame::Ranges(Opening { number: 7, runs_taken: 8, exact: true, sums: [[9; 6]; PARTS] }),
+            RoomFrame::RangesWanted {
+                number: 7,
+                wanted: Wanted { sums: vec![range(0x1a)], names: vec![range(0x1b), range(1)] },
+            },
+            RoomFrame::RangesTold {
+                number: 7,
+                told: Told {
+                    sums: vec![(range(0x1f), [[3; 6]; PARTS])],
+                    names: vec![(range(0x10), vec![(actor, 300)]), (range(0x11), vec![])],
+                },
+            },
+            RoomFrame::Kept { digest: [4; 16] },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

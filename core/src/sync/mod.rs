@@ -4,7 +4,9 @@ pub mod backlog;
 pub mod frame;
 pub mod link;
 pub mod live;
+pub mod ranges;
 pub mod run;
+pub mod survey;
 
 pub use frame::{LinkFrame, RoomFrame};
 pub use link::{Link, LinkId};

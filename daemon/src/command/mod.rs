@@ -63,6 +63,9 @@ pub struct Flags {
     /// What to log: error, warn, info, debug, trace, or levels by module; instead of the setting `log`
     #[arg(long, value_name = "LEVEL", env = "RTC_LOG")]
     log: Option<String>,
+    /// Serve numbers for Prometheus here, such as 127.0.0.1:9464; instead of the setting `metrics`
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
 }
 
 /// Why a command was not done: what to print, and the exit code.
@@ -122,7 +125,12 @@ fn places() -> Result<Places, Failure> {
 
 impl Flags {
     fn overrides(&self) -> Overrides {
-        Overrides { listen: self.listen.clone(), mdns: self.no_mdns.then_some(false), log: self.log.clone() }
+        Overrides {
+            listen: self.listen.clone(),
+            mdns: self.no_mdns.then_some(false),
+            log: self.log.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// The words that give a child the same flags.
@@ -130,7 +138,8 @@ impl Flags {
         let listen = self.listen.iter().flat_map(|address| ["--listen", address]);
         let mdns = self.no_mdns.then_some("--no-mdns");
         let log = self.log.iter().flat_map(|log| ["--log", log]);
-        listen.chain(mdns).chain(log).map(OsString::from).collect()
+        let metrics = self.metrics.iter().flat_map(|address| ["--metrics", address]);
+        listen.chain(mdns).chain(log).chain(metrics).map(OsString::from).collect()
     }
 }
 
@@ -189,8 +198,12 @@ mod tests {
 
     #[test]
     fn a_child_gets_the_same_flags() {
-        let flags =
-            Flags { listen: vec!["/a".into(), "/b".into()], no_mdns: true, log: Some("debug".into()) };
+        let flags = Flags {
+            listen: vec!["/a".into(), "/b".into()],
+            no_mdns: true,
+            log: Some("debug".into()),
+            metrics: Some("9464".into()),
+        };
         let words = [OsString::from("rtcd"), "run".into()].into_iter().chain(flags.words());
         let Command::Run(again) = CommandLine::parse_from(words).command else { panic!("it says run") };
         assert_eq!(again.overrides(), flags.overrides());

@@ -7,6 +7,7 @@ use rtc_core::switchboard::Input;
 use rtc_core::sync::{Lane, LinkId};
 
 use crate::hub::Hub;
+use crate::metrics::{Direction, Loss};
 use crate::net::{self, NetEvent};
 
 /// Refusals told of one connection; after that each doubling is told, so that a hostile peer cannot fill the disk.
@@ -29,7 +30,8 @@ impl Hub {
             NetEvent::Up { link, peer, address, sender, .. } => {
                 self.link_up(link, peer, &address.to_string(), sender)
             }
-            NetEvent::Frame { link, bytes, share, .. } => {
+            NetEvent::Frame { link, lane, bytes, share } => {
+                self.metrics.frame(Direction::In, lane, bytes.len());
                 self.input(Input::Frame { link, bytes });
                 drop(share);
             }
@@ -64,10 +66,18 @@ impl Hub {
         unsent: Option<(RoomId, room::Input)>,
     ) -> Option<Input> {
         let sender = self.links.get(&link)?;
+        let frame_bytes = bytes.len();
         match (sender.try_send(lane, bytes), unsent) {
-            (Ok(()), _) => None,
-            (Err(net::SendError::Full), Some((room, input))) => Some(Input::Room { room, input }),
+            (Ok(()), _) => {
+                self.metrics.frame(Direction::Out, lane, frame_bytes);
+                None
+            }
+            (Err(net::SendError::Full), Some((room, input))) => {
+                self.metrics.lose(Loss::QueueFull);
+                Some(Input::Room { room, input })
+            }
             (Err(net::SendError::Full), None) => {
+                self.metrics.lose(Loss::PeerStuck);
                 self.disconnect(link, "the peer takes nothing in");
                 Some(Input::LinkDown { link })
             }
@@ -88,6 +98,7 @@ impl Hub {
     }
 
     pub(super) fn tell_refusal(&mut self, room: RoomId, link: LinkId, refusal: &Refusal) {
+        self.metrics.lose(Loss::Refused);
         let count = self.refusals.entry(link).or_insert(0);
         *count += 1;
         if *count <= REFUSALS_TOLD || count.is_power_of_two() {

@@ -32,6 +32,7 @@ use crate::boot::House;
 use crate::hub::keeping::Keeping;
 use crate::hub::presence::Sessions;
 use crate::hub::verify::Verification;
+use crate::metrics::{Metrics, Reading};
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
 use crate::number::NumberRecord;
 use crate::past::PastThread;
@@ -94,6 +95,7 @@ pub(crate) struct Hub {
     care: care::Care,
     leavings: BTreeMap<RoomId, leaving::Leaving>,
     stopping: bool,
+    metrics: Metrics,
 }
 
 /// Whom to answer.
@@ -169,6 +171,8 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         mut clients,
         mut stop,
         started,
+        metrics,
+        mut questions,
     } = house;
     let Network { handle: net, events: mut net_events } = network;
     let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
@@ -203,6 +207,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         care,
         leavings: BTreeMap::new(),
         stopping: false,
+        metrics,
     };
     hub.open_rooms(rooms);
     // Whoever wanted to know may be going down already.
@@ -218,6 +223,8 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
             Some(event) = net_events.recv(), if disk_keeps_up => hub.hear_net(event),
             Some(event) = clients.recv(), if disk_keeps_up => hub.hear_client(event),
             Some(news) = news.recv() => hub.hear_care(news),
+            // Whoever asked may be gone.
+            Some(question) = questions.recv() => drop(question.send(hub.reading())),
             Ok(()) = settings.changed() => hub.follow_settings(),
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
@@ -275,6 +282,20 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// What rooms know, for those who collect numbers.
+    fn reading(&mut self) -> Reading {
+        let now = self.clock.now();
+        let mut reading = Reading { links: self.links.len(), ..Reading::default() };
+        for id in self.board.rooms().collect::<Vec<_>>() {
+            let Some(room) = self.board.room(&id) else { continue };
+            reading.rooms += 1;
+            reading.messages += room.messages();
+            reading.lag = reading.lag.max(room.lag(now));
+            reading.counted.add(room.take_tally());
+        }
+        reading
     }
 
     fn follow_settings(&mut self) {
@@ -376,7 +397,8 @@ impl Hub {
 
     fn hear_store(&mut self, report: Done) {
         match report {
-            Done::Committed { room, batch } => {
+            Done::Committed { room, batch, took } => {
+                self.metrics.commit(took);
                 self.stored(room, batch);
                 self.input(Input::Room { room, input: room::Input::Committed { batch } });
             }

@@ -121,6 +121,8 @@ pub enum Done {
         room: RoomId,
         /// The last batch of the group.
         batch: u64,
+        /// How long it took to write them.
+        took: Duration,
     },
     /// This batch is not on the disk, and neither is any later one.
     ///
@@ -398,6 +400,7 @@ impl Room {
         if self.full_until.is_some_and(|retry| Instant::now() < retry) {
             return None;
         }
+        let began = Instant::now();
         let outcome = match &self.failed {
             Some(why) => Err(StoreError::Failed(why.clone())),
             None => self.store.append(&self.pending),
@@ -408,7 +411,7 @@ impl Room {
                     tracing::info!(%room, "the disk has space again, and what waited for it is durable");
                 }
                 self.forget_pending();
-                Some(Done::Committed { room, batch: last })
+                Some(Done::Committed { room, batch: last, took: began.elapsed() })
             }
             Err(StoreError::Full) => {
                 let told = self.full_until.replace(Instant::now() + FULL_RETRY).is_some();

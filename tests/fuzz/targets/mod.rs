@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<Target> {
         ("message", wire::message, wire::messages),
         ("frame", wire::frame, wire::frames),
         ("show", shows::show, shows::shows),
+        ("ranges", wire::ranges, room::inputs),
         ("live", wire::live, wire::live_runs),
         ("backlog", wire::backlog, wire::backlogs),
         ("block", wire::block, wire::blocks),

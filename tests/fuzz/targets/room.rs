@@ -216,6 +216,7 @@ fn step(lone: &mut Lone, choices: &mut Choices<'_>) {
             lone.give(Input::Wake);
         }
         14 => match choices.below(4) {
+            0 if choices.below(4) == 0 => lone.room.tell_ranges_above(choices.below(2)),
             0 => lone.give(Input::Digest { link: STRANGER, digest: [choices.byte(); 16] }),
             1 => lone.give(Input::Missed { link: STRANGER }),
             2 => lone.give(Input::PeerDown { link: STRANGER }),

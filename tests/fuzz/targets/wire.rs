@@ -3,21 +3,23 @@
 use data_encoding::BASE32_NOPAD;
 use rtc_core::block;
 use rtc_core::canonical::{Reader, Writer};
-use rtc_core::chain::Signature;
+use rtc_core::chain::{Link, Signature};
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::{Access, Founding};
 use rtc_core::horizon::Horizon;
 use rtc_core::id::{Actor, PeerKey, RoomId, Session};
-use rtc_core::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX};
+use rtc_core::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, LAMPORT_MAX};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode, table};
 use rtc_core::presence::Part;
+use rtc_core::sync::ranges::{Range, Ranges, Told, Wanted};
+use rtc_core::sync::survey::{Opening, Survey};
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog as packing, live as dictionary};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_core::value::Value;
 use rtc_core::view::MessageView;
 
-use super::bounded;
+use super::{Choices, bounded};
 
 /// What one connection's live runs may keep: the names and forms that both ends know by number.
 const LIVE_KEPT: u64 = 4 * 1024 * 1024;
@@ -170,8 +172,60 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
         room(RoomFrame::Ack { durable: held }),
         room(RoomFrame::Founding { bytes: founding.encode() }),
         room(RoomFrame::Show { session: Session([1; 8]), seq: 2, part: Part::Draft, content: vec![0x80] }),
+        room(RoomFrame::Ranges(Opening { number: 1, runs_taken: 2, exact: false, sums: [[7; 6]; 16] })),
+        room(RoomFrame::RangesWanted {
+            number: 1,
+            wanted: Wanted { sums: vec![Range::ALL], names: Range::ALL.parts().collect() },
+        }),
+        room(RoomFrame::RangesTold {
+            number: 1,
+            told: Told {
+                sums: vec![(Range::ALL, [[7; 6]; 16])],
+                names: vec![(Range::ALL, vec![(Actor::from_name("a"), 300)])],
+            },
+        }),
+        room(RoomFrame::Kept { digest: [5; 16] }),
     ];
     frames.iter().map(LinkFrame::encode).collect()
+}
+
+/// What somebody answers who is asked what it holds: actors of a few names and any numbers, sums of any bytes or of ours.
+pub(super) fn ranges(bytes: &[u8]) {
+    let mut choices = Choices(bytes);
+    let mut ours = held(&[3; 40]);
+    let mut theirs = held(choices.bytes());
+    let opening = Opening { number: 1, runs_taken: 0, exact: false, sums: theirs.sums(Range::ALL, 1) };
+    let mut survey = Survey::begin(&opening, &mut ours);
+    while let Some((number, wanted)) = survey.ask() {
+        let mut told = theirs.answer(&wanted, number);
+        if choices.are_made() {
+            // From here on the truth, which takes few steps whatever was told before.
+        } else if choices.below(2) == 0 {
+            let ranges = wanted.sums.iter().chain(&wanted.names);
+            told.sums.extend(ranges.map(|&range| (range, [[choices.byte(); 6]; 16])));
+        } else if let Ok(Some(LinkFrame::Room { frame: RoomFrame::RangesTold { told: any, .. }, .. })) =
+            LinkFrame::decode(choices.bytes())
+        {
+            told = any;
+        }
+        if survey.hear(number, told, &mut ours).is_err() {
+            return;
+        }
+    }
+    let (held, ..) = survey.finish().expect("nothing is left to ask");
+    assert!(held.iter().all(|(_, seq)| (1..=LAMPORT_MAX).contains(&seq)));
+}
+
+/// An actor for each byte, with that many messages.
+fn held(bytes: &[u8]) -> Ranges {
+    let actor = |at: usize| Actor::new(PeerKey([1; 32]), at as u64);
+    let mut ranges = Ranges::default();
+    (0..bytes.len()).for_each(|at| ranges.touch(actor(at)));
+    ranges.follow(|of| {
+        let at = (0..bytes.len()).find(|&at| actor(at) == *of)?;
+        Some((u64::from(bytes[at].max(1)), Link([bytes[at]; 32])))
+    });
+    ranges
 }
 
 /// Several runs over one connection: each is told its length by two bytes.
