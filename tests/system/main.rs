@@ -32,3 +32,4 @@ mod space;
 mod sync_error;
 mod tidy;
 mod upgrade;
+mod wan;
