@@ -118,9 +118,11 @@ fn by_default_nothing_is_opened_towards_the_internet() {
     let net = Internet::new(1);
     let host = net.host(1);
     // What is not for the LAN leaves here, and is counted.
-    ip(&format!("-n {host} link add inet0 type dummy"));
-    write_in(&host, "net/ipv6/conf/inet0/disable_ipv6", "1");
-    ip(&format!("-n {host} link set inet0 up"));
+    ip(&format!("-n {host} link add inet0 type veth peer name inet1"));
+    for end in ["inet0", "inet1"] {
+        write_in(&host, &format!("net/ipv6/conf/{end}/disable_ipv6"), "1");
+        ip(&format!("-n {host} link set {end} arp off up"));
+    }
     ip(&format!("-n {host} route replace default dev inet0"));
     ip(&format!("-n {host} route add 224.0.0.0/4 dev eth0"));
     let (a, b) = (Host::new().home(), Host::new().home());
