@@ -104,7 +104,7 @@ fn sockets(net: &Internet, n: usize, home: &Home) -> Vec<[String; 4]> {
 fn beyond_the_lan(sockets: &[[String; 4]]) -> Vec<&[String; 4]> {
     let on_the_lan = |[kind, state, local, remote]: &&[String; 4]| match (kind.as_str(), state.as_str()) {
         ("tcp", "LISTEN") => true,
-        ("tcp", _) => remote.starts_with("10.77.1."),
+        ("tcp", _) => remote.starts_with("10.77.1.") || remote.starts_with("127."),
         // The group's port, and where questions are asked from.
         ("udp", _) => local == "0.0.0.0:5353" || local.starts_with("10.77.1.1:"),
         _ => false,

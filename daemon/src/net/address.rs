@@ -89,6 +89,11 @@ pub(crate) fn road(address: &Multiaddr) -> Option<Road> {
     }
 }
 
+/// The address of whoever has a place at the relay, up to its own name; `None` where the relay's key is none.
+pub(crate) fn circuit(at: &Multiaddr, relay: &PeerKey) -> Option<Multiaddr> {
+    Some(at.clone().with(Protocol::P2p(peer_id(relay)?)).with(Protocol::P2pCircuit))
+}
+
 /// Whether a connection can be made to `address` by one of the roads there are.
 pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
     road(address).is_some()

@@ -1,6 +1,6 @@
 //! Keeps peers connected: what the book knows, what the schedule wants, and which dials are under way. No IO.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
 
-use super::address::{Road, is_dialable, is_loopback, peer_id, road, split_peer};
+use super::address::{Road, circuit, is_dialable, is_loopback, peer_id, road, split_peer};
 use super::book::{AddressError, Book, Place};
 use super::limits::{DIALS_MAX, FOREIGN_PAUSE, YIELD_TO_SMALLER};
 use super::redial::{Schedule, Target};
@@ -20,6 +20,9 @@ use super::{KnownPeer, Source};
 const SHORT_LINK: Duration = Duration::from_secs(2);
 /// Redialling waits this long after such a link.
 const AFTER_SHORT_LINK: Duration = Duration::from_secs(1);
+
+/// Relays are asked for one peer this often at most.
+const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
 
 /// Whom to dial, when and where.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Dialer {
     schedule: Schedule,
     /// Dials under way.
     attempts: HashMap<ConnectionId, Target>,
+    /// When relays were asked for whom last.
+    asked: BTreeMap<PeerKey, Instant>,
     /// Peers with a link.
     linked: HashMap<PeerKey, Linked>,
     /// Where we listen: dialling it would only find ourselves.
@@ -63,6 +68,7 @@ impl Dialer {
             book,
             schedule,
             attempts: HashMap::new(),
+            asked: BTreeMap::new(),
             linked: HashMap::new(),
             listening: BTreeSet::new(),
             changed: true,
@@ -168,9 +174,12 @@ impl Dialer {
         for target in self.schedule.due(now, room) {
             let dial = match &target {
                 Target::Peer(peer) if is_busy(peer, false) => None,
-                Target::Peer(peer) => self.dial_peer(peer, true),
+                Target::Peer(peer) => {
+                    let circuits = self.circuits_to(peer, now);
+                    self.dial_peer(peer, circuits)
+                }
                 Target::Direct(peer) if is_busy(peer, true) => None,
-                Target::Direct(peer) => self.dial_peer(peer, false),
+                Target::Direct(peer) => self.dial_peer(peer, Vec::new()),
                 Target::Stray(address) => {
                     Some(DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build())
                 }
@@ -186,8 +195,8 @@ impl Dialer {
         dials
     }
 
-    /// A dial of the peer's addresses at once, all or only the direct ones; `None` where there is none to dial.
-    fn dial_peer(&mut self, peer: &PeerKey, circuits: bool) -> Option<DialOpts> {
+    /// A dial of the peer's direct addresses and of these circuits at once; `None` where there is none to dial.
+    fn dial_peer(&mut self, peer: &PeerKey, circuits: Vec<Multiaddr>) -> Option<DialOpts> {
         let (Some(id), Some(entry)) = (peer_id(peer), self.book.get(peer)) else {
             self.schedule.unwant(&Target::Peer(*peer));
             self.schedule.unwant(&Target::Direct(*peer));
@@ -196,27 +205,54 @@ impl Dialer {
         let may_dial = |place: &&Place| match road(&place.address) {
             Some(Road::Tcp) => self.wan || place.source != Source::Relay,
             Some(Road::Quic) => self.wan,
-            Some(Road::Circuit) => self.wan && circuits,
-            None => false,
+            Some(Road::Circuit) | None => false,
         };
         let places = entry.places.iter().filter(may_dial);
-        let relay = places.clone().any(|place| place.source == Source::Relay);
-        let addresses: Vec<_> =
-            places.map(|place| &place.address).filter(|address| !self.listening.contains(*address)).collect();
+        let is_relay = entry.places.iter().any(|place| place.source == Source::Relay);
+        let direct = places.map(|place| &place.address).filter(|address| !self.listening.contains(*address));
+        let addresses: Vec<_> = direct.cloned().chain(circuits).collect();
         if addresses.is_empty() {
             return None;
         }
-        let dial = DialOpts::peer_id(id)
-            .condition(PeerCondition::Always)
-            .addresses(addresses.into_iter().cloned().collect());
+        let dial = DialOpts::peer_id(id).condition(PeerCondition::Always).addresses(addresses);
         // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server. A
         // relay has to see that port all the same, to tell others how to get through our router.
-        Some(if relay { dial.build() } else { dial.allocate_new_port().build() })
+        Some(if is_relay { dial.build() } else { dial.allocate_new_port().build() })
+    }
+
+    /// The circuits by which to try `peer` now: those it told us of, and where we know it well, those through our own relays,
+    /// where it may have a place, too. Not at every attempt: relays count how often they are asked.
+    fn circuits_to(&mut self, peer: &PeerKey, now: Instant) -> Vec<Multiaddr> {
+        let asked =
+            self.asked.get(peer).is_some_and(|at| now.saturating_duration_since(*at) < ASK_RELAYS_AFTER);
+        let Some(entry) = self.book.get(peer).filter(|_| self.wan && !asked) else { return Vec::new() };
+        let told = entry.places.iter().map(|place| &place.address);
+        let mut circuits: Vec<_> =
+            told.filter(|address| road(address) == Some(Road::Circuit)).cloned().collect();
+        if entry.preferred {
+            let through = |(relay, entry): (&PeerKey, &super::book::Entry)| {
+                let place = entry.places.iter().find(|place| place.source == Source::Relay)?;
+                circuit(&place.address, relay)
+            };
+            circuits.extend(self.book.peers().filter(|(relay, _)| *relay != peer).filter_map(through));
+        }
+        circuits.sort_unstable();
+        circuits.dedup();
+        if !circuits.is_empty() {
+            self.asked.retain(|_, at| now.saturating_duration_since(*at) < ASK_RELAYS_AFTER);
+            self.asked.insert(*peer, now);
+        }
+        circuits
     }
 
     /// When [`Self::due`] has something new; `None` while a dial has to end first.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         if self.attempts.len() < DIALS_MAX { self.schedule.wake_at() } else { None }
+    }
+
+    /// Whether this connection is a dial of ours, and not one of libp2p's own.
+    pub(crate) fn began(&self, attempt: &ConnectionId) -> bool {
+        self.attempts.contains_key(attempt)
     }
 
     /// A dial of ours reached `peer` at `address`: returns how it had been found.
@@ -432,5 +468,29 @@ mod tests {
         );
         dialer.failed(dials[0].connection_id(), &DialError::Aborted);
         assert_eq!(dialer.due(now, |_, _| false).len(), 1, "the one that waited");
+    }
+
+    #[test]
+    fn roads_beyond_the_lan_are_taken_where_that_is_wanted_and_relays_asked_not_too_often() {
+        let id =
+            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
+        let key = |seed| crate::net::peer_key(&id(seed)).unwrap();
+        let now = Instant::now();
+        let relay: Multiaddr = "/ip4/192.0.2.9/tcp/4001".parse().unwrap();
+        let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
+        for wan in [true, false] {
+            let mut dialer = Dialer::new(key(1), wan, Book::default(), 7, now);
+            let relays = if wan { vec![(key(9), &relay)] } else { Vec::new() };
+            dialer.give_relays(relays.into_iter(), now);
+            assert_eq!(dialer.circuits_to(&key(2), now), Vec::<Multiaddr>::new(), "nobody knows it");
+            dialer.told(key(2), vec![told.clone()], now);
+            let circuits = dialer.circuits_to(&key(2), now);
+            assert_eq!(circuits, if wan { vec![told.clone()] } else { Vec::new() });
+            assert_eq!(dialer.circuits_to(&key(2), now), Vec::<Multiaddr>::new(), "it was just asked for");
+            dialer.prefer(&key(2));
+            let later = dialer.circuits_to(&key(2), now + ASK_RELAYS_AFTER);
+            let ours = circuit(&relay, &key(9)).unwrap();
+            assert_eq!(later, if wan { vec![told.clone(), ours] } else { Vec::new() });
+        }
     }
 }

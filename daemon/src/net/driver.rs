@@ -82,6 +82,7 @@ pub(crate) struct Driver {
 /// An established connection.
 struct Connection {
     peer: PeerKey,
+    /// Whether we dialled it to have a link.
     outbound: bool,
     /// Whether it goes through a relay.
     relayed: bool,
@@ -295,6 +296,7 @@ impl Driver {
             ConnectedPoint::Dialer { role_override, .. } => role_override.is_dialer(),
             ConnectedPoint::Listener { .. } => false,
         };
+        let began = self.dialer.began(&connection);
         let source = if outbound {
             self.dialer.reached(connection, peer, &address)
         } else {
@@ -306,17 +308,17 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         }
-        let another = others().any(|other| other.outbound && (relayed || !other.relayed));
-        self.connections.insert(connection, Connection { peer, outbound, relayed, address, source });
-        if !outbound {
-            return;
-        }
         // Overlapping dials may all succeed in the end; one is enough.
-        if another || !self.choices.is_open(&peer, relayed) {
-            self.swarm.close_connection(connection);
-        } else {
+        let another = others().any(|other| other.outbound && (relayed || !other.relayed));
+        let dialled = outbound && !another && self.choices.is_open(&peer, relayed);
+        let known = Connection { peer, outbound: dialled, relayed, address, source };
+        self.connections.insert(connection, known);
+        if dialled {
             self.swarm.behaviour_mut().streams.open(id, connection);
+        } else if began {
+            self.swarm.close_connection(connection);
         }
+        // What libp2p dialled for itself, to see whether a peer can be reached there, ends when it is idle.
     }
 
     fn on_stream(&mut self, event: StreamEvent) {

@@ -76,7 +76,8 @@ pub(crate) const RELAY_RESERVATIONS_PER_PEER_MAX: usize = 4;
 pub(crate) const RELAY_CIRCUITS_MAX: usize = 512;
 /// Circuits through a relay from or to one peer: rooms of 16, and some that overlap.
 pub(crate) const RELAY_CIRCUITS_PER_PEER_MAX: usize = 64;
-/// Circuits, or places, one peer may ask a relay for at once; one more each second. Redialling stays below.
+/// Circuits, or places, one peer may ask a relay for at once; twenty more each second. Redialling asks for each absent
+/// peer once a second.
 #[cfg(feature = "wan")]
 pub(crate) const RELAY_ASKED_PER_PEER_MAX: u32 = 64;
 /// A circuit lasts this long; its ends make another, and sync goes on where it was.

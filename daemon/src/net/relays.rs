@@ -8,10 +8,9 @@ use std::time::Instant;
 
 use libp2p::Multiaddr;
 use libp2p::core::transport::ListenerId;
-use libp2p::multiaddr::Protocol;
 use rtc_core::id::PeerKey;
 
-use super::address::peer_id;
+use super::address::circuit;
 use super::limits::RELISTEN_AFTER;
 
 /// All relays of ours.
@@ -109,11 +108,6 @@ impl Relays {
         };
         self.seats.values().filter_map(at).min()
     }
-}
-
-/// The address of whoever has a place at the relay, up to its own name.
-fn circuit(relay: &Multiaddr, peer: &PeerKey) -> Option<Multiaddr> {
-    Some(relay.clone().with(Protocol::P2p(peer_id(peer)?)).with(Protocol::P2pCircuit))
 }
 
 #[cfg(test)]

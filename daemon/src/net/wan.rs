@@ -13,7 +13,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, dcutr, identify, noise, quic, relay, yamux};
+use libp2p::{PeerId, autonat, dcutr, identify, noise, quic, relay, yamux};
 use tracing::debug;
 
 use super::{WanConfig, limits};
@@ -21,7 +21,7 @@ use super::{WanConfig, limits};
 /// What peers that identify each other say they speak.
 const IDENTITY_PROTOCOL: &str = "/rtc/1";
 /// How soon a token of a relay's rate limits comes back.
-const TOKEN_AFTER: Duration = Duration::from_secs(1);
+const TOKEN_AFTER: Duration = Duration::from_millis(50);
 
 /// The behaviours beyond the LAN.
 #[derive(NetworkBehaviour)]
@@ -30,7 +30,11 @@ pub(crate) struct Wan {
     /// Tells a peer where we see it, which hole punching needs; names no address of ours that was not confirmed.
     identify: identify::Behaviour,
     dcutr: dcutr::Behaviour,
+    /// Asks relays whether others can reach us where they see us.
+    reachable: autonat::v2::client::Behaviour,
     relay: Toggle<relay::Behaviour>,
+    /// Answers that.
+    reaches: Toggle<autonat::v2::server::Behaviour>,
 }
 
 /// Adds to `tcp` what `config` wants.
@@ -66,7 +70,9 @@ pub(crate) fn extend(
         circuits: client,
         identify: identify::Behaviour::new(identity),
         dcutr: dcutr::Behaviour::new(us),
+        reachable: autonat::v2::client::Behaviour::default(),
         relay: Toggle::from(config.relay.then(|| relay::Behaviour::new(us, service()))),
+        reaches: Toggle::from(config.relay.then(autonat::v2::server::Behaviour::default)),
     };
     Ok((transport, wan))
 }
@@ -96,6 +102,8 @@ pub(crate) fn on_event(event: &WanEvent) {
         WanEvent::Relay(event) => debug!(?event, "as a relay"),
         WanEvent::Circuits(event) => debug!(?event, "through a relay"),
         WanEvent::Dcutr(event) => debug!(?event, "a direct path was tried"),
+        WanEvent::Reachable(event) => debug!(?event, "a relay has looked for us"),
+        WanEvent::Reaches(event) => debug!(?event, "looked for a peer"),
         WanEvent::Identify(_) => {}
     }
 }

@@ -1,8 +1,11 @@
 //! Beyond the LAN, on loopback: circuits through a relay, and doing without them.
 
+use futures::StreamExt;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::SwarmEvent;
 
 use super::super::address::{is_relayed, peer_id};
+use super::super::swarm::build;
 use super::*;
 
 /// A relay.
@@ -15,13 +18,18 @@ async fn relay(seed: u8) -> Node {
 /// A node that listens at these addresses, and at the relay; it has a place there.
 async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
     let home = tempfile::tempdir().unwrap();
-    let at = relay.address().with(Protocol::P2p(peer_id(&relay.key()).unwrap()));
+    let at = relay.address().with(id(relay));
     let wan = Some(WanConfig { relays: vec![at], relay: false });
     let node = Node::start_with(NetConfig { wan, listen, ..Node::config(seed, &home) }, home).await;
     let mut listening = node.handle.listening.clone();
     let reserved = listening.wait_for(|all| all.iter().any(is_relayed));
     timeout(PATIENCE, reserved).await.expect("a place in time").unwrap();
     node
+}
+
+/// The end of an address that names a node.
+fn id(node: &Node) -> Protocol<'static> {
+    Protocol::P2p(peer_id(&node.key()).unwrap())
 }
 
 fn circuit(node: &Node) -> Multiaddr {
@@ -113,6 +121,45 @@ async fn peers_meet_by_quic() {
         _ => None,
     });
     assert_eq!(address.await, quic(&a).unwrap());
+}
+
+#[tokio::test]
+async fn a_relay_tells_who_can_be_reached_where_it_sees_them() {
+    let relay = relay(1).await;
+    let keys = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap();
+    let mut swarm = build(&keys, Some(&WanConfig::default())).unwrap();
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    let (mut ours, mut kept) = (None, Vec::new());
+    let confirmed = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { address, .. } => {
+                    ours = Some(address);
+                    swarm.dial(relay.address()).unwrap();
+                }
+                // It has no link to keep it open, and asks every few seconds only.
+                SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
+                    swarm.dial(relay.address()).unwrap()
+                }
+                // Streams the relay opens end its connections when they are dropped.
+                SwarmEvent::Behaviour(event) => kept.push(event),
+                SwarmEvent::ExternalAddrConfirmed { address } => return (address, ours),
+                _ => {}
+            }
+        }
+    };
+    let (address, ours) = timeout(PATIENCE, confirmed).await.expect("in time");
+    assert_eq!(Some(address), ours);
+}
+
+#[tokio::test]
+async fn who_is_known_well_is_found_at_a_relay_of_ours() {
+    let relay = relay(1).await;
+    let (mut a, b) = (client(2, &relay, vec![]).await, client(3, &relay, vec![]).await);
+    // All that is known of it is its key.
+    a.handle.dial("/ip4/192.0.2.1/tcp/9".parse::<Multiaddr>().unwrap().with(id(&b)), Source::Ticket).unwrap();
+    a.handle.prefer(b.key()).unwrap();
+    a.linked(b.key(), true).await;
 }
 
 #[tokio::test]
