@@ -132,6 +132,13 @@ impl Book {
         }
     }
 
+    /// Knows `peer` by its key, if by nothing else.
+    pub(crate) fn name(&mut self, peer: PeerKey, in_use: &dyn Fn(&PeerKey) -> bool) {
+        if !self.peers.contains_key(&peer) && self.make_room(in_use) {
+            self.peers.insert(peer, Entry::new(Source::Ticket));
+        }
+    }
+
     /// Prefers `peer` to strangers; true when that is news.
     pub(crate) fn prefer(&mut self, peer: &PeerKey) -> bool {
         self.peers.get_mut(peer).is_some_and(|entry| !std::mem::replace(&mut entry.preferred, true))

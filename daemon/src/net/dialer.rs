@@ -317,9 +317,17 @@ impl Dialer {
         (refused && self.book.get(&peer)?.places.iter().any(rendezvous)).then_some(peer)
     }
 
-    /// Prefers `peer` to strangers.
-    pub(crate) fn prefer(&mut self, peer: &PeerKey) {
-        self.changed |= self.book.prefer(peer);
+    /// Prefers `peer` to strangers. Beyond the LAN its key is enough to look for it: a relay in common may know it.
+    pub(crate) fn prefer(&mut self, peer: &PeerKey, now: Instant) {
+        if self.wan && *peer != self.us {
+            let linked = &self.linked;
+            self.book.name(*peer, &|peer| linked.contains_key(peer));
+        }
+        let is_news = self.book.prefer(peer);
+        self.changed |= is_news;
+        if is_news && self.wan && !self.linked.contains_key(peer) {
+            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), false);
+        }
     }
 
     /// There is a link to `peer`, through a relay or not.
@@ -487,7 +495,7 @@ mod tests {
             let circuits = dialer.circuits_to(&key(2), now);
             assert_eq!(circuits, if wan { vec![told.clone()] } else { Vec::new() });
             assert_eq!(dialer.circuits_to(&key(2), now), Vec::<Multiaddr>::new(), "it was just asked for");
-            dialer.prefer(&key(2));
+            dialer.prefer(&key(2), now);
             let later = dialer.circuits_to(&key(2), now + ASK_RELAYS_AFTER);
             let ours = circuit(&relay, &key(9)).unwrap();
             assert_eq!(later, if wan { vec![told.clone(), ours] } else { Vec::new() });

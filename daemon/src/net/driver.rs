@@ -203,7 +203,7 @@ impl Driver {
                 }
             }
             Command::Prefer(peer) => {
-                self.dialer.prefer(&peer);
+                self.dialer.prefer(&peer, Instant::now());
                 if let Some(id) = peer_id(&peer) {
                     prefer(&mut self.swarm, &id);
                 }

@@ -5,6 +5,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 
 use super::super::address::{is_relayed, peer_id};
+use super::super::limits::RELAY_ASKED_PER_PEER_MAX;
 use super::super::swarm::build;
 use super::*;
 
@@ -153,11 +154,36 @@ async fn a_relay_tells_who_can_be_reached_where_it_sees_them() {
 }
 
 #[tokio::test]
+async fn who_asks_a_relay_too_often_is_refused() {
+    let relay = relay(1).await;
+    let keys = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap();
+    let mut swarm = build(&keys, Some(&WanConfig::default())).unwrap();
+    let nobody = Protocol::P2p(peer_id(&PeerKey([0; 32])).unwrap());
+    let circuit = relay.address().with(id(&relay)).with(Protocol::P2pCircuit).with(nobody);
+    let refused = async {
+        let mut asked = 0;
+        swarm.dial(circuit.clone()).unwrap();
+        loop {
+            if let SwarmEvent::OutgoingConnectionError { error, .. } = swarm.select_next_some().await {
+                asked += 1;
+                let said = format!("{error:?}");
+                if said.contains("ResourceLimitExceeded") {
+                    return asked;
+                }
+                assert!(said.contains("NoReservation"), "{said}");
+                swarm.dial(circuit.clone()).unwrap();
+            }
+        }
+    };
+    let asked = timeout(PATIENCE, refused).await.expect("in time");
+    assert!(asked > RELAY_ASKED_PER_PEER_MAX, "{asked}");
+}
+
+#[tokio::test]
 async fn who_is_known_well_is_found_at_a_relay_of_ours() {
     let relay = relay(1).await;
     let (mut a, b) = (client(2, &relay, vec![]).await, client(3, &relay, vec![]).await);
     // All that is known of it is its key.
-    a.handle.dial("/ip4/192.0.2.1/tcp/9".parse::<Multiaddr>().unwrap().with(id(&b)), Source::Ticket).unwrap();
     a.handle.prefer(b.key()).unwrap();
     a.linked(b.key(), true).await;
 }
