@@ -15,13 +15,13 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{ConfigError, Overrides, Settings};
+use crate::config::{ConfigError, Overrides, Reach, Settings};
 use crate::hub::{self, Network};
 use crate::identity::{Identity, IdentityError};
 use crate::lock::{Lock, LockError};
 use crate::logging::{self, LogControl};
 use crate::metrics::{self, Metrics};
-use crate::net::{self, Multiaddr, NetConfig, TakenPort};
+use crate::net::{self, Multiaddr, NetConfig, TakenPort, WanConfig};
 use crate::socket::{self, BindError, Listener, SocketEvent};
 use crate::state::{State, StateError};
 use crate::store::schema::OpenError;
@@ -260,6 +260,24 @@ fn net_config(
         mdns: settings.mdns,
         rendezvous_dir: Some(places.user_runtime_dir.join("rendezvous")),
         book: state.address_book_file(),
+        wan: wan_config(settings)?,
+    })
+}
+
+/// What the settings want beyond the LAN.
+fn wan_config(settings: &Settings) -> Result<Option<WanConfig>, ConfigError> {
+    let relays = settings.relays.iter().map(|relay| {
+        relay.parse().map_err(|error: net::MultiaddrError| ConfigError::Value {
+            origin: "the settings".to_owned(),
+            key: "relays",
+            value: relay.clone(),
+            message: error.to_string(),
+        })
+    });
+    let relays = relays.collect::<Result<_, _>>()?;
+    Ok(match settings.network {
+        Reach::Lan => None,
+        Reach::Wan => Some(WanConfig { relays, relay: settings.relay }),
     })
 }
 

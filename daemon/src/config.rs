@@ -19,6 +19,12 @@ pub struct Settings {
     pub listen: Vec<String>,
     /// Whether to look for peers on the LAN by multicast DNS.
     pub mdns: bool,
+    /// How far this daemon goes for its peers.
+    pub network: Reach,
+    /// Relays through which peers elsewhere may reach this daemon, as multiaddrs that end in `/p2p/PEER`.
+    pub relays: Vec<String>,
+    /// Whether to be a relay for others.
+    pub relay: bool,
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by module
     /// (`info,rtc_daemon::net=debug`).
     pub log: String,
@@ -26,11 +32,25 @@ pub struct Settings {
     pub metrics: String,
 }
 
+/// How far a daemon goes for its peers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Reach {
+    /// The LAN, and the addresses it is given.
+    #[default]
+    Lan,
+    /// The internet: relays, QUIC and hole punching.
+    Wan,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec!["/ip4/0.0.0.0/tcp/0".to_owned()],
             mdns: true,
+            network: Reach::Lan,
+            relays: Vec::new(),
+            relay: false,
             log: "info".to_owned(),
             metrics: String::new(),
         }
@@ -44,6 +64,12 @@ pub struct Overrides {
     pub listen: Vec<String>,
     /// Instead of `mdns`.
     pub mdns: Option<bool>,
+    /// Instead of `network`.
+    pub network: Option<Reach>,
+    /// Instead of `relays`, unless empty.
+    pub relays: Vec<String>,
+    /// Instead of `relay`.
+    pub relay: Option<bool>,
     /// Instead of `log`.
     pub log: Option<String>,
     /// Instead of `metrics`.
@@ -111,10 +137,16 @@ impl Settings {
     }
 
     fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { listen, mdns, log, metrics } = overrides.clone();
+        let Overrides { listen, mdns, network, relays, relay, log, metrics } = overrides.clone();
+        // Who asks for the LAN alone need not take back what the file says beyond.
+        let (file_relays, file_relay) =
+            if network == Some(Reach::Lan) { (Vec::new(), false) } else { (self.relays, self.relay) };
         Self {
             listen: if listen.is_empty() { self.listen } else { listen },
             mdns: mdns.unwrap_or(self.mdns),
+            network: network.unwrap_or(self.network),
+            relays: if relays.is_empty() { file_relays } else { relays },
+            relay: relay.unwrap_or(file_relay),
             log: log.unwrap_or(self.log),
             metrics: metrics.unwrap_or(self.metrics),
         }
@@ -130,9 +162,25 @@ impl Settings {
         if !self.metrics.is_empty() && parse_address(&self.metrics).is_none() {
             return wrong("metrics", &self.metrics, "an address looks like 127.0.0.1:9464".to_owned());
         }
+        self.check_reach().or_else(|(key, value, message)| wrong(key, &value, message.to_owned()))?;
         match logging::parse_filter(&self.log) {
             Ok(_) => Ok(()),
             Err(error) => wrong("log", &self.log, error),
+        }
+    }
+
+    /// What is wrong with the settings beyond the LAN: key, value and why.
+    fn check_reach(&self) -> Result<(), (&'static str, String, &'static str)> {
+        let needs_wan = "that is beyond the LAN, and needs network = \"wan\"";
+        match self.network {
+            Reach::Lan if self.relay => Err(("relay", "true".to_owned(), needs_wan)),
+            Reach::Lan if !self.relays.is_empty() => Err(("relays", self.relays.join(", "), needs_wan)),
+            Reach::Lan => Ok(()),
+            Reach::Wan if cfg!(feature = "wan") => Ok(()),
+            Reach::Wan => {
+                let says = "this rtcd was built for one LAN only; build it with: cargo install --path . --features wan";
+                Err(("network", "wan".to_owned(), says))
+            }
         }
     }
 }
@@ -169,7 +217,8 @@ mod tests {
         let text =
             "listen = [\"/ip4/127.0.0.1/tcp/4001\"]\nmdns = false\nlog = \"debug\"\nmetrics = \"9464\"\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/4001".to_owned()];
-        let file = Settings { listen, mdns: false, log: "debug".into(), metrics: "9464".into() };
+        let file =
+            Settings { listen, mdns: false, log: "debug".into(), metrics: "9464".into(), ..Settings::default() };
         assert_eq!(load(text, &Overrides::default()), Ok(file.clone()));
         let flags = Overrides { mdns: Some(true), log: Some("warn".into()), ..Overrides::default() };
         assert_eq!(load(text, &flags), Ok(Settings { mdns: true, log: "warn".into(), ..file }));
@@ -187,11 +236,29 @@ mod tests {
                 "config.toml: listen = \"localhost:4001\": an address looks like",
             ),
             ("metrics = \"here\"", "config.toml: metrics = \"here\": an address looks like 127.0.0.1:9464"),
+            ("network = \"moon\"", "config.toml, line 1, column 11: unknown variant `moon`"),
+            ("relay = true", "config.toml: relay = \"true\": that is beyond the LAN"),
+            ("relays = [\"/x\"]", "config.toml: relays = \"/x\": that is beyond the LAN"),
             ("log = \"inof\"", "config.toml: log = \"inof\": \"inof\" is not error, warn"),
             ("log = \"info,rtc=loud\"", "config.toml: log = \"info,rtc=loud\": "),
         ] {
             let error = load(text, &Overrides::default()).unwrap_err();
             assert!(error.starts_with(says), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_built_for_the_lan_says_how_to_get_another() {
+        let flags = Overrides { network: Some(Reach::Wan), relay: Some(true), ..Overrides::default() };
+        let read = load("", &flags);
+        if cfg!(feature = "wan") {
+            assert_eq!(read.map(|settings| settings.relay), Ok(true));
+        } else {
+            let error = read.unwrap_err();
+            assert!(
+                error.starts_with("the command line: network = \"wan\": this rtcd was built for one LAN")
+            );
+            assert!(error.ends_with("--features wan"), "{error}");
         }
     }
 

@@ -73,6 +73,7 @@ impl Forger {
             taken_port: TakenPort::Refuse,
             mdns: false,
             rendezvous_dir: None,
+            wan: None,
             book: home.path().join("peers"),
         };
         let keys = Ed25519::from_seed(&config.seed);

@@ -91,14 +91,7 @@ impl Lan {
 
     /// Runs a program of a home's on a host.
     fn on(&self, n: usize, home: &Home, program: &str, args: &[&str]) -> Said {
-        let host = &self.hosts[n - 1];
-        let all = [&["netns", "exec", host, program], args].concat();
-        let output = home.bare_command("ip", &all).output().expect("ip can be run");
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        run_in(&self.hosts[n - 1], home, program, args)
     }
 }
 
@@ -110,7 +103,18 @@ impl Drop for Lan {
     }
 }
 
-fn ip(words: &str) {
+/// Runs a program of a home's in a namespace.
+pub(crate) fn run_in(namespace: &str, home: &Home, program: &str, args: &[&str]) -> Said {
+    let all = [&["netns", "exec", namespace, program], args].concat();
+    let output = home.bare_command("ip", &all).output().expect("ip can be run");
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+pub(crate) fn ip(words: &str) {
     let status = Command::new("ip").args(words.split(' ')).status().expect("iproute2 is installed");
     assert!(status.success(), "ip {words}: network namespaces need root");
 }

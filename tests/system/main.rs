@@ -34,3 +34,4 @@ mod space;
 mod sync_error;
 mod tidy;
 mod upgrade;
+mod wan;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use rtc_client::{ClientError, PlaceError, Places};
 
-use crate::config::Overrides;
+use crate::config::{Overrides, Reach};
 use crate::launch::{DETACHED_WORD, Launcher, close_inherited};
 
 /// The word that makes the `rtc` program the daemon's.
@@ -60,6 +60,16 @@ pub struct Flags {
     /// Do not look for peers by multicast DNS, whatever the setting `mdns` says
     #[arg(long)]
     no_mdns: bool,
+    /// How far to go for peers: the LAN, or the internet with relays, QUIC and hole punching; instead of the setting `network`
+    #[arg(long, value_name = "REACH")]
+    network: Option<Reach>,
+    /// Let peers elsewhere reach this daemon through a relay (may be repeated), such as /ip4/192.0.2.7/tcp/4001/p2p/PEER;
+    /// instead of the setting `relays`. Implies `--network wan`
+    #[arg(long, value_name = "ADDR")]
+    relay_via: Vec<String>,
+    /// Be a relay for others; instead of the setting `relay`. Implies `--network wan`
+    #[arg(long)]
+    relay: bool,
     /// What to log: error, warn, info, debug, trace, or levels by module; instead of the setting `log`
     #[arg(long, value_name = "LEVEL", env = "RTC_LOG")]
     log: Option<String>,
@@ -125,9 +135,13 @@ fn places() -> Result<Places, Failure> {
 
 impl Flags {
     fn overrides(&self) -> Overrides {
+        let beyond = self.relay || !self.relay_via.is_empty();
         Overrides {
             listen: self.listen.clone(),
             mdns: self.no_mdns.then_some(false),
+            network: self.network.or(beyond.then_some(Reach::Wan)),
+            relays: self.relay_via.clone(),
+            relay: self.relay.then_some(true),
             log: self.log.clone(),
             metrics: self.metrics.clone(),
         }
@@ -137,9 +151,16 @@ impl Flags {
     fn words(&self) -> Vec<OsString> {
         let listen = self.listen.iter().flat_map(|address| ["--listen", address]);
         let mdns = self.no_mdns.then_some("--no-mdns");
+        let network = self.network.map(|reach| match reach {
+            Reach::Lan => "--network=lan",
+            Reach::Wan => "--network=wan",
+        });
+        let relays = self.relay_via.iter().flat_map(|address| ["--relay-via", address]);
+        let relay = self.relay.then_some("--relay");
         let log = self.log.iter().flat_map(|log| ["--log", log]);
         let metrics = self.metrics.iter().flat_map(|address| ["--metrics", address]);
-        listen.chain(mdns).chain(log).chain(metrics).map(OsString::from).collect()
+        let beyond = network.into_iter().chain(relays).chain(relay);
+        listen.chain(mdns).chain(beyond).chain(log).chain(metrics).map(OsString::from).collect()
     }
 }
 
@@ -201,6 +222,9 @@ mod tests {
         let flags = Flags {
             listen: vec!["/a".into(), "/b".into()],
             no_mdns: true,
+            network: Some(Reach::Wan),
+            relay_via: vec!["/c".into(), "/d".into()],
+            relay: true,
             log: Some("debug".into()),
             metrics: Some("9464".into()),
         };

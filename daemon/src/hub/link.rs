@@ -18,7 +18,11 @@ impl Hub {
         match event {
             NetEvent::Listening { addresses } => {
                 tracing::info!(?addresses, "listening");
-                let port = addresses.iter().flatten().find_map(|part| match part {
+                // Where a relay listens is no business of ours.
+                let own = addresses
+                    .iter()
+                    .filter(|address| !address.iter().any(|part| part == Protocol::P2pCircuit));
+                let port = own.flatten().find_map(|part| match part {
                     Protocol::Tcp(port) => Some(port),
                     _ => None,
                 });

@@ -11,7 +11,7 @@ use rtc_core::switchboard::Input;
 
 use crate::hub::reading::Reading;
 use crate::hub::{Call, Hub, Watch};
-use crate::net::{KnownPeer, Source};
+use crate::net::{KnownPeer, Multiaddr, Source, peer_id};
 use crate::resident;
 use crate::socket::{AGENT, Caller, SocketEvent};
 use crate::watch::Current;
@@ -189,7 +189,7 @@ impl Hub {
             agent: AGENT.to_owned(),
             peer: self.me,
             uptime_ms: self.clock.now().monotonic_us / 1000,
-            listening: self.listening.iter().map(ToString::to_string).collect(),
+            listening: self.listening.iter().map(|address| self.shown(address, settings.relay)).collect(),
             mdns: settings.mdns,
             data_dir: self.places.data_dir.display().to_string(),
             config_file: self.places.config_file.display().to_string(),
@@ -197,6 +197,16 @@ impl Hub {
             resident_bytes: resident::bytes(),
             peers_connected: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
             rooms: self.room_infos(),
+        }
+    }
+
+    /// An address of ours; with our name where we are a relay, since others' settings need that.
+    fn shown(&self, address: &Multiaddr, relay: bool) -> String {
+        let us = peer_id(&self.me).filter(|_| relay);
+        match us.map(|us| address.clone().with_p2p(us)) {
+            // One through another relay has the name already.
+            Some(Ok(address)) | Some(Err(address)) => address.to_string(),
+            None => address.to_string(),
         }
     }
 
@@ -229,7 +239,7 @@ impl Hub {
             peer: known.peer,
             connected: silent_ms.is_some(),
             addresses: known.addresses.iter().map(ToString::to_string).collect(),
-            source: known.source.as_str().to_owned(),
+            source: if known.relayed { Source::Relay } else { known.source }.as_str().to_owned(),
             rooms,
             round_trip_us,
             silent_ms,

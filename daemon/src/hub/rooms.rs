@@ -261,6 +261,8 @@ impl Hub {
                 tracing::warn!(address, "an address of the ticket is of no use: {}", error.message);
             });
         }
+        // Where no address leads to it, a relay in common may. A network that is too busy meets it by other ways, or later.
+        let _ = self.net.prefer(ticket.peer);
         let deadline_us = self.clock.now().after_ms(timeout_ms);
         self.joins.push(Join { room: ticket.room, call, deadline_us });
         if ticket.peer == self.me || self.is_in_sync(ticket.room) {

@@ -1,4 +1,4 @@
-//! Keys and addresses as libp2p writes them: `PeerKey` to and from `PeerId`, and which multiaddrs we can dial.
+//! Keys and addresses as libp2p writes them: `PeerKey` to and from `PeerId`, and which roads multiaddrs name.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,21 +52,65 @@ pub(crate) fn multiaddr(socket: SocketAddr) -> Multiaddr {
     Multiaddr::from(socket.ip()).with(Protocol::Tcp(socket.port()))
 }
 
-/// Whether a connection can be made to `address`: TCP on a real host and port. IPv6 link-local addresses need a
-/// zone, which a multiaddr of this form cannot carry.
-pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
-    socket_addr(address).is_some_and(|socket| {
-        let link_local = match socket.ip() {
-            IpAddr::V6(ip) => ip.is_unicast_link_local(),
-            IpAddr::V4(_) => false,
-        };
-        socket.port() != 0 && !socket.ip().is_unspecified() && !socket.ip().is_multicast() && !link_local
-    })
+/// How a connection to an address goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Road {
+    /// `/ip4|ip6/…/tcp/…`
+    Tcp,
+    /// `/ip4|ip6/…/udp/…/quic-v1`
+    Quic,
+    /// A way to a relay by either, then `/p2p/RELAY/p2p-circuit`; `/p2p/PEER` may follow.
+    Circuit,
 }
 
-/// Whether `address` means this host wherever it is read.
+/// How a connection can be made to `address`: on a real host and port, in one of these forms and no other. IPv6
+/// link-local addresses need a zone, which a multiaddr of these forms cannot carry.
+pub(crate) fn road(address: &Multiaddr) -> Option<Road> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::V4(ip),
+        Protocol::Ip6(ip) if !ip.is_unicast_link_local() => IpAddr::V6(ip),
+        _ => return None,
+    };
+    let (port, road) = match parts.next()? {
+        Protocol::Tcp(port) => (port, Road::Tcp),
+        Protocol::Udp(port) if parts.next()? == Protocol::QuicV1 => (port, Road::Quic),
+        _ => return None,
+    };
+    if port == 0 || ip.is_unspecified() || ip.is_multicast() {
+        return None;
+    }
+    match [parts.next(), parts.next(), parts.next(), parts.next()] {
+        [None, ..] => Some(road),
+        [Some(Protocol::P2p(_)), Some(Protocol::P2pCircuit), None | Some(Protocol::P2p(_)), None] => {
+            Some(Road::Circuit)
+        }
+        _ => None,
+    }
+}
+
+/// The address of whoever has a place at the relay, up to its own name; `None` where the relay's key is none.
+pub(crate) fn circuit(at: &Multiaddr, relay: &PeerKey) -> Option<Multiaddr> {
+    Some(at.clone().with(Protocol::P2p(peer_id(relay)?)).with(Protocol::P2pCircuit))
+}
+
+/// Whether a connection can be made to `address` by one of the roads there are.
+pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
+    road(address).is_some()
+}
+
+/// Whether `address` leads through a relay, as those of connections that came to us do in forms of their own.
+pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// Whether `address` means this host wherever it is read. Of one through a relay: whether the relay is here.
 pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
-    socket_addr(address).is_some_and(|socket| socket.ip().is_loopback())
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -85,20 +129,29 @@ mod tests {
     }
 
     #[test]
-    fn only_tcp_on_a_real_host_is_dialable() {
+    fn only_known_roads_to_a_real_host_are_dialable() {
+        let id = Keypair::ed25519_from_bytes([7; 32]).unwrap().public().to_peer_id();
+        let through = |end: &str| format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}/p2p-circuit{end}");
         let cases = [
-            ("/ip4/192.0.2.1/tcp/4001", true),
-            ("/ip6/2001:db8::1/tcp/4001", true),
-            ("/ip4/127.0.0.1/tcp/4001", true),
-            ("/ip4/192.0.2.1/tcp/0", false),
-            ("/ip4/0.0.0.0/tcp/4001", false),
-            ("/ip6/fe80::1/tcp/4001", false),
-            ("/ip4/192.0.2.1/udp/4001", false),
-            ("/ip4/192.0.2.1/tcp/4001/ws", false),
-            ("/dns4/example.org/tcp/4001", false),
+            ("/ip4/192.0.2.1/tcp/4001".to_owned(), Some(Road::Tcp)),
+            ("/ip6/2001:db8::1/tcp/4001".to_owned(), Some(Road::Tcp)),
+            ("/ip4/127.0.0.1/tcp/4001".to_owned(), Some(Road::Tcp)),
+            ("/ip4/192.0.2.1/udp/4001/quic-v1".to_owned(), Some(Road::Quic)),
+            (through(""), Some(Road::Circuit)),
+            (through(&format!("/p2p/{id}")), Some(Road::Circuit)),
+            (through("/tcp/1"), None),
+            (through(&format!("/p2p/{id}/p2p-circuit")), None),
+            (format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}"), None),
+            ("/ip4/192.0.2.1/tcp/4001/p2p-circuit".to_owned(), None),
+            ("/ip4/192.0.2.1/tcp/0".to_owned(), None),
+            ("/ip4/0.0.0.0/tcp/4001".to_owned(), None),
+            ("/ip6/fe80::1/tcp/4001".to_owned(), None),
+            ("/ip4/192.0.2.1/udp/4001".to_owned(), None),
+            ("/ip4/192.0.2.1/tcp/4001/ws".to_owned(), None),
+            ("/dns4/example.org/tcp/4001".to_owned(), None),
         ];
         for (text, expected) in cases {
-            assert_eq!(is_dialable(&text.parse().unwrap()), expected, "{text}");
+            assert_eq!(road(&text.parse().unwrap()), expected, "{text}");
         }
     }
 }

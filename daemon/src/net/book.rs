@@ -52,9 +52,12 @@ pub(crate) struct Place {
 pub enum AddressError {
     /// Not of the form we dial.
     #[error(
-        "{0} is no address to dial: write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT, with /p2p/PEER if known"
+        "{0} is no address to dial: write /ip4/HOST/tcp/PORT or /ip6/HOST/tcp/PORT, with /p2p/PEER if known (through a relay, it has to be)"
     )]
     NotDialable(Multiaddr),
+    /// Of a form that needs more than a LAN.
+    #[error("{0} leads beyond the LAN, which needs the setting network = \"wan\"")]
+    BeyondLan(Multiaddr),
     /// Too many addresses without a key.
     #[error("more than {BOOK_STRAYS_MAX} addresses wait for their peers to answer")]
     TooMany,
@@ -126,6 +129,13 @@ impl Book {
             let entry = self.peers.entry(peer).or_insert_with(|| Entry::new(found));
             entry.met_ms = Some(now_ms);
             entry.failure = None;
+        }
+    }
+
+    /// Knows `peer` by its key, if by nothing else.
+    pub(crate) fn name(&mut self, peer: PeerKey, in_use: &dyn Fn(&PeerKey) -> bool) {
+        if !self.peers.contains_key(&peer) && self.make_room(in_use) {
+            self.peers.insert(peer, Entry::new(Source::Ticket));
         }
     }
 
@@ -243,7 +253,8 @@ pub(crate) enum BookError {
 }
 
 impl Book {
-    /// The file's content. Addresses that hold only here and now (rendezvous) stay out of it.
+    /// The file's content. Addresses that hold only here and now (rendezvous), or that the settings repeat (relays), stay
+    /// out of it.
     pub(crate) fn to_json(&self) -> String {
         let peers = self.peers.iter().filter(|(_, entry)| entry.is_lasting());
         let peers = peers.map(|(peer, entry)| PeerLine {
@@ -284,7 +295,7 @@ impl Book {
 }
 
 fn lines(places: &[Place]) -> Vec<PlaceLine> {
-    let lasting = places.iter().filter(|place| place.source != Source::Rendezvous);
+    let lasting = places.iter().filter(|place| !matches!(place.source, Source::Rendezvous | Source::Relay));
     let line = |place: &Place| PlaceLine { address: place.address.to_string(), source: place.source };
     lasting.map(line).collect()
 }

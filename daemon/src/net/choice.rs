@@ -47,6 +47,8 @@ struct Current {
     token: Token,
     /// The peer's.
     incarnation: Token,
+    /// Whether it goes through a relay, and so gives way to one that does not.
+    relayed: bool,
 }
 
 impl Choices {
@@ -65,6 +67,12 @@ impl Choices {
         Some(self.peers.get(peer)?.current.as_ref()?.link)
     }
 
+    /// Whether another stream to `peer` may be kept: there is none, or this one spares a relay.
+    pub(crate) fn is_open(&self, peer: &PeerKey, relayed: bool) -> bool {
+        let current = self.peers.get(peer).and_then(|meeting| meeting.current.as_ref());
+        current.is_none_or(|current| current.relayed && !relayed)
+    }
+
     /// What our greeting says of `peer`'s last choice.
     pub(crate) fn told(&self, peer: &PeerKey) -> Option<Token> {
         self.peers.get(peer)?.told
@@ -76,6 +84,7 @@ impl Choices {
         link: LinkId,
         peer: PeerKey,
         outbound: bool,
+        relayed: bool,
         greeting: &Greeting,
         token: Token,
     ) -> Verdict {
@@ -85,6 +94,7 @@ impl Choices {
         let meeting = self.peers.entry(peer).or_default();
         let replaces = match &meeting.current {
             None => None,
+            Some(current) if current.relayed && !relayed => Some(current.link),
             // We dialled while the peer's own dial won.
             Some(_) if outbound => return Verdict::Refuse,
             Some(current) => {
@@ -96,18 +106,18 @@ impl Choices {
                 Some(current.link)
             }
         };
-        meeting.current = Some(Current { link, token, incarnation: greeting.incarnation });
+        meeting.current = Some(Current { link, token, incarnation: greeting.incarnation, relayed });
         Verdict::Keep { replaces }
     }
 
     /// The peer, who chooses, keeps `link`.
-    pub(crate) fn chosen(&mut self, link: LinkId, peer: PeerKey, token: Token) -> Verdict {
+    pub(crate) fn chosen(&mut self, link: LinkId, peer: PeerKey, relayed: bool, token: Token) -> Verdict {
         if self.is_ours(&peer) {
             return Verdict::Refuse;
         }
         let meeting = self.peers.entry(peer).or_default();
         meeting.told = Some(token);
-        let current = Current { link, token, incarnation: Token::default() };
+        let current = Current { link, token, incarnation: Token::default(), relayed };
         let replaces = meeting.current.replace(current).map(|old| old.link);
         Verdict::Keep { replaces }
     }
@@ -138,19 +148,25 @@ mod tests {
     #[test]
     fn of_two_crossing_streams_the_first_greeted_at_the_smaller_key_is_kept() {
         let mut small = Choices::new(SMALL);
-        assert_eq!(small.greeted(LinkId(1), LARGE, false, &greeting(7, None), [1; 8]), KEEP);
-        assert_eq!(small.greeted(LinkId(2), LARGE, true, &greeting(7, None), [2; 8]), Verdict::Refuse);
-        assert_eq!(small.greeted(LinkId(3), LARGE, false, &greeting(7, None), [3; 8]), Verdict::Refuse);
+        assert_eq!(small.greeted(LinkId(1), LARGE, false, false, &greeting(7, None), [1; 8]), KEEP);
+        assert_eq!(small.greeted(LinkId(2), LARGE, true, false, &greeting(7, None), [2; 8]), Verdict::Refuse);
+        assert_eq!(
+            small.greeted(LinkId(3), LARGE, false, false, &greeting(7, None), [3; 8]),
+            Verdict::Refuse
+        );
         assert_eq!(small.current(&LARGE), Some(LinkId(1)));
     }
 
     #[test]
     fn the_larger_key_waits_and_follows() {
         let mut large = Choices::new(LARGE);
-        assert_eq!(large.greeted(LinkId(1), SMALL, true, &greeting(7, None), [1; 8]), Verdict::Wait);
-        assert_eq!(large.chosen(LinkId(1), SMALL, [5; 8]), KEEP);
+        assert_eq!(large.greeted(LinkId(1), SMALL, true, false, &greeting(7, None), [1; 8]), Verdict::Wait);
+        assert_eq!(large.chosen(LinkId(1), SMALL, false, [5; 8]), KEEP);
         assert_eq!(large.told(&SMALL), Some([5; 8]));
-        assert_eq!(large.chosen(LinkId(2), SMALL, [6; 8]), Verdict::Keep { replaces: Some(LinkId(1)) });
+        assert_eq!(
+            large.chosen(LinkId(2), SMALL, false, [6; 8]),
+            Verdict::Keep { replaces: Some(LinkId(1)) }
+        );
         assert!(!large.ended(LinkId(1), &SMALL), "a replaced link is not missed");
         assert!(large.ended(LinkId(2), &SMALL));
     }
@@ -158,21 +174,37 @@ mod tests {
     #[test]
     fn a_peer_that_lost_the_link_or_restarted_replaces_it() {
         let mut small = Choices::new(SMALL);
-        assert_eq!(small.greeted(LinkId(1), LARGE, true, &greeting(7, None), [1; 8]), KEEP);
+        assert_eq!(small.greeted(LinkId(1), LARGE, true, false, &greeting(7, None), [1; 8]), KEEP);
         let lost = greeting(7, Some([1; 8]));
         let replaces = Verdict::Keep { replaces: Some(LinkId(1)) };
-        assert_eq!(small.greeted(LinkId(2), LARGE, false, &lost, [2; 8]), replaces);
+        assert_eq!(small.greeted(LinkId(2), LARGE, false, false, &lost, [2; 8]), replaces);
         let restarted = greeting(8, None);
         let replaces = Verdict::Keep { replaces: Some(LinkId(2)) };
-        assert_eq!(small.greeted(LinkId(3), LARGE, false, &restarted, [3; 8]), replaces);
+        assert_eq!(small.greeted(LinkId(3), LARGE, false, false, &restarted, [3; 8]), replaces);
         assert!(small.ended(LinkId(3), &LARGE));
-        assert_eq!(small.greeted(LinkId(4), LARGE, true, &restarted, [4; 8]), KEEP);
+        assert_eq!(small.greeted(LinkId(4), LARGE, true, false, &restarted, [4; 8]), KEEP);
     }
 
     #[test]
     fn a_peer_cannot_choose_for_us() {
         let mut small = Choices::new(SMALL);
-        assert_eq!(small.chosen(LinkId(1), LARGE, [1; 8]), Verdict::Refuse);
+        assert_eq!(small.chosen(LinkId(1), LARGE, false, [1; 8]), Verdict::Refuse);
         assert_eq!(small.current(&LARGE), None);
+    }
+
+    #[test]
+    fn a_direct_stream_replaces_a_relayed_one_and_never_the_other_way_round() {
+        let mut small = Choices::new(SMALL);
+        let met = greeting(7, None);
+        assert_eq!(small.greeted(LinkId(1), LARGE, false, true, &met, [1; 8]), KEEP);
+        assert!(small.is_open(&LARGE, false) && !small.is_open(&LARGE, true));
+        assert_eq!(small.greeted(LinkId(2), LARGE, false, true, &met, [2; 8]), Verdict::Refuse);
+        let replaces = Verdict::Keep { replaces: Some(LinkId(1)) };
+        assert_eq!(small.greeted(LinkId(3), LARGE, true, false, &met, [3; 8]), replaces);
+        assert!(!small.is_open(&LARGE, false));
+        assert_eq!(small.greeted(LinkId(4), LARGE, false, true, &met, [4; 8]), Verdict::Refuse);
+        let lost = greeting(7, Some([3; 8]));
+        let replaces = Verdict::Keep { replaces: Some(LinkId(3)) };
+        assert_eq!(small.greeted(LinkId(5), LARGE, false, true, &lost, [5; 8]), replaces, "better than none");
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps peers connected: what the book knows, what the schedule wants, and which dials are under way. No IO.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
 
-use super::address::{is_loopback, peer_id, split_peer};
+use super::address::{Road, circuit, is_dialable, is_loopback, peer_id, road, split_peer};
 use super::book::{AddressError, Book, Place};
 use super::limits::{DIALS_MAX, FOREIGN_PAUSE, YIELD_TO_SMALLER};
 use super::redial::{Schedule, Target};
@@ -21,25 +21,40 @@ const SHORT_LINK: Duration = Duration::from_secs(2);
 /// Redialling waits this long after such a link.
 const AFTER_SHORT_LINK: Duration = Duration::from_secs(1);
 
+/// Relays are asked for one peer this often at most.
+const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
+
 /// Whom to dial, when and where.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     us: PeerKey,
+    /// Whether circuits, QUIC and relays may be dialled.
+    wan: bool,
     book: Book,
     schedule: Schedule,
     /// Dials under way.
     attempts: HashMap<ConnectionId, Target>,
-    /// Peers with a link, and since when.
-    linked: HashMap<PeerKey, Instant>,
+    /// When relays were asked for whom last.
+    asked: BTreeMap<PeerKey, Instant>,
+    /// Peers with a link.
+    linked: HashMap<PeerKey, Linked>,
     /// Where we listen: dialling it would only find ourselves.
     listening: BTreeSet<Multiaddr>,
     /// Whether what a reader of the book can see has changed.
     changed: bool,
 }
 
+/// A link, as far as it matters to whom we dial.
+#[derive(Clone, Copy, Debug)]
+struct Linked {
+    since: Instant,
+    /// Whether it goes through a relay, so that a direct one would be better.
+    relayed: bool,
+}
+
 impl Dialer {
-    /// Wants everybody the book knows.
-    pub(crate) fn new(us: PeerKey, book: Book, seed: u64, now: Instant) -> Self {
+    /// Wants everybody the book knows. `wan`: also by roads beyond the LAN.
+    pub(crate) fn new(us: PeerKey, wan: bool, book: Book, seed: u64, now: Instant) -> Self {
         let mut schedule = Schedule::new(seed);
         for (peer, _) in book.peers().filter(|(peer, _)| **peer != us) {
             schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), false);
@@ -49,9 +64,11 @@ impl Dialer {
         }
         Self {
             us,
+            wan,
             book,
             schedule,
             attempts: HashMap::new(),
+            asked: BTreeMap::new(),
             linked: HashMap::new(),
             listening: BTreeSet::new(),
             changed: true,
@@ -60,7 +77,20 @@ impl Dialer {
 
     /// Forgets everything but the book: there is no link, and no dial under way.
     pub(crate) fn begin_anew(&mut self, seed: u64, now: Instant) {
-        *self = Self::new(self.us, std::mem::take(&mut self.book), seed, now);
+        *self = Self::new(self.us, self.wan, std::mem::take(&mut self.book), seed, now);
+    }
+
+    /// Wants these relays, whatever becomes of them.
+    pub(crate) fn give_relays<'a>(
+        &mut self,
+        relays: impl Iterator<Item = (PeerKey, &'a Multiaddr)>,
+        now: Instant,
+    ) {
+        let us = self.us;
+        for (peer, address) in relays.filter(|(peer, _)| *peer != us) {
+            self.learn(peer, Place { address: address.clone(), source: Source::Relay }, now);
+            self.schedule.want(Target::Peer(peer), now, now, false);
+        }
     }
 
     /// Who is to be let in before strangers.
@@ -86,10 +116,10 @@ impl Dialer {
         if peer == self.us {
             return Ok(());
         }
-        if !super::address::is_dialable(&address) {
+        if !is_dialable(&address) {
             return Err(AddressError::NotDialable(address));
         }
-        self.learn(peer, place);
+        self.learn(peer, place, now);
         if !self.linked.contains_key(&peer) {
             // Whoever asks by name knows better than an earlier verdict.
             self.schedule.unwant(&Target::Peer(peer));
@@ -109,7 +139,7 @@ impl Dialer {
         for address in addresses {
             // Only what this host says of itself may be a loopback address.
             if source == Source::Rendezvous || !is_loopback(address) {
-                self.learn(peer, Place { address: address.clone(), source });
+                self.learn(peer, Place { address: address.clone(), source }, now);
             }
         }
         if !self.linked.contains_key(&peer) && self.book.get(&peer).is_some() {
@@ -118,25 +148,38 @@ impl Dialer {
     }
 
     /// `peer`, with whom there is a stream, says where it listens.
-    pub(crate) fn told(&mut self, peer: PeerKey, addresses: Vec<Multiaddr>) {
+    pub(crate) fn told(&mut self, peer: PeerKey, addresses: Vec<Multiaddr>, now: Instant) {
         for address in addresses {
-            self.learn(peer, Place { address, source: Source::Inbound });
+            let (address, named) = split_peer(&address);
+            if named.is_none_or(|named| named == peer) {
+                self.learn(peer, Place { address, source: Source::Inbound }, now);
+            }
         }
     }
 
-    fn learn(&mut self, peer: PeerKey, place: Place) {
+    fn learn(&mut self, peer: PeerKey, place: Place, now: Instant) {
         let linked = &self.linked;
-        self.changed |= self.book.learn(peer, place, &|peer| linked.contains_key(peer));
+        let is_news = self.book.learn(peer, place, &|peer| linked.contains_key(peer));
+        self.changed |= is_news;
+        if is_news && linked.get(&peer).is_some_and(|link| link.relayed) {
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+        }
     }
 
     /// Dials that are due; each must be started, or its end reported.
-    pub(crate) fn due(&mut self, now: Instant, is_busy: impl Fn(&PeerKey) -> bool) -> Vec<DialOpts> {
+    /// `is_busy` tells whether a connection to the peer, if so a direct one, is being made a link.
+    pub(crate) fn due(&mut self, now: Instant, is_busy: impl Fn(&PeerKey, bool) -> bool) -> Vec<DialOpts> {
         let room = DIALS_MAX.saturating_sub(self.attempts.len());
         let mut dials = Vec::new();
         for target in self.schedule.due(now, room) {
             let dial = match &target {
-                Target::Peer(peer) if is_busy(peer) => None,
-                Target::Peer(peer) => self.dial_peer(peer),
+                Target::Peer(peer) if is_busy(peer, false) => None,
+                Target::Peer(peer) => {
+                    let circuits = self.circuits_to(peer, now);
+                    self.dial_peer(peer, circuits)
+                }
+                Target::Direct(peer) if is_busy(peer, true) => None,
+                Target::Direct(peer) => self.dial_peer(peer, Vec::new()),
                 Target::Stray(address) => {
                     Some(DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build())
                 }
@@ -152,33 +195,64 @@ impl Dialer {
         dials
     }
 
-    /// A dial of all of the peer's addresses at once; `None` where there is none to dial.
-    fn dial_peer(&mut self, peer: &PeerKey) -> Option<DialOpts> {
-        let target = Target::Peer(*peer);
+    /// A dial of the peer's direct addresses and of these circuits at once; `None` where there is none to dial.
+    fn dial_peer(&mut self, peer: &PeerKey, circuits: Vec<Multiaddr>) -> Option<DialOpts> {
         let (Some(id), Some(entry)) = (peer_id(peer), self.book.get(peer)) else {
-            self.schedule.unwant(&target);
+            self.schedule.unwant(&Target::Peer(*peer));
+            self.schedule.unwant(&Target::Direct(*peer));
             return None;
         };
-        let addresses: Vec<_> = entry
-            .places
-            .iter()
-            .map(|place| &place.address)
-            .filter(|address| !self.listening.contains(*address))
-            .collect();
+        let may_dial = |place: &&Place| match road(&place.address) {
+            Some(Road::Tcp) => self.wan || place.source != Source::Relay,
+            Some(Road::Quic) => self.wan,
+            Some(Road::Circuit) | None => false,
+        };
+        let places = entry.places.iter().filter(may_dial);
+        let is_relay = entry.places.iter().any(|place| place.source == Source::Relay);
+        let direct = places.map(|place| &place.address).filter(|address| !self.listening.contains(*address));
+        let addresses: Vec<_> = direct.cloned().chain(circuits).collect();
         if addresses.is_empty() {
             return None;
         }
-        let dial = DialOpts::peer_id(id)
-            .condition(PeerCondition::Always)
-            .addresses(addresses.into_iter().cloned().collect())
-            // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server.
-            .allocate_new_port();
-        Some(dial.build())
+        let dial = DialOpts::peer_id(id).condition(PeerCondition::Always).addresses(addresses);
+        // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server. A
+        // relay has to see that port all the same, to tell others how to get through our router.
+        Some(if is_relay { dial.build() } else { dial.allocate_new_port().build() })
+    }
+
+    /// The circuits by which to try `peer` now: those it told us of, and where we know it well, those through our own relays,
+    /// where it may have a place, too. Not at every attempt: relays count how often they are asked.
+    fn circuits_to(&mut self, peer: &PeerKey, now: Instant) -> Vec<Multiaddr> {
+        let asked =
+            self.asked.get(peer).is_some_and(|at| now.saturating_duration_since(*at) < ASK_RELAYS_AFTER);
+        let Some(entry) = self.book.get(peer).filter(|_| self.wan && !asked) else { return Vec::new() };
+        let told = entry.places.iter().map(|place| &place.address);
+        let mut circuits: Vec<_> =
+            told.filter(|address| road(address) == Some(Road::Circuit)).cloned().collect();
+        if entry.preferred {
+            let through = |(relay, entry): (&PeerKey, &super::book::Entry)| {
+                let place = entry.places.iter().find(|place| place.source == Source::Relay)?;
+                circuit(&place.address, relay)
+            };
+            circuits.extend(self.book.peers().filter(|(relay, _)| *relay != peer).filter_map(through));
+        }
+        circuits.sort_unstable();
+        circuits.dedup();
+        if !circuits.is_empty() {
+            self.asked.retain(|_, at| now.saturating_duration_since(*at) < ASK_RELAYS_AFTER);
+            self.asked.insert(*peer, now);
+        }
+        circuits
     }
 
     /// When [`Self::due`] has something new; `None` while a dial has to end first.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         if self.attempts.len() < DIALS_MAX { self.schedule.wake_at() } else { None }
+    }
+
+    /// Whether this connection is a dial of ours, and not one of libp2p's own.
+    pub(crate) fn began(&self, attempt: &ConnectionId) -> bool {
+        self.attempts.contains_key(attempt)
     }
 
     /// A dial of ours reached `peer` at `address`: returns how it had been found.
@@ -192,7 +266,8 @@ impl Dialer {
                 self.book.strays().iter().find(|place| place.address == stray).map(|place| place.source);
             self.schedule.unwant(&Target::Stray(stray.clone()));
             self.book.drop_stray(&stray);
-            self.learn(peer, Place { address: stray, source: source.unwrap_or(Source::Added) });
+            let place = Place { address: stray, source: source.unwrap_or(Source::Added) };
+            self.changed |= self.book.learn(peer, place, &|peer| self.linked.contains_key(peer));
         }
         let (address, _) = split_peer(address);
         self.book.get(&peer).map_or(Source::Added, |entry| {
@@ -214,7 +289,7 @@ impl Dialer {
         let target = self.attempts.remove(&attempt)?;
         self.schedule.attempt_ended(&target);
         let peer = match target {
-            Target::Peer(peer) => peer,
+            Target::Peer(peer) | Target::Direct(peer) => peer,
             Target::Stray(address) => {
                 if matches!(error, DialError::LocalPeerId { .. }) {
                     self.book.drop_stray(&address);
@@ -242,24 +317,43 @@ impl Dialer {
         (refused && self.book.get(&peer)?.places.iter().any(rendezvous)).then_some(peer)
     }
 
-    /// Prefers `peer` to strangers.
-    pub(crate) fn prefer(&mut self, peer: &PeerKey) {
-        self.changed |= self.book.prefer(peer);
+    /// Prefers `peer` to strangers. Beyond the LAN its key is enough to look for it: a relay in common may know it.
+    pub(crate) fn prefer(&mut self, peer: &PeerKey, now: Instant) {
+        if self.wan && *peer != self.us {
+            let linked = &self.linked;
+            self.book.name(*peer, &|peer| linked.contains_key(peer));
+        }
+        let is_news = self.book.prefer(peer);
+        self.changed |= is_news;
+        if is_news && self.wan && !self.linked.contains_key(peer) {
+            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), false);
+        }
     }
 
-    /// There is a link to `peer`.
-    pub(crate) fn linked(&mut self, peer: PeerKey, found: Source, now: Instant, now_ms: u64) {
-        self.linked.insert(peer, now);
+    /// There is a link to `peer`, through a relay or not.
+    pub(crate) fn linked(&mut self, peer: PeerKey, relayed: bool, found: Source, now: Instant, now_ms: u64) {
+        self.linked.insert(peer, Linked { since: now, relayed });
         self.schedule.unwant(&Target::Peer(peer));
+        if relayed {
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+        } else {
+            self.schedule.unwant(&Target::Direct(peer));
+        }
         let linked = &self.linked;
         self.book.met(peer, found, now_ms, &|peer| linked.contains_key(peer));
         self.changed = true;
     }
 
+    /// Whether the link to `peer` goes through a relay.
+    pub(crate) fn is_relayed(&self, peer: &PeerKey) -> bool {
+        self.linked.get(peer).is_some_and(|link| link.relayed)
+    }
+
     /// The link to `peer` is down.
     pub(crate) fn lost(&mut self, peer: PeerKey, now: Instant) {
-        let since = self.linked.remove(&peer);
-        let short = since.is_some_and(|since| now.saturating_duration_since(since) < SHORT_LINK);
+        let link = self.linked.remove(&peer);
+        let short = link.is_some_and(|link| now.saturating_duration_since(link.since) < SHORT_LINK);
+        self.schedule.unwant(&Target::Direct(peer));
         let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
         self.schedule.want(Target::Peer(peer), now, now + wait, true);
         self.changed = true;
@@ -293,6 +387,7 @@ impl Dialer {
         let known = self.book.peers().map(|(peer, entry)| KnownPeer {
             peer: *peer,
             connected: self.linked.contains_key(peer),
+            relayed: self.is_relayed(peer),
             addresses: entry.places.iter().map(|place| place.address.clone()).collect(),
             source: entry.source,
             preferred: entry.preferred,
@@ -369,14 +464,41 @@ mod tests {
     #[test]
     fn only_so_many_dials_are_under_way_at_once() {
         let (us, now) = (PeerKey([1; 32]), Instant::now());
-        let mut dialer = Dialer::new(us, Book::default(), 7, now);
+        let mut dialer = Dialer::new(us, false, Book::default(), 7, now);
         for port in 1..=DIALS_MAX + 1 {
             let address = format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap();
             dialer.given(&address, Source::Added, now).unwrap();
         }
-        let dials = dialer.due(now, |_| false);
-        assert_eq!((dials.len(), dialer.due(now, |_| false).len(), dialer.wake_at()), (DIALS_MAX, 0, None));
+        let dials = dialer.due(now, |_, _| false);
+        assert_eq!(
+            (dials.len(), dialer.due(now, |_, _| false).len(), dialer.wake_at()),
+            (DIALS_MAX, 0, None)
+        );
         dialer.failed(dials[0].connection_id(), &DialError::Aborted);
-        assert_eq!(dialer.due(now, |_| false).len(), 1, "the one that waited");
+        assert_eq!(dialer.due(now, |_, _| false).len(), 1, "the one that waited");
+    }
+
+    #[test]
+    fn roads_beyond_the_lan_are_taken_where_that_is_wanted_and_relays_asked_not_too_often() {
+        let id =
+            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
+        let key = |seed| crate::net::peer_key(&id(seed)).unwrap();
+        let now = Instant::now();
+        let relay: Multiaddr = "/ip4/192.0.2.9/tcp/4001".parse().unwrap();
+        let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
+        for wan in [true, false] {
+            let mut dialer = Dialer::new(key(1), wan, Book::default(), 7, now);
+            let relays = if wan { vec![(key(9), &relay)] } else { Vec::new() };
+            dialer.give_relays(relays.into_iter(), now);
+            assert_eq!(dialer.circuits_to(&key(2), now), Vec::<Multiaddr>::new(), "nobody knows it");
+            dialer.told(key(2), vec![told.clone()], now);
+            let circuits = dialer.circuits_to(&key(2), now);
+            assert_eq!(circuits, if wan { vec![told.clone()] } else { Vec::new() });
+            assert_eq!(dialer.circuits_to(&key(2), now), Vec::<Multiaddr>::new(), "it was just asked for");
+            dialer.prefer(&key(2), now);
+            let later = dialer.circuits_to(&key(2), now + ASK_RELAYS_AFTER);
+            let ours = circuit(&relay, &key(9)).unwrap();
+            assert_eq!(later, if wan { vec![told.clone(), ours] } else { Vec::new() });
+        }
     }
 }

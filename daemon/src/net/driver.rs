@@ -3,6 +3,7 @@
 //! It selects over commands, reports of links, found peers and the swarm's events, and answers each at once. Whatever
 //! could wait (the hub, a disk, a peer) is another task's.
 
+mod hearing;
 mod life;
 
 use std::collections::HashMap;
@@ -11,7 +12,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
-use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns};
@@ -28,14 +28,15 @@ use super::greeting::{Greeting, Token, useful_from};
 use super::handle::Command;
 use super::limits::{BOOK_WRITE_DELAY, CONNECTIONS_PER_PEER_MAX, PEER_ADDRESSES_MAX};
 use super::link::{Keep, Link, LinkEnd, Report};
-use super::listeners::Listeners;
 use super::rendezvous::Found;
 use super::stream::{StreamEvent, StreamOutcome};
 use super::swarm::{Behaviour, BehaviourEvent, prefer, set_mdns};
 use super::{KnownPeer, LinkId, NetEvent, Source, start};
 
+pub(crate) use hearing::Hearing;
+
 /// What we say of ourselves to peers.
-const AGENT: &str = concat!("rtcd/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("rtcd/", env!("CARGO_PKG_VERSION"));
 
 /// Where the task's work comes from, besides the swarm.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub(crate) struct Driver {
     links: HashMap<LinkId, LinkState>,
     tasks: JoinSet<LinkEnd>,
     links_made: u64,
-    listeners: Listeners,
+    hearing: Hearing,
     write_book_at: Option<Instant>,
     outputs: Outputs,
 }
@@ -81,7 +82,10 @@ pub(crate) struct Driver {
 /// An established connection.
 struct Connection {
     peer: PeerKey,
+    /// Whether we dialled it to have a link.
     outbound: bool,
+    /// Whether it goes through a relay.
+    relayed: bool,
     address: Multiaddr,
     source: Source,
 }
@@ -91,6 +95,7 @@ struct LinkState {
     peer: PeerKey,
     connection: ConnectionId,
     outbound: bool,
+    relayed: bool,
     address: Multiaddr,
     task: tokio::task::Id,
     keep: Option<oneshot::Sender<Keep>>,
@@ -105,7 +110,7 @@ impl Driver {
         keys: Keypair,
         incarnation: Token,
         swarm: Swarm<Behaviour>,
-        listeners: Listeners,
+        hearing: Hearing,
         dialer: Dialer,
         outputs: Outputs,
     ) -> Self {
@@ -120,7 +125,7 @@ impl Driver {
             links: HashMap::new(),
             tasks: JoinSet::new(),
             links_made: 0,
-            listeners,
+            hearing,
             write_book_at: None,
             outputs,
         }
@@ -154,8 +159,9 @@ impl Driver {
 
     /// What is due by the clock or follows from the last event.
     fn act(&mut self, now: Instant) {
-        let is_busy = |peer: &PeerKey| {
-            self.connections.values().any(|connection| connection.outbound && connection.peer == *peer)
+        let is_busy = |peer: &PeerKey, direct: bool| {
+            let mut connections = self.connections.values();
+            connections.any(|known| known.outbound && known.peer == *peer && !(direct && known.relayed))
         };
         for dial in self.dialer.due(now, is_busy) {
             let attempt = dial.connection_id();
@@ -175,19 +181,13 @@ impl Driver {
                 differs
             });
         }
-        for address in self.listeners.due(now) {
-            match self.swarm.listen_on(address.clone()) {
-                Ok(listener) => self.listeners.opened(listener, address),
-                Err(error) => {
-                    debug!(%error, %address, "cannot listen again yet");
-                    self.listeners.refused(address, now);
-                }
-            }
-        }
+        self.listen(now);
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        [self.dialer.wake_at(), self.write_book_at, self.listeners.wake_at()].into_iter().flatten().min()
+        let Hearing { listeners, relays, .. } = &self.hearing;
+        let all = [self.dialer.wake_at(), self.write_book_at, listeners.wake_at(), relays.wake_at()];
+        all.into_iter().flatten().min()
     }
 
     fn on_command(&mut self, command: Command) {
@@ -203,7 +203,7 @@ impl Driver {
                 }
             }
             Command::Prefer(peer) => {
-                self.dialer.prefer(&peer);
+                self.dialer.prefer(&peer, Instant::now());
                 if let Some(id) = peer_id(&peer) {
                     prefer(&mut self.swarm, &id);
                 }
@@ -230,6 +230,8 @@ impl Driver {
             }
             // A peer that mDNS misses may be there all the same.
             SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Expired(_))) => {}
+            #[cfg(feature = "wan")]
+            SwarmEvent::Behaviour(BehaviourEvent::Wan(event)) => super::wan::on_event(&event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.on_connection(peer_id, connection_id, &endpoint);
             }
@@ -245,13 +247,13 @@ impl Driver {
                 debug!(from = %send_back_addr, %error, "a connection to us failed");
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.on_listening(listener_id, address),
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
+            SwarmEvent::ExpiredListenAddr { address, .. } | SwarmEvent::ExternalAddrExpired { address } => {
                 self.set_listening(|listening| listening.retain(|known| *known != address));
             }
+            // A place at a relay, by the address under which we know the relay.
+            SwarmEvent::ExternalAddrConfirmed { address } => self.reachable_at(address),
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
-                warn!(?reason, "a listener closed, opening it again");
-                self.set_listening(|listening| listening.retain(|known| !addresses.contains(known)));
-                self.listeners.closed(listener_id, Instant::now());
+                self.on_listener_closed(listener_id, &addresses, &reason);
             }
             SwarmEvent::ListenerError { error, .. } => warn!(%error, "a connection could not be accepted"),
             // Behaviours without events, and what later versions of libp2p may add.
@@ -269,21 +271,6 @@ impl Driver {
         }
     }
 
-    fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
-        debug!(%address, "listening");
-        self.listeners.heard(listener, &address);
-        self.set_listening(|listening| {
-            listening.push(address);
-            listening.sort_unstable();
-            listening.dedup();
-        });
-    }
-
-    fn set_listening(&mut self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
-        self.outputs.listening.send_modify(change);
-        self.dialer.listens(&self.outputs.listening.borrow(), Instant::now());
-    }
-
     fn dial_failed(&mut self, attempt: ConnectionId, error: &libp2p::swarm::DialError) {
         debug!(%attempt, %error, "a dial failed");
         if let Some(peer) = self.dialer.failed(attempt, error) {
@@ -297,8 +284,19 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         };
-        let address = endpoint.get_remote_address().clone();
-        let outbound = endpoint.is_dialer();
+        let relayed = endpoint.is_relayed();
+        let address = match endpoint {
+            // Whoever comes through a relay has no address but the relay's.
+            ConnectedPoint::Listener { local_addr, .. } if relayed => local_addr.clone(),
+            ConnectedPoint::Listener { .. } | ConnectedPoint::Dialer { .. } => {
+                endpoint.get_remote_address().clone()
+            }
+        };
+        let outbound = match endpoint {
+            ConnectedPoint::Dialer { role_override, .. } => role_override.is_dialer(),
+            ConnectedPoint::Listener { .. } => false,
+        };
+        let began = self.dialer.began(&connection);
         let source = if outbound {
             self.dialer.reached(connection, peer, &address)
         } else {
@@ -310,17 +308,17 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         }
-        let another = others().any(|other| other.outbound);
-        self.connections.insert(connection, Connection { peer, outbound, address, source });
-        if !outbound {
-            return;
-        }
         // Overlapping dials may all succeed in the end; one is enough.
-        if another || self.choices.current(&peer).is_some() {
-            self.swarm.close_connection(connection);
-        } else {
+        let another = others().any(|other| other.outbound && (relayed || !other.relayed));
+        let dialled = outbound && !another && self.choices.is_open(&peer, relayed);
+        let known = Connection { peer, outbound: dialled, relayed, address, source };
+        self.connections.insert(connection, known);
+        if dialled {
             self.swarm.behaviour_mut().streams.open(id, connection);
+        } else if began {
+            self.swarm.close_connection(connection);
         }
+        // What libp2p dialled for itself, to see whether a peer can be reached there, ends when it is idle.
     }
 
     fn on_stream(&mut self, event: StreamEvent) {
@@ -341,8 +339,8 @@ impl Driver {
 
     fn begin_link(&mut self, id: ConnectionId, stream: libp2p::Stream) {
         let Some(connection) = self.connections.get(&id) else { return };
-        let (peer, outbound) = (connection.peer, connection.outbound);
-        if outbound && self.choices.current(&peer).is_some() {
+        let (peer, outbound, relayed) = (connection.peer, connection.outbound, connection.relayed);
+        if outbound && !self.choices.is_open(&peer, relayed) {
             // The peer's own dial won while we opened ours. Greeting now would say that we had lost that link.
             self.swarm.close_connection(id);
             return;
@@ -381,6 +379,7 @@ impl Driver {
             peer,
             connection: id,
             outbound,
+            relayed,
             address: connection.address.clone(),
             task: self.tasks.spawn(task.run()).id(),
             keep: Some(keep_tx),
@@ -395,23 +394,24 @@ impl Driver {
             Report::Greeted { link, greeting } => {
                 let Some(state) = self.links.get(&link) else { return };
                 debug!(peer = %state.peer, agent = %greeting.agent, "greeted");
-                let (peer, outbound) = (state.peer, state.outbound);
-                self.dialer.told(peer, useful_from(&state.address, greeting.addresses.clone()));
+                let (peer, outbound, relayed) = (state.peer, state.outbound, state.relayed);
+                let addresses = useful_from(&state.address, greeting.addresses.clone());
+                self.dialer.told(peer, addresses, Instant::now());
                 let Ok(token) = start::random() else {
                     self.refuse(link, "no randomness to choose with");
                     return;
                 };
-                let verdict = self.choices.greeted(link, peer, outbound, &greeting, token);
+                let verdict = self.choices.greeted(link, peer, outbound, relayed, &greeting, token);
                 self.carry_out(link, token, verdict);
             }
             Report::Chosen { link, token } => {
                 let Some(state) = self.links.get(&link) else { return };
-                let verdict = self.choices.chosen(link, state.peer, token);
+                let verdict = self.choices.chosen(link, state.peer, state.relayed, token);
                 self.carry_out(link, token, verdict);
             }
             Report::Moved { link, addresses } => {
                 let Some(state) = self.links.get(&link) else { return };
-                self.dialer.told(state.peer, useful_from(&state.address, addresses));
+                self.dialer.told(state.peer, useful_from(&state.address, addresses), Instant::now());
             }
         }
     }
@@ -430,9 +430,12 @@ impl Driver {
                     // A link that ended meanwhile is reported by its end.
                     let _ = keep.send(Keep { token, after });
                 }
-                let (peer, connection) = (state.peer, state.connection);
+                let (peer, relayed, connection) = (state.peer, state.relayed, state.connection);
                 let source = self.connections.get(&connection).map_or(Source::Inbound, |found| found.source);
-                self.dialer.linked(peer, source, Instant::now(), unix_ms());
+                self.dialer.linked(peer, relayed, source, Instant::now(), unix_ms());
+                if !relayed {
+                    self.hearing.relays.linked(&peer, Instant::now());
+                }
             }
         }
     }
@@ -457,6 +460,7 @@ impl Driver {
         self.swarm.close_connection(state.connection);
         self.connections.remove(&state.connection);
         if self.choices.ended(link, &state.peer) {
+            self.hearing.relays.lost(&state.peer);
             self.dialer.lost(state.peer, Instant::now());
         }
     }

@@ -6,7 +6,7 @@ use libp2p::Multiaddr;
 use rtc_core::id::PeerKey;
 use tokio::sync::{mpsc, watch};
 
-use super::address::{is_dialable, split_peer};
+use super::address::{Road, road, split_peer};
 use super::book::AddressError;
 use super::{LinkId, Source};
 
@@ -14,6 +14,8 @@ use super::{LinkId, Source};
 #[derive(Clone, Debug)]
 pub struct NetHandle {
     pub(crate) key: PeerKey,
+    /// Whether roads beyond the LAN may be taken.
+    pub(crate) wan: bool,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) listening: watch::Receiver<Vec<Multiaddr>>,
     pub(crate) known: watch::Receiver<Arc<[KnownPeer]>>,
@@ -26,6 +28,8 @@ pub struct KnownPeer {
     pub peer: PeerKey,
     /// Whether there is a link now.
     pub connected: bool,
+    /// Whether that link goes through a relay.
+    pub relayed: bool,
     /// Where it is or was, without `/p2p`.
     pub addresses: Vec<Multiaddr>,
     /// How it was found first.
@@ -76,9 +80,16 @@ impl NetHandle {
 
     /// Dials `address`, with or without `/p2p/…`, until somebody answers there, and remembers it.
     pub fn dial(&self, address: Multiaddr, source: Source) -> Result<(), NetError> {
-        let (bare, _) = split_peer(&address);
-        if !is_dialable(&bare) {
-            return Err(AddressError::NotDialable(address).into());
+        let (bare, peer) = split_peer(&address);
+        match road(&bare) {
+            Some(Road::Tcp) => {}
+            Some(Road::Quic | Road::Circuit) if !self.wan => {
+                return Err(AddressError::BeyondLan(address).into());
+            }
+            // A relay is asked for a peer by its name.
+            Some(Road::Circuit) if peer.is_none() => return Err(AddressError::NotDialable(address).into()),
+            Some(Road::Quic | Road::Circuit) => {}
+            None => return Err(AddressError::NotDialable(address).into()),
         }
         self.ask(Command::Dial { address, source })
     }
@@ -126,7 +137,7 @@ mod tests {
     fn who_asks_too_much_is_told_so() {
         let (commands, mut asked) = mpsc::channel(COMMANDS_MAX);
         let (listening, known) = (watch::channel(Vec::new()).1, watch::channel(Arc::from([])).1);
-        let handle = NetHandle { key: PeerKey([1; 32]), commands, listening, known };
+        let handle = NetHandle { key: PeerKey([1; 32]), wan: false, commands, listening, known };
         for _ in 0..COMMANDS_MAX {
             handle.set_mdns(true).unwrap();
         }

@@ -61,6 +61,38 @@ pub(crate) const RELISTEN_AFTER: Duration = Duration::from_secs(1);
 /// After a bug in the network's task it begins anew this much later.
 pub(crate) const REBUILD_AFTER: Duration = Duration::from_secs(1);
 
+/// Connections of a relay, and those others made.
+pub(crate) const RELAY_CONNECTIONS_MAX: u32 = 256;
+/// Yamux streams per connection beyond the LAN: a relay's has one for each circuit.
+pub(crate) const WAN_STREAMS_MAX: usize = RELAY_CIRCUITS_PER_PEER_MAX + 16;
+/// Places reserved at a relay altogether: more than its connections is none.
+#[cfg(feature = "wan")]
+pub(crate) const RELAY_RESERVATIONS_MAX: usize = 256;
+/// Places reserved at a relay by one peer: one per connection, of which few overlap.
+#[cfg(feature = "wan")]
+pub(crate) const RELAY_RESERVATIONS_PER_PEER_MAX: usize = 4;
+/// Circuits through a relay altogether: each holds two streams and a few buffers.
+#[cfg(feature = "wan")]
+pub(crate) const RELAY_CIRCUITS_MAX: usize = 512;
+/// Circuits through a relay from or to one peer: rooms of 16, and some that overlap.
+pub(crate) const RELAY_CIRCUITS_PER_PEER_MAX: usize = 64;
+/// Circuits, or places, one peer may ask a relay for at once; twenty more each second. Redialling asks for each absent
+/// peer once a second.
+#[cfg(feature = "wan")]
+pub(crate) const RELAY_ASKED_PER_PEER_MAX: u32 = 64;
+/// A circuit lasts this long; its ends make another, and sync goes on where it was.
+#[cfg(feature = "wan")]
+pub(crate) const CIRCUIT_DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes a circuit carries in one direction: a few large rooms a day.
+#[cfg(feature = "wan")]
+pub(crate) const CIRCUIT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+/// Reaching a peer through a relay: two handshakes in a row, each over half the world.
+#[cfg(feature = "wan")]
+pub(crate) const CIRCUIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A QUIC connection that hears nothing ends after this: as long as our own heartbeats wait, twice.
+#[cfg(feature = "wan")]
+pub(crate) const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The peer with the greater key lets the other dial first.
 pub(crate) const YIELD_TO_SMALLER: Duration = Duration::from_millis(300);
 /// A peer that does not speak our protocol is left alone this long.

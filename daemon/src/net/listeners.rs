@@ -25,6 +25,7 @@ impl Listeners {
 
     /// `listener` hears at `address`: should it fail, it is opened again on the port it got.
     pub(crate) fn heard(&mut self, listener: ListenerId, address: &Multiaddr) {
+        // A QUIC listener takes any port again: whoever dialled it is told, and TCP is there meanwhile.
         let port = socket_addr(address).map(|socket| socket.port());
         if let (Some(port), Some(wanted)) = (port, self.open.get_mut(&listener)) {
             wanted.pop();

@@ -19,10 +19,13 @@ mod queue;
 #[doc(hidden)]
 pub mod readers;
 mod redial;
+mod relays;
 mod rendezvous;
 mod start;
 mod stream;
 mod swarm;
+#[cfg(feature = "wan")]
+mod wan;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use libp2p::Multiaddr;
+pub use libp2p::multiaddr::Error as MultiaddrError;
 use rtc_core::id::PeerKey;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
@@ -57,6 +61,17 @@ pub struct NetConfig {
     pub rendezvous_dir: Option<PathBuf>,
     /// The address book's file; created where missing.
     pub book: PathBuf,
+    /// What to use beyond the LAN; `None` opens nothing there.
+    pub wan: Option<WanConfig>,
+}
+
+/// What to use beyond the LAN.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct WanConfig {
+    /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC.
+    pub relays: Vec<Multiaddr>,
+    /// Whether to be a relay for others.
+    pub relay: bool,
 }
 
 /// What to do where a port is taken.
@@ -82,6 +97,8 @@ pub enum Source {
     Added,
     /// It came to us, or told us itself.
     Inbound,
+    /// The settings name it as a relay.
+    Relay,
 }
 
 impl Source {
@@ -89,7 +106,7 @@ impl Source {
     pub(crate) fn was_given(self) -> bool {
         match self {
             Self::Ticket | Self::Added => true,
-            Self::Mdns | Self::Rendezvous | Self::Inbound => false,
+            Self::Mdns | Self::Rendezvous | Self::Inbound | Self::Relay => false,
         }
     }
 
@@ -101,6 +118,7 @@ impl Source {
             Self::Ticket => "ticket",
             Self::Added => "added",
             Self::Inbound => "inbound",
+            Self::Relay => "relay",
         }
     }
 }

@@ -25,6 +25,8 @@ const NOT_MET: [(Duration, Duration); 2] = [
 ];
 /// Targets altogether; a pause beyond is forgotten, which costs an idle dial.
 const TARGETS_MAX: usize = 2 * BOOK_PEERS_MAX;
+/// The first pause between attempts to do without a relay; each is twice the one before.
+const DIRECT_FIRST: Duration = Duration::from_secs(1);
 /// The pace in the long run.
 const RARELY: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ const RARELY: Duration = Duration::from_secs(30);
 pub(crate) enum Target {
     /// A peer, at all its addresses.
     Peer(PeerKey),
+    /// A peer whose link goes through a relay, without one.
+    Direct(PeerKey),
     /// An address, whoever is there.
     Stray(Multiaddr),
 }
@@ -117,7 +121,7 @@ impl Schedule {
             }
             want.paused = false;
             self.jitter = splitmix(self.jitter);
-            want.next = now + want.pace(now).mul_f64(0.8 + 0.4 * unit(self.jitter));
+            want.next = now + want.pace(target, now).mul_f64(0.8 + 0.4 * unit(self.jitter));
             if want.in_flight < DIALS_PER_PEER_MAX {
                 want.in_flight += 1;
                 want.attempts += 1;
@@ -134,7 +138,12 @@ impl Schedule {
 }
 
 impl Want {
-    fn pace(&self, now: Instant) -> Duration {
+    fn pace(&self, target: &Target, now: Instant) -> Duration {
+        if matches!(target, Target::Direct(_)) {
+            // There is a link, and no hurry.
+            let doublings = u32::try_from(self.attempts.min(8)).unwrap_or(8);
+            return RARELY.min(DIRECT_FIRST * 2_u32.pow(doublings));
+        }
         if let Some(first) = FIRST.get(self.attempts) {
             return *first;
         }
@@ -213,6 +222,23 @@ mod tests {
         let times = attempts(false, Duration::ZERO, Duration::from_secs(600));
         let late = times.iter().filter(|time| **time > Duration::from_secs(120)).count();
         assert!((12..=24).contains(&late), "{late} attempts in 480 s");
+    }
+
+    #[test]
+    fn a_direct_path_is_sought_ever_more_seldom_until_the_network_changes() {
+        let (start, direct) = (Instant::now(), Target::Direct(PeerKey([1; 32])));
+        let mut schedule = Schedule::new(7);
+        schedule.want(direct.clone(), start, start, false);
+        let mut attempts = 0;
+        for second in 0..300 {
+            let due = schedule.due(start + Duration::from_secs(second), 10);
+            attempts += due.len();
+            due.iter().for_each(|target| schedule.attempt_ended(target));
+        }
+        assert!((10..=18).contains(&attempts), "{attempts} attempts in 300 s");
+        let later = start + Duration::from_secs(300);
+        schedule.hurry(later);
+        assert_eq!(schedule.due(later + FIRST[0], 10), [direct]);
     }
 
     #[test]

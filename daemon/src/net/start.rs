@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use rtc_core::id::PeerKey;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use super::address::{multiaddr, peer_key, socket_addr};
+use super::address::{Road, multiaddr, peer_key, road, socket_addr, split_peer};
 use super::book_file::{self, ReadBookError};
 use super::dialer::Dialer;
-use super::driver::{Driver, Inputs, Outputs};
+use super::driver::{Driver, Hearing, Inputs, Outputs};
 use super::limits::{COMMANDS_MAX, HEARD_BYTES_MAX, RENDEZVOUS_FILES_MAX, REPORTS_MAX};
 use super::listeners::Listeners;
+use super::relays::Relays;
 use super::rendezvous::{Lines, Rendezvous};
 use super::{NetConfig, NetEvent, NetHandle, TakenPort, swarm};
 
@@ -41,6 +43,12 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The program was built without what is needed beyond the LAN.
+    #[error("this rtcd was built for one LAN only; build it with: cargo install --path . --features wan")]
+    LanOnly,
+    /// An address of a relay is not of the form we can use.
+    #[error("{0} is no relay: write /ip4/HOST/tcp/PORT/p2p/PEER")]
+    NotARelay(Multiaddr),
     /// The address book is there and unreadable.
     #[error(transparent)]
     Book(#[from] ReadBookError),
@@ -75,8 +83,13 @@ pub async fn start(
     let keys =
         Keypair::ed25519_from_bytes(config.seed).map_err(|error| StartError::Key(error.to_string()))?;
     let key = peer_key(&keys.public().to_peer_id()).ok_or_else(|| StartError::Key("not Ed25519".into()))?;
+    if config.wan.is_some() && !cfg!(feature = "wan") {
+        return Err(StartError::LanOnly);
+    }
+    let relays = relays(&config)?;
     let book = book_file::read(&config.book)?;
-    let mut swarm = swarm::build(&keys).map_err(|error| StartError::Key(error.to_string()))?;
+    let mut swarm =
+        swarm::build(&keys, config.wan.as_ref()).map_err(|error| StartError::Key(error.to_string()))?;
     swarm::prefer_known(&mut swarm, book.preferred());
     let mut listeners = Listeners::default();
     for address in free_addresses(&config)? {
@@ -103,7 +116,8 @@ pub async fn start(
     helpers.spawn(tell_listening(listening.clone(), events.clone()));
 
     let [seed, incarnation] = [random()?, random()?];
-    let dialer = Dialer::new(key, book, u64::from_ne_bytes(seed), Instant::now());
+    let mut dialer = Dialer::new(key, config.wan.is_some(), book, u64::from_ne_bytes(seed), Instant::now());
+    dialer.give_relays(relays.all(), Instant::now());
     let inputs = Inputs { commands, reports, found, stopped };
     let outputs = Outputs {
         events,
@@ -114,9 +128,18 @@ pub async fn start(
         book: book_tx,
         refused: refused_tx,
     };
-    let driver = Driver::new(key, keys, incarnation, swarm, listeners, dialer, outputs);
+    let wan = config.wan.is_some();
+    let driver = Driver::new(
+        key,
+        keys,
+        incarnation,
+        swarm,
+        Hearing { listeners, relays, wan: config.wan },
+        dialer,
+        outputs,
+    );
     let task = tokio::spawn(driver.run(inputs, helpers));
-    let handle = NetHandle { key, commands: commands_tx, listening, known };
+    let handle = NetHandle { key, wan, commands: commands_tx, listening, known };
     Ok((handle, Net { stop: Some(stop), task }))
 }
 
@@ -125,6 +148,18 @@ pub(crate) fn random() -> Result<[u8; 8], getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The relays of the settings.
+fn relays(config: &NetConfig) -> Result<Relays, StartError> {
+    let addresses = config.wan.iter().flat_map(|wan| &wan.relays);
+    let relays: Result<Vec<_>, _> = addresses
+        .map(|address| match split_peer(address) {
+            (bare, Some(peer)) if matches!(road(&bare), Some(Road::Tcp | Road::Quic)) => Ok((peer, bare)),
+            _ => Err(StartError::NotARelay(address.clone())),
+        })
+        .collect();
+    Ok(Relays::new(&relays?))
 }
 
 /// Starts the rendezvous, if there is one; else its lines lead nowhere.
@@ -153,7 +188,7 @@ async fn tell_listening(mut listening: watch::Receiver<Vec<Multiaddr>>, events: 
     }
 }
 
-/// The addresses to listen on, each free at this moment.
+/// The addresses to listen on, each free at this moment; beyond the LAN by QUIC, too.
 fn free_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, StartError> {
     let mut free = Vec::new();
     for address in &config.listen {
@@ -170,6 +205,10 @@ fn free_addresses(config: &NetConfig) -> Result<Vec<Multiaddr>, StartError> {
             socket.set_port(0);
         }
         free.push(multiaddr(socket));
+        if config.wan.is_some() {
+            let udp = Multiaddr::from(socket.ip()).with(Protocol::Udp(socket.port()));
+            free.push(udp.with(Protocol::QuicV1));
+        }
     }
     Ok(free)
 }

@@ -78,10 +78,11 @@ impl NetworkBehaviour for Streams {
         _: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
-        _: Endpoint,
+        role: Endpoint,
         _: PortUse,
     ) -> Result<StreamHandler, ConnectionDenied> {
-        Ok(StreamHandler::default())
+        // Where both ends dial at once to get through their routers, one of them takes the part of the dialled.
+        Ok(StreamHandler { accepts: role.is_listener(), ..StreamHandler::default() })
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}

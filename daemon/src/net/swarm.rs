@@ -18,8 +18,8 @@ use rtc_core::id::PeerKey;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::address::peer_id;
-use super::limits;
 use super::stream::Streams;
+use super::{WanConfig, limits};
 
 /// All behaviours of the swarm.
 #[derive(NetworkBehaviour)]
@@ -28,12 +28,17 @@ pub(crate) struct Behaviour {
     /// Our protocol.
     pub(crate) streams: Streams,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    #[cfg(feature = "wan")]
+    wan: Toggle<super::wan::Wan>,
 }
 
 /// The transport: TCP that gives up early, authenticated by Noise.
-pub(crate) fn transport(keys: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+pub(crate) fn transport(
+    keys: &Keypair,
+    streams_max: usize,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     let mut muxer = yamux::Config::default();
-    muxer.set_max_num_streams(limits::STREAMS_MAX);
+    muxer.set_max_num_streams(streams_max);
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let tcp = TransportTimeout::with_outgoing_timeout(tcp, limits::CONNECT_TIMEOUT);
     Ok(tcp
@@ -60,20 +65,37 @@ fn end_when_unacknowledged(stream: &tokio::net::TcpStream, after: Duration) {
 }
 
 /// The swarm of `keys`, listening nowhere yet.
-pub(crate) fn build(keys: &Keypair) -> Result<Swarm<Behaviour>, noise::Error> {
+pub(crate) fn build(keys: &Keypair, wan: Option<&WanConfig>) -> Result<Swarm<Behaviour>, noise::Error> {
+    let (connections, streams) = match wan {
+        None => (limits::CONNECTIONS_MAX, limits::STREAMS_MAX),
+        Some(WanConfig { relay: false, .. }) => (limits::CONNECTIONS_MAX, limits::WAN_STREAMS_MAX),
+        Some(WanConfig { relay: true, .. }) => (limits::RELAY_CONNECTIONS_MAX, limits::WAN_STREAMS_MAX),
+    };
+    let own = limits::CONNECTIONS_MAX - limits::CONNECTIONS_INBOUND_MAX;
     let limits = connection_limits::ConnectionLimits::default()
-        .with_max_established(Some(limits::CONNECTIONS_MAX))
-        .with_max_established_incoming(Some(limits::CONNECTIONS_INBOUND_MAX))
+        .with_max_established(Some(connections))
+        .with_max_established_incoming(Some(connections - own))
         .with_max_pending_incoming(Some(limits::HANDSHAKES_INBOUND_MAX));
+    let transport = transport(keys, streams)?;
+    #[cfg(feature = "wan")]
+    let (transport, wan) = match wan {
+        Some(config) => {
+            let (transport, wan) = super::wan::extend(keys, config, transport)?;
+            (transport, Some(wan))
+        }
+        None => (transport, None),
+    };
     let behaviour = Behaviour {
         limits: connection_limits::Behaviour::new(limits),
         streams: Streams::default(),
         mdns: Toggle::from(None),
+        #[cfg(feature = "wan")]
+        wan: Toggle::from(wan),
     };
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(limits::IDLE_TIMEOUT)
         .with_max_negotiating_inbound_streams(limits::STREAMS_NEGOTIATING_MAX);
-    Ok(Swarm::new(transport(keys)?, behaviour, keys.public().to_peer_id(), config))
+    Ok(Swarm::new(transport, behaviour, keys.public().to_peer_id(), config))
 }
 
 /// Lets `peer` in even where strangers have taken every place.

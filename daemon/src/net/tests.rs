@@ -2,6 +2,8 @@
 
 mod hostile;
 mod streams;
+#[cfg(feature = "wan")]
+mod wan;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::address::socket_addr;
 use super::handle::Command;
 use super::limits::LIVE_FRAMES_MAX;
 use super::*;
@@ -40,15 +43,22 @@ struct UpLink {
 impl Node {
     async fn start(seed: u8, rendezvous_dir: Option<&Path>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let config = NetConfig {
+        let rendezvous_dir = rendezvous_dir.map(Path::to_owned);
+        let config = NetConfig { rendezvous_dir, ..Self::config(seed, &home) };
+        Self::start_with(config, home).await
+    }
+
+    /// On loopback, finding nobody by itself.
+    fn config(seed: u8, home: &TempDir) -> NetConfig {
+        NetConfig {
             seed: [seed; 32],
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             taken_port: TakenPort::Refuse,
             mdns: false,
-            rendezvous_dir: rendezvous_dir.map(Path::to_owned),
+            rendezvous_dir: None,
             book: home.path().join("peers.json"),
-        };
-        Self::start_with(config, home).await
+            wan: None,
+        }
     }
 
     async fn start_with(config: NetConfig, home: TempDir) -> Self {
@@ -71,7 +81,8 @@ impl Node {
     }
 
     fn address(&self) -> Multiaddr {
-        self.handle.listening().remove(0)
+        let listening = self.handle.listening();
+        listening.iter().find(|address| socket_addr(address).is_some()).unwrap_or(&listening[0]).clone()
     }
 
     fn dial(&self, other: &Node) {

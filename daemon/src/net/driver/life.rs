@@ -43,7 +43,9 @@ impl Driver {
             _ = &mut inputs.stopped => return false,
             () = tokio::time::sleep(REBUILD_AFTER) => {}
         }
-        let (Ok(swarm), Ok(incarnation)) = (swarm::build(&self.keys), start::random()) else {
+        let (Ok(swarm), Ok(incarnation)) =
+            (swarm::build(&self.keys, self.hearing.wan.as_ref()), start::random())
+        else {
             error!("there is no network any more: no key or no randomness; restart the daemon");
             return false;
         };
@@ -54,7 +56,9 @@ impl Driver {
         self.choices = Choices::new(self.us);
         self.dialer.begin_anew(u64::from_ne_bytes(incarnation), now);
         swarm::prefer_known(&mut self.swarm, self.dialer.preferred());
-        self.listeners.all_closed(now);
+        self.hearing.listeners.all_closed(now);
+        self.hearing.relays.begin_anew();
+        self.dialer.give_relays(self.hearing.relays.all(), now);
         self.outputs.listening.send_replace(Vec::new());
         self.set_mdns(mdns);
         info!("the network begins anew");

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::super::address::{multiaddr, peer_id, peer_key, socket_addr};
 use super::super::greeting::{Control, Greeting};
 use super::super::limits::{
-    CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_INBOUND_MAX,
+    CONNECTIONS_INBOUND_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_PEER_MAX, HANDSHAKES_INBOUND_MAX, STREAMS_MAX,
 };
 use super::super::piece::{Cutter, Track};
 use super::super::stream::StreamOutcome;
@@ -28,7 +28,7 @@ async fn a_foreign_program_is_dropped_and_left_alone() {
     let mut a = Node::start(1, None).await;
     let keys = Keypair::ed25519_from_bytes([9; 32]).unwrap();
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE * 10);
-    let transport = transport(&keys).unwrap();
+    let transport = transport(&keys, STREAMS_MAX).unwrap();
     let mut foreign = Swarm::new(transport, dummy::Behaviour, keys.public().to_peer_id(), config);
     foreign.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
     let a_id = peer_id(&a.key()).unwrap();
@@ -135,7 +135,7 @@ async fn a_connection_too_many_of_one_peer_is_closed_at_once() {
     let b = Node::start(2, None).await;
     for seed in (10..).take(ATTEMPTS) {
         let keys = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-        let mut many = build(&keys).unwrap();
+        let mut many = build(&keys, None).unwrap();
         let mut made = Vec::new();
         let closed = async {
             loop {
@@ -168,7 +168,7 @@ async fn a_connection_too_many_of_one_peer_is_closed_at_once() {
 /// Connects to `node` as a peer with our protocol, and returns the stream before a byte is said on it.
 async fn hostile_stream(node: &Node, seed: u8) -> (Swarm<Behaviour>, libp2p::Stream) {
     let keys = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-    let mut hostile = build(&keys).unwrap();
+    let mut hostile = build(&keys, None).unwrap();
     hostile.dial(node.address()).unwrap();
     let opened = async {
         loop {

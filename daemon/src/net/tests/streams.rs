@@ -69,7 +69,7 @@ async fn open(muxer: &mut StreamMuxerBox, count: usize, first: &[u8]) -> Vec<Sub
 
 #[tokio::test]
 async fn a_stream_too_many_ends_its_connection() {
-    let mut listening = transport(&keys(2)).unwrap();
+    let mut listening = transport(&keys(2), STREAMS_MAX).unwrap();
     listening.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
     let TransportEvent::NewAddress { listen_addr, .. } = listening.select_next_some().await else {
         panic!("it listens first")
