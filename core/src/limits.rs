@@ -75,6 +75,8 @@ pub const CREDIT_BYTES: usize = 256 * 1024;
 pub const BACKLOG_COST_MIN: usize = 2 * 1024;
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
+/// Openings sent at once, at least; those that are of no room hide how many are.
+pub const LINK_OPENINGS_MIN: usize = 8;
 
 /// Heartbeats between connected peers.
 pub const HEARTBEAT_MS: u64 = 500;

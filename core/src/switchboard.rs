@@ -8,7 +8,7 @@ use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::room::{self, Room};
 use crate::sync::link::Heard;
-use crate::sync::{Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
+use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
 
 /// What happens to a daemon's rooms and connections.
@@ -20,8 +20,10 @@ pub enum Input {
         link: LinkId,
         /// Who is at the other end, as the transport has proven.
         peer: PeerKey,
-        /// Random.
-        nonce: [u8; 32],
+        /// Which end of it is ours.
+        end: End,
+        /// Used for no other connection.
+        random: [u8; 32],
     },
     /// A connection is gone.
     LinkDown {
@@ -107,7 +109,8 @@ impl Switchboard {
         self.rooms.insert(id, Member { room, secret });
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             let mut frames = Vec::new();
-            let shared = self.links.get_mut(&link).is_some_and(|link| link.add_room(id, secret, &mut frames));
+            let shared =
+                self.links.get_mut(&link).is_some_and(|link| link.add_room(id, vec![secret], &mut frames));
             send(link, frames, out);
             if shared {
                 self.peer_up(id, link, now, out);
@@ -166,11 +169,11 @@ impl Switchboard {
     /// Takes in what happened and appends to `out` what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::LinkUp { link, peer, nonce } => {
+            Input::LinkUp { link, peer, end, random } => {
                 let mut frames = Vec::new();
-                let mut state = Link::new(self.me, peer, nonce, now, &mut frames);
+                let mut state = Link::new(self.me, peer, end, random, now, &mut frames);
                 for (&room, member) in &self.rooms {
-                    state.add_room(room, member.secret, &mut frames);
+                    state.add_room(room, vec![member.secret], &mut frames);
                 }
                 self.links.insert(link, state);
                 send(link, frames, out);

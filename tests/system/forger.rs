@@ -11,7 +11,7 @@ use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::message::Message;
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::link::Heard;
-use rtc_core::sync::{Lane, Link, LinkFrame, Now, RoomFrame, Run, backlog};
+use rtc_core::sync::{End, Lane, Link, LinkFrame, Now, RoomFrame, Run, backlog};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_daemon::net::{self, LinkSender, Net, NetConfig, NetEvent, Source, TakenPort};
 use tempfile::TempDir;
@@ -87,6 +87,7 @@ impl Forger {
             room: ticket.room,
             secret: ticket.secret,
             seen: seen_tx,
+            waiting: None,
             line: None,
             unsent: VecDeque::new(),
             began: Instant::now(),
@@ -212,6 +213,8 @@ struct Line {
     room: RoomId,
     secret: Secret,
     seen: watch::Sender<Seen>,
+    /// A connection over which nothing was said yet.
+    waiting: Option<(PeerKey, LinkSender)>,
     line: Option<(Link, LinkSender)>,
     unsent: VecDeque<Vec<u8>>,
     began: Instant,
@@ -252,8 +255,13 @@ impl Line {
     fn hear(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening { .. } => {}
-            NetEvent::Up { peer, sender, .. } => self.up(peer, sender),
-            NetEvent::Frame { bytes, .. } => self.frame(&bytes),
+            NetEvent::Up { peer, sender, .. } => self.waiting = Some((peer, sender)),
+            NetEvent::Frame { bytes, .. } => {
+                if let Some((peer, sender)) = self.waiting.take() {
+                    self.up(peer, sender, &bytes);
+                }
+                self.frame(&bytes);
+            }
             NetEvent::Down { .. } => {
                 self.line = None;
                 self.seen.send_modify(|seen| seen.gone = true);
@@ -262,18 +270,41 @@ impl Line {
         }
     }
 
-    fn up(&mut self, peer: PeerKey, sender: LinkSender) {
+    /// Begins once the other side has said `hello`, and with such randomness that [`CHANNEL`] is the room's number.
+    fn up(&mut self, peer: PeerKey, sender: LinkSender, hello: &[u8]) {
         let links = self.seen.borrow().links + 1;
-        let nonce = [u8::try_from(links % 251).expect("a byte"); 32];
-        let mut frames = Vec::new();
-        let mut link = Link::new(self.me, peer, nonce, self.now(), &mut frames);
-        link.add_room(self.room, self.secret, &mut frames);
+        let random =
+            |attempt: u64| *blake3::hash(&[links, attempt].map(u64::to_be_bytes).concat()).as_bytes();
+        let first_tags = |attempt: &u64| {
+            [true, false].map(|with_room| {
+                let (mut link, mut out) = self.link(peer, random(*attempt), with_room);
+                out.clear();
+                link.hear(hello, self.now(), &mut out).expect("a daemon says hello");
+                out.first().and_then(tag_of).expect("who dialled opens something")
+            })
+        };
+        // The first tag is another one without the room, and the least: so it is the room's.
+        let is_first = |attempt: &u64| {
+            let [with, without] = first_tags(attempt);
+            with < without
+        };
+        let attempt = (0..).find(is_first).expect("one of eight or so");
+        let (link, frames) = self.link(peer, random(attempt), true);
         self.line = Some((link, sender));
         self.unsent = frames.iter().map(LinkFrame::encode).collect();
         self.seen.send_modify(|seen| {
             let (pong, digests, bodies) = (seen.pong, seen.digests, std::mem::take(&mut seen.bodies));
             *seen = Seen { links, pong, digests, bodies, ..Seen::default() };
         });
+    }
+
+    fn link(&self, peer: PeerKey, random: [u8; 32], with_room: bool) -> (Link, Vec<LinkFrame>) {
+        let mut frames = Vec::new();
+        let mut link = Link::new(self.me, peer, End::Dialled, random, self.now(), &mut frames);
+        if with_room {
+            link.add_room(self.room, vec![self.secret], &mut frames);
+        }
+        (link, frames)
     }
 
     fn frame(&mut self, bytes: &[u8]) {
@@ -283,7 +314,7 @@ impl Line {
         let mut out = Vec::new();
         let heard = link.hear(bytes, now, &mut out).expect("a daemon keeps to the protocol");
         self.seen.send_modify(|seen| {
-            let opening = out.iter().find(|frame| matches!(frame, LinkFrame::Open { .. }));
+            let opening = out.iter().find(|frame| matches!(frame, LinkFrame::Open { channel: CHANNEL, .. }));
             seen.opening = opening.cloned().or(seen.opening.take());
             seen.open |= matches!(heard, Heard::Opened(_));
             if let Heard::Room(_, RoomFrame::Run { run }) = &heard {
@@ -302,6 +333,13 @@ impl Line {
     fn now(&self) -> Now {
         let us = u64::try_from(self.began.elapsed().as_micros()).expect("no test lasts that long");
         Now { monotonic_us: us, wall_ms: 0 }
+    }
+}
+
+fn tag_of(frame: &LinkFrame) -> Option<[u8; 16]> {
+    match frame {
+        LinkFrame::Open { tag, .. } => Some(*tag),
+        _ => None,
     }
 }
 

@@ -4,10 +4,12 @@ pub mod backlog;
 pub mod frame;
 pub mod link;
 pub mod live;
+mod opening;
 pub mod run;
 
 pub use frame::{LinkFrame, RoomFrame};
 pub use link::{Link, LinkId};
+pub use opening::End;
 pub use run::Run;
 
 /// How urgent a frame is: backlog never delays what is live.

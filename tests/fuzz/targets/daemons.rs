@@ -8,7 +8,7 @@ use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::room::{Input, Output};
 use rtc_core::store::Record;
 use rtc_core::switchboard::{self, Switchboard};
-use rtc_core::sync::{LinkId, Now};
+use rtc_core::sync::{End, LinkId, Now};
 use rtc_core::ticket::Secret;
 
 use super::Choices;
@@ -115,13 +115,10 @@ impl World<'_, '_> {
         self.cut(wire);
         self.up[wire] = true;
         let (a, b) = WIRES[wire];
-        for (who, other) in [(a, b), (b, a)] {
+        for (who, other, end) in [(a, b, End::Dialled), (b, a, End::Listened)] {
             self.connects = self.connects.wrapping_add(1);
-            let nonce = [self.connects; 32];
-            self.drive(
-                who,
-                switchboard::Input::LinkUp { link: link(wire), peer: keys(other).public(), nonce },
-            );
+            let (peer, random) = (keys(other).public(), [self.connects; 32]);
+            self.drive(who, switchboard::Input::LinkUp { link: link(wire), peer, end, random });
         }
     }
 
