@@ -81,7 +81,9 @@ pub fn argument(shape: Shape) -> Argument {
         Shape::Bool => Argument::Truth,
         Shape::Number => Argument::Number,
         Shape::Amount => Argument::Amount,
-        Shape::Text | Shape::Color | Shape::Word(_) | Shape::Message => Argument::Text,
+        Shape::Text | Shape::Color | Shape::Word(_) | Shape::Message | Shape::Peer | Shape::Name => {
+            Argument::Text
+        }
         Shape::Numbers(len) => Argument::Numbers(len),
         Shape::List => Argument::List,
         Shape::Map => Argument::Map,

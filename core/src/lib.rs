@@ -19,6 +19,7 @@ pub mod ground;
 pub mod horizon;
 pub mod id;
 pub mod limits;
+pub mod members;
 pub mod message;
 pub mod naive;
 pub mod op;

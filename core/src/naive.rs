@@ -283,7 +283,7 @@ impl<'a> Fold<'a> {
                     Kind::Origin if at.1 > 0 || !self.origins.contains_key(&self.messages[at.0].dot()) => {
                         Err(NoEffect::Misplaced)
                     }
-                    Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin => Ok(()),
+                    Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Origin | Kind::Rule(_) => continue,
                 },
             };
             self.judge(at, verdict);

@@ -11,7 +11,7 @@ use rtc_core::api::{
 use rtc_core::canonical::{Reader, Writer};
 use rtc_core::chain::Signature;
 use rtc_core::clock::{Stamp, VersionVector};
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::limits::LAMPORT_MAX;
 use rtc_core::message::{Head, Message};
@@ -94,8 +94,16 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn founding() -> impl Strategy<Value = Founding> {
-    (any::<[u8; 32]>(), any::<[u8; 16]>(), "\\PC{0,30}", any::<u64>())
-        .prop_map(|(owner, nonce, name, time_ms)| Founding { owner: PeerKey(owner), nonce, name, time_ms })
+    let access = prop_oneof![Just(Access::Open), Just(Access::Members)];
+    (any::<[u8; 32]>(), any::<[u8; 16]>(), "\\PC{0,30}", any::<u64>(), access).prop_map(
+        |(owner, nonce, name, time_ms, access)| Founding {
+            owner: PeerKey(owner),
+            nonce,
+            name,
+            time_ms,
+            access,
+        },
+    )
 }
 
 fn ticket() -> impl Strategy<Value = Ticket> {

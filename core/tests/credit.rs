@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rtc_core::api::{Edit, EditOp, Wait};
 use rtc_core::chain::Ed25519;
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::PeerKey;
 use rtc_core::limits::CREDIT_BYTES;
 use rtc_core::room::{Input, Opening, Output, Room};
@@ -50,7 +50,13 @@ impl Sender {
 
 #[test]
 fn a_backlog_waits_for_credit() {
-    let founding = Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 };
+    let founding = Founding {
+        owner: PeerKey([0; 32]),
+        nonce: [0; 16],
+        name: "test".into(),
+        time_ms: 0,
+        access: Access::Open,
+    };
     let room = Room::open(Opening {
         room: founding.room(),
         founding: Some(founding),

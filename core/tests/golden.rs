@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use rtc_core::block;
 use rtc_core::chain::{Ed25519, Keys, Link, Signature};
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, PeerKey};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
@@ -45,7 +45,13 @@ fn message() -> Message {
 }
 
 fn founding() -> Founding {
-    Founding { owner: keys().public(), nonce: [1; 16], name: "lab".into(), time_ms: 1_700_000_000_000 }
+    Founding {
+        owner: keys().public(),
+        nonce: [1; 16],
+        name: "lab".into(),
+        time_ms: 1_700_000_000_000,
+        access: Access::Open,
+    }
 }
 
 /// Somebody drags a node, types, and edits in other ways.

@@ -4,7 +4,7 @@ use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
 use rtc_core::chain::{Link, Signature};
 use rtc_core::clock::{Stamp, VersionVector};
-use rtc_core::founding::{FOUNDING_BYTES_MAX, Founding, ROOM_NAME_BYTES_MAX};
+use rtc_core::founding::{Access, FOUNDING_BYTES_MAX, Founding, ROOM_NAME_BYTES_MAX};
 use rtc_core::horizon::{Cut, Frontier, Horizon};
 use rtc_core::id::{Actor, PeerKey, RoomId, StateHash};
 use rtc_core::limits::{
@@ -279,8 +279,9 @@ fn one_op_deletes_no_more_spans_than_it_may_and_an_edit_becomes_several() {
 
 #[test]
 fn foundings_past_a_limit_are_refused_by_its_name() {
-    let founding =
-        |name: String| Founding { owner: PeerKey([1; 32]), nonce: [2; 16], name, time_ms: 5 }.encode();
+    let founding = |name: String| {
+        Founding { owner: PeerKey([1; 32]), nonce: [2; 16], name, time_ms: 5, access: Access::Open }.encode()
+    };
     let said = |bytes: &[u8]| Founding::decode(bytes).err().map(|error| error.to_string());
     assert_eq!(said(&founding("x".repeat(ROOM_NAME_BYTES_MAX))), None);
     assert_eq!(

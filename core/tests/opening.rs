@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rtc_core::api::{Edit, EditOp, Undo, Wait};
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, PeerKey, RoomId};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
@@ -20,7 +20,13 @@ use rtc_core::value::Value;
 const LINK: LinkId = LinkId(1);
 
 fn founding() -> Founding {
-    Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+    Founding {
+        owner: PeerKey([0; 32]),
+        nonce: [0; 16],
+        name: "test".into(),
+        time_ms: 0,
+        access: Access::Open,
+    }
 }
 
 fn opening(told: Option<(u64, u64)>) -> Opening {

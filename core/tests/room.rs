@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rtc_core::api::{ApiError, Code, Edit, EditOp, Edited, Wait};
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, Dot, PeerKey, RoomId, StateHash};
 use rtc_core::message::Message;
 use rtc_core::op::{Op, OpCode};
@@ -21,7 +21,13 @@ const OTHER_LINK: LinkId = LinkId(2);
 const PEER: PeerKey = PeerKey([9; 32]);
 
 fn founding() -> Founding {
-    Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+    Founding {
+        owner: PeerKey([0; 32]),
+        nonce: [0; 16],
+        name: "test".into(),
+        time_ms: 0,
+        access: Access::Open,
+    }
 }
 
 fn room_id() -> RoomId {

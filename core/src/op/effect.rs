@@ -88,4 +88,10 @@ pub enum NoEffect {
     /// An undo or redo made without knowledge of its target.
     #[error("the message was not known where this was made")]
     TargetUnseen,
+    /// Its author's role in the room does not permit it: it never did, or no longer where this was made (DESIGN §6).
+    #[error("its author was not allowed to")]
+    NotAllowed,
+    /// It is about members in a room that has none.
+    #[error("the room is open: it has no members")]
+    OpenRoom,
 }

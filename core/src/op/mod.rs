@@ -28,7 +28,9 @@ mod vector3;
 
 pub use effect::NoEffect;
 pub use flat::FlatError;
-pub use row::{EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Seen, Sign, Step, WriteEntry};
+pub use row::{
+    EntryStep, Kind, ListStep, Membership, OptionRow, Options, Row, Rule, Seen, Sign, Step, WriteEntry,
+};
 pub use shape::{Shape, ShapeError};
 pub use table::{TABLE_VERSION, nearest_name, table};
 

@@ -1,14 +1,21 @@
-//! Operations on the room itself, which daemons write and nobody undoes (DESIGN §3, law 14).
+//! Operations on the room itself, which daemons write and nobody undoes (DESIGN §3, law 14, and §6).
 //!
-//! What a horizon says is read by [`Horizon::of`](crate::horizon::Horizon::of); what a re-issue means, by the fold.
+//! What a horizon says is read by [`Horizon::of`](crate::horizon::Horizon::of), what is said of members by
+//! [`Act::of`](crate::members::Act::of); what a re-issue means, by the fold.
 
-use super::row::{Kind, OptionRow, Row};
+use super::row::{Kind, OptionRow, Row, Rule};
 use super::{OpCode, Shape};
+use crate::members::Role;
 
 /// The code of a horizon.
 pub(crate) const HORIZON: OpCode = OpCode(0x1101);
 /// The code of the first op of a message that is issued again.
 pub(crate) const ORIGIN: OpCode = OpCode(0x1102);
+
+/// The code of what makes somebody a member, or another kind of one.
+pub(crate) const GRANT: OpCode = OpCode(0x1103);
+/// The code of what removes a member.
+pub(crate) const REMOVE: OpCode = OpCode(0x1104);
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -36,5 +43,55 @@ pub(super) const ROWS: &[Row] = &[
         kind: Kind::Origin,
         doc: "Says which message is issued again, because it came from before a horizon and was not in it.",
         example: "'' room.origin of=MESSAGE lamport=7",
+    },
+    Row {
+        code: GRANT,
+        name: "room.grant",
+        argument: Shape::Peer,
+        options: &[
+            OptionRow {
+                name: "role",
+                shape: Shape::Word(&[Role::Owner.word(), Role::Editor.word(), Role::Viewer.word()]),
+                doc: "What it may do from now on.",
+            },
+            OptionRow { name: "name", shape: Shape::Name, doc: "How it is called, for people." },
+        ],
+        kind: Kind::Rule(Rule::Grant),
+        doc: "Makes a key a member of the room, or gives it another role; owners write it.",
+        example: "'' room.grant KEY role=editor",
+    },
+    Row {
+        code: REMOVE,
+        name: "room.remove",
+        argument: Shape::Peer,
+        options: &[],
+        kind: Kind::Rule(Rule::Remove),
+        doc: "Removes a member: what it wrote that this has not seen does not count.",
+        example: "'' room.remove KEY",
+    },
+    Row {
+        code: OpCode(0x1105),
+        name: "room.rename",
+        argument: Shape::Name,
+        options: &[],
+        kind: Kind::Rule(Rule::Rename),
+        doc: "Gives the room another name; owners write it.",
+        example: "'' room.rename lab",
+    },
+    Row {
+        code: OpCode(0x1106),
+        name: "room.secret",
+        argument: Shape::Nothing,
+        options: &[
+            OptionRow {
+                name: "old",
+                shape: Shape::Text,
+                doc: "The secrets before, sealed under the new one.",
+            },
+            OptionRow { name: "sealed", shape: Shape::Map, doc: "The new one, sealed to each member." },
+        ],
+        kind: Kind::Rule(Rule::Secret),
+        doc: "Gives the room another secret; an owner's daemon writes it.",
+        example: "'' room.secret",
     },
 ];

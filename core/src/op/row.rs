@@ -65,6 +65,19 @@ pub enum Membership {
     Remove,
 }
 
+/// What is said of a room and its members (DESIGN §6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Somebody is a member in that role.
+    Grant,
+    /// Somebody is none any more.
+    Remove,
+    /// The room is called so.
+    Rename,
+    /// The room's secret is another.
+    Secret,
+}
+
 /// Whether an amount is added or taken away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sign {
@@ -112,6 +125,8 @@ pub enum Kind {
     Horizon,
     /// Names the message that this one is, issued again.
     Origin,
+    /// Says something of the room and its members, which owners may.
+    Rule(Rule),
 }
 
 impl Kind {
@@ -132,14 +147,15 @@ impl Kind {
             | Self::Undo
             | Self::Redo
             | Self::Horizon
-            | Self::Origin => false,
+            | Self::Origin
+            | Self::Rule(_) => false,
         }
     }
 
     /// Whether it speaks of messages or of the room: not undoable itself.
     pub fn is_meta(self) -> bool {
         match self {
-            Self::Undo | Self::Redo | Self::Horizon | Self::Origin => true,
+            Self::Undo | Self::Redo | Self::Horizon | Self::Origin | Self::Rule(_) => true,
             Self::Reset(_)
             | Self::Step(_)
             | Self::Sum(..)
@@ -178,10 +194,11 @@ impl Row {
             return Err(NoEffect::BadArgument { expected: self.argument });
         }
         let mut bad: Option<(&str, NoEffect)> = None;
-        let (mut is_targeted, mut has_item, mut is_plain) = (false, false, true);
+        let (mut is_targeted, mut has_item, mut has_role, mut is_plain) = (false, false, false, true);
         for (name, value) in options {
             is_targeted |= name == "target" || name == "of";
             has_item |= name == "item";
+            has_role |= name == "role";
             is_plain = false;
             let fault = match self.option(name) {
                 None => NoEffect::UnknownOption { name: name.into() },
@@ -201,6 +218,7 @@ impl Row {
                 Err(NoEffect::MissingOption { name: "item" })
             }
             Kind::Origin if !is_targeted => Err(NoEffect::MissingOption { name: "of" }),
+            Kind::Rule(Rule::Grant) if !has_role => Err(NoEffect::MissingOption { name: "role" }),
             Kind::Move if is_plain => Err(NoEffect::MissingOption { name: "parent" }),
             _ => Ok(()),
         }

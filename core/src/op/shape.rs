@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::text;
 use crate::canonical::Writer;
-use crate::id::Dot;
+use crate::founding::ROOM_NAME_BYTES_MAX;
+use crate::id::{Dot, PeerKey};
 use crate::limits::VALUE_DEPTH_MAX;
 use crate::place::Place;
 use crate::raw::Raw;
@@ -43,6 +44,10 @@ pub enum Shape {
     Word(&'static [&'static str]),
     /// A message's id, `<actor>:<number>`.
     Message,
+    /// A peer's key.
+    Peer,
+    /// A name for people: text of at most [`ROOM_NAME_BYTES_MAX`] bytes.
+    Name,
     /// A place among siblings, as [`Place`] writes it.
     Place,
     /// A character of a text, as [`CharId`](super::text::CharId) writes it.
@@ -86,6 +91,8 @@ impl Shaped for Raw<'_> {
             Shape::Map => self.is_map(),
             Shape::Properties => self.is_null() || self.is_map(),
             Shape::Amount => self.is_null() || self.as_number().is_some_and(|number| number >= 0.0),
+            Shape::Name => self.as_text().is_some_and(is_name),
+            Shape::Peer => self.as_text().is_some_and(is_peer),
             Shape::Element | Shape::Color | Shape::Entry | Shape::Word(_) | Shape::Message | Shape::Place => {
                 shape.fits(&self.decode())
             }
@@ -121,6 +128,8 @@ impl Shape {
             Self::Properties => *value == Value::Null || value.as_map().is_some(),
             Self::Word(words) => value.as_text().is_some_and(|word| words.contains(&word)),
             Self::Message => value.as_text().is_some_and(|text| text.parse::<Dot>().is_ok()),
+            Self::Peer => value.as_text().is_some_and(is_peer),
+            Self::Name => value.as_text().is_some_and(is_name),
             Self::Place => Place::is_written(value),
             // Their one reader reads bytes.
             Self::Character | Self::CharacterOrEnd | Self::Spans => {
@@ -130,6 +139,14 @@ impl Shape {
             }
         }
     }
+}
+
+fn is_peer(text: &str) -> bool {
+    text.parse::<PeerKey>().is_ok()
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= ROOM_NAME_BYTES_MAX
 }
 
 /// The number an [`Shape::Amount`] stands for.
@@ -178,6 +195,8 @@ impl fmt::Display for Shape {
             Self::Properties => f.write_str("a map of properties, or nothing"),
             Self::Word(words) => write!(f, "one of {}", words.join(", ")),
             Self::Message => f.write_str("a message id"),
+            Self::Peer => f.write_str("a peer's key"),
+            Self::Name => write!(f, "a text of at most {ROOM_NAME_BYTES_MAX} bytes"),
             Self::Place => f.write_str("a place among siblings"),
             Self::Character => f.write_str("a character of the text"),
             Self::CharacterOrEnd => f.write_str("a character of the text, or null"),
@@ -220,6 +239,10 @@ mod tests {
         check(Shape::Word(&["XYZ"]), "\"XYZ\"", true);
         check(Shape::Word(&["XYZ"]), "\"xyz\"", false);
         check(Shape::Message, "\"a:1\"", false);
+        check(Shape::Peer, "\"a\"", false);
+        check(Shape::Peer, &format!("{:?}", PeerKey([7; 32]).to_string()), true);
+        check(Shape::Name, &format!("{:?}", "n".repeat(ROOM_NAME_BYTES_MAX)), true);
+        check(Shape::Name, &format!("{:?}", "n".repeat(ROOM_NAME_BYTES_MAX + 1)), false);
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         check(Shape::Element, &nested(VALUE_DEPTH_MAX - 1), true);
         check(Shape::Element, &nested(VALUE_DEPTH_MAX), false);

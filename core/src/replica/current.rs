@@ -104,7 +104,8 @@ impl Current {
                 | Kind::Undo
                 | Kind::Redo
                 | Kind::Horizon
-                | Kind::Origin,
+                | Kind::Origin
+                | Kind::Rule(_),
             )
             | None => {
                 debug_assert!(false, "only steps are folded onto a value");

@@ -184,7 +184,7 @@ impl History {
             raw: self.values.get(values),
         };
         match row.map(|row| row.kind) {
-            Some(Kind::Remove | Kind::Horizon) => {}
+            Some(Kind::Remove | Kind::Horizon | Kind::Rule(_)) => {}
             None | Some(Kind::Insert | Kind::Move | Kind::Undo | Kind::Redo | Kind::Origin) => {
                 match *self.subjects.get(subject as usize) {
                     Subject::Standing { node, parent } => (held.node, held.parent) = (node, parent),

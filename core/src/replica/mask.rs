@@ -271,7 +271,7 @@ impl Engine {
                 }
                 Some(Kind::Move) => self.follow_move(op),
                 Some(Kind::Origin) => self.judge_origin(op),
-                Some(Kind::Undo | Kind::Redo | Kind::Horizon) => {}
+                Some(Kind::Undo | Kind::Redo | Kind::Horizon | Kind::Rule(_)) => {}
             }
         }
     }

@@ -197,7 +197,7 @@ impl Engine {
                 let Dot { actor, seq } = target.expect("the row's check has read it");
                 Subject::Message { node, actor: self.history.actor(actor), seq }
             }
-            (Some(Kind::Remove | Kind::Horizon), _) => Subject::Node(node),
+            (Some(Kind::Remove | Kind::Horizon | Kind::Rule(_)), _) => Subject::Node(node),
             (_, path) => Subject::Void { code: op.code, node, path },
         };
         let is_standing = matches!(subject, Subject::Standing { .. });
@@ -288,6 +288,7 @@ impl Engine {
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
             Some(Kind::Horizon) => {}
             Some(Kind::Origin) => self.judge_origin(op),
+            Some(Kind::Rule(_)) => {}
         }
     }
 

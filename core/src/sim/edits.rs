@@ -117,6 +117,8 @@ fn argument(shape: Shape, random: &mut Random) -> Value {
         Shape::Any | Shape::Element | Shape::Text | Shape::Word(_) => (*random.pick(&["a", "b", "c"])).into(),
         Shape::Nothing
         | Shape::Message
+        | Shape::Peer
+        | Shape::Name
         | Shape::Place
         | Shape::Character
         | Shape::CharacterOrEnd

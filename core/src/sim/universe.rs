@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::chain::{Ed25519, Keys};
-use crate::founding::Founding;
+use crate::founding::{Access, Founding};
 use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
 use crate::room::{self, Refusal};
@@ -143,7 +143,7 @@ impl Universe {
         let count = plan.peers.start() + usize::try_from(more).expect("few peers");
         let keys: Vec<_> = (0..count).map(|_| keys(plan.seed, random.bytes())).collect();
         let (owner, nonce) = (keys[KEEPER].public(), random.bytes());
-        let founding = Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0 };
+        let founding = Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0, access: Access::Open };
         let secret = Secret(random.bytes());
         let peer = |keys| SimPeer::new(keys, &founding, secret, &mut random);
         let mut peers: Vec<SimPeer> = keys.into_iter().map(peer).collect();

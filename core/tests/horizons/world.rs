@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rtc_core::api::{ApiError, Compact, Compacted, Edit, EditOp, Wait};
 use rtc_core::chain::{Ed25519, Keys};
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Dot, StateHash};
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
 use rtc_core::sim::SimDisk;
@@ -40,7 +40,13 @@ pub(crate) fn keys(index: usize) -> Arc<Ed25519> {
 }
 
 pub(crate) fn founding() -> Founding {
-    Founding { owner: keys(0).public(), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+    Founding {
+        owner: keys(0).public(),
+        nonce: [0; 16],
+        name: "test".into(),
+        time_ms: 0,
+        access: Access::Open,
+    }
 }
 
 impl World {

@@ -407,7 +407,8 @@ fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
         Shape::Number => number(0),
         Shape::Amount if seed % 3 == 0 => Value::Null,
         Shape::Amount => Value::number(NUMBERS[seed % NUMBERS.len()].abs()).unwrap(),
-        Shape::Text => choose(&KEYS, seed).into(),
+        Shape::Text | Shape::Name => choose(&KEYS, seed).into(),
+        Shape::Peer => PeerKey([choose(&ACTORS, seed).0; 32]).to_string().into(),
         Shape::Entry => Value::Map(
             [("key".to_owned(), choose(&KEYS, seed).into()), ("value".to_owned(), element(seed / 7))].into(),
         ),

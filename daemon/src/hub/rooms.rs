@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Context;
 use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
 use rtc_core::store::{GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
@@ -69,7 +69,8 @@ impl Hub {
         getrandom::fill(&mut random).context("no randomness")?;
         getrandom::fill(&mut secret).context("no randomness")?;
         let (nonce, time_ms) = (nonce.unwrap_or(random), self.clock.now().wall_ms);
-        let founding = Founding { owner: self.me, nonce, name: name.to_owned(), time_ms };
+        let founding =
+            Founding { owner: self.me, nonce, name: name.to_owned(), time_ms, access: Access::Open };
         let room = founding.room();
         self.add_room(room, Some(&founding), Secret(secret))?;
         self.make_default(room)

@@ -393,6 +393,7 @@ fn causal_order(base: &Base, chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Acto
 mod tests {
     use rtc_core::api::{Compact, Edit, EditOp};
     use rtc_core::chain::Ed25519;
+    use rtc_core::founding::Access;
     use rtc_core::message::Message;
     use rtc_core::op::{Op, OpCode};
     use rtc_core::room::{Input, Opening, Output};
@@ -409,7 +410,13 @@ mod tests {
     }
 
     fn founding() -> Founding {
-        Founding { owner: keys(1).public(), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+        Founding {
+            owner: keys(1).public(),
+            nonce: [0; 16],
+            name: "test".into(),
+            time_ms: 0,
+            access: Access::Open,
+        }
     }
 
     /// The owner's daemon, as far as its disk goes.

@@ -91,7 +91,7 @@ impl<'a> Choices<'a> {
                 small @ 0..128 => Value::number(small.into()).unwrap_or_default(),
                 _ => self.number(),
             },
-            Shape::Text | Shape::Message => (*self.pick(&TEXTS)).into(),
+            Shape::Text | Shape::Message | Shape::Peer | Shape::Name => (*self.pick(&TEXTS)).into(),
             Shape::Numbers(len) => Value::List((0..len).map(|_| self.number()).collect()),
             Shape::Color => (*self.pick(&["#00ff80", "#FFFFFF", "#010203"])).into(),
             Shape::List => Value::List((0..self.below(4)).map(|_| self.any_shallow()).collect()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rtc_core::api::{Edit, EditOp, Undo, Wait};
 use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::limits::{LAMPORT_MAX, WAITING_MESSAGES_MAX};
 use rtc_core::message::Message;
@@ -24,7 +24,13 @@ const STRANGER: LinkId = LinkId(1);
 const MEMBER: LinkId = LinkId(2);
 
 pub(super) fn founding() -> Founding {
-    Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "fuzz".into(), time_ms: 0 }
+    Founding {
+        owner: PeerKey([0; 32]),
+        nonce: [0; 16],
+        name: "fuzz".into(),
+        time_ms: 0,
+        access: Access::Open,
+    }
 }
 
 pub(super) fn open(seed: u8) -> Room {

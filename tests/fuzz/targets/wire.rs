@@ -5,7 +5,7 @@ use rtc_core::block;
 use rtc_core::canonical::{Reader, Writer};
 use rtc_core::chain::Signature;
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::horizon::Horizon;
 use rtc_core::id::{Actor, PeerKey, RoomId};
 use rtc_core::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX};
@@ -147,7 +147,13 @@ pub(super) fn frame(bytes: &[u8]) {
 pub(super) fn frames() -> Vec<Vec<u8>> {
     let held: VersionVector = [(Actor::from_name("a"), 3), (Actor::from_name("b"), 1)].into_iter().collect();
     let room = |frame| LinkFrame::Room { channel: 1, frame };
-    let founding = Founding { owner: PeerKey([1; 32]), nonce: [2; 16], name: "lab".into(), time_ms: 5 };
+    let founding = Founding {
+        owner: PeerKey([1; 32]),
+        nonce: [2; 16],
+        name: "lab".into(),
+        time_ms: 5,
+        access: Access::Open,
+    };
     let (content, _) = packing::pack(&[run(1, moves(2))]).remove(0);
     let frames = [
         LinkFrame::Hello { nonce: [1; 32] },
@@ -234,7 +240,16 @@ pub(super) fn founding(bytes: &[u8]) {
 }
 
 pub(super) fn foundings() -> Vec<Vec<u8>> {
-    vec![Founding { owner: PeerKey([1; 32]), nonce: [2; 16], name: "lab".into(), time_ms: 5 }.encode()]
+    vec![
+        Founding {
+            owner: PeerKey([1; 32]),
+            nonce: [2; 16],
+            name: "lab".into(),
+            time_ms: 5,
+            access: Access::Open,
+        }
+        .encode(),
+    ]
 }
 
 /// A ticket's content, whose checksum is put right, and the same bytes as text.

@@ -209,7 +209,7 @@ fn compile_one(
         Kind::Remove => draft.remove(&op.key)?,
         Kind::Move => move_node(&mut op, position, draft, stamp)?,
         Kind::Undo | Kind::Redo => target(row, &mut op, draft.replica)?,
-        Kind::Horizon | Kind::Origin => return Err(EditFault::Reserved { row }),
+        Kind::Horizon | Kind::Origin | Kind::Rule(_) => return Err(EditFault::Reserved { row }),
     }
     ops.push(op);
     Ok(())

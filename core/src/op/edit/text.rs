@@ -298,7 +298,8 @@ impl Draft<'_> {
             | Kind::Undo
             | Kind::Redo
             | Kind::Horizon
-            | Kind::Origin => {}
+            | Kind::Origin
+            | Kind::Rule(_) => {}
         }
     }
 

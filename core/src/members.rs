@@ -1,0 +1,324 @@
+//! Who may do what in a room, as a pure function of what was said about that and of who had seen what (DESIGN §6).
+//!
+//! A room with members begins with its founder, an owner. An owner has power over every member *junior* to him: seniority is the
+//! order in which members joined, by the stamps of the first grants that count, so whoever appointed a member, or appointed him who
+//! did, is senior to it. Nobody has power over a senior, and over himself only to become less. So who a member is depends on his
+//! seniors alone, and [`Judgement::of`] finds the members in their order.
+//!
+//! What takes a right away, a removal or a grant of a lesser role, takes it for every message of that key which it had not seen, and for
+//! every grant that has not seen it: a removal beats what is concurrent, and whoever is admitted again counts from then on.
+//!
+//! ```
+//! use rtc_core::id::PeerKey;
+//! use rtc_core::members::{Act, Judgement, Member, Role};
+//!
+//! let (founder, guest) = (PeerKey([1; 32]), PeerKey([2; 32]));
+//! let admits = Act { author: founder, subject: guest, role: Some(Role::Viewer), name: None };
+//! let judgement = Judgement::of(&[Member::founder(founder)], &[admits], |_, _| false);
+//! assert_eq!(judgement.role(&guest), Some(Role::Viewer));
+//! let [sees, is_seen] = [|_| true, |_| false];
+//! assert!(judgement.counts(&guest, Role::Viewer, sees, is_seen) && !judgement.counts(&guest, Role::Editor, sees, is_seen));
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::id::PeerKey;
+use crate::op::room::{GRANT, REMOVE};
+use crate::op::{Op, OpCode};
+
+/// What a member may do; each role may do what those below may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// He reads.
+    Viewer,
+    /// He edits.
+    Editor,
+    /// He says who the members are and how the room is called.
+    Owner,
+}
+
+/// A member, or one who was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Who.
+    pub key: PeerKey,
+    /// What he may do; none where he was removed.
+    pub role: Option<Role>,
+    /// How he is called, for people; empty where nobody said.
+    pub name: String,
+}
+
+/// What one op says about one member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Act {
+    /// Who says it.
+    pub author: PeerKey,
+    /// Whom it is about.
+    pub subject: PeerKey,
+    /// What he is to be; none where he is removed.
+    pub role: Option<Role>,
+    /// How he is to be called, if it says so.
+    pub name: Option<String>,
+}
+
+/// Which acts count, and what follows for everybody's messages.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// In order of seniority.
+    members: Vec<Standing>,
+    places: BTreeMap<PeerKey, usize>,
+    /// The acts that count.
+    effective: BTreeSet<usize>,
+}
+
+/// How one key stands.
+#[derive(Clone, Debug)]
+struct Standing {
+    key: PeerKey,
+    name: String,
+    grants: Vec<Grant>,
+    /// The acts that take something away, and what they leave.
+    limits: Vec<(usize, Option<Role>)>,
+}
+
+/// A right that was given.
+#[derive(Clone, Debug)]
+struct Grant {
+    /// None where it was there from the beginning, which everybody has seen.
+    act: Option<usize>,
+    role: Role,
+    /// The limits that it has not seen.
+    unseen: Vec<(usize, Option<Role>)>,
+}
+
+impl Role {
+    /// All of them, the greatest first.
+    pub const ALL: [Self; 3] = [Self::Owner, Self::Editor, Self::Viewer];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Editor => "editor",
+            Self::Viewer => "viewer",
+        }
+    }
+
+    /// The role of that word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Member {
+    /// The first member of every room.
+    pub fn founder(key: PeerKey) -> Self {
+        Self { key, role: Some(Role::Owner), name: String::new() }
+    }
+}
+
+impl Act {
+    /// What an op says about a member; nothing where it is about something else or can have no effect.
+    pub fn of(author: PeerKey, op: &Op) -> Option<Self> {
+        let text = |name: &str| op.options.get(name).and_then(|value| value.as_text());
+        let role = match op.code {
+            GRANT => text("role").and_then(Role::of_word),
+            REMOVE => None,
+            OpCode(_) => return None,
+        };
+        op.resolve().ok()?;
+        let subject = op.value.as_text()?.parse().ok()?;
+        Some(Self { author, subject, role, name: text("name").map(str::to_owned) })
+    }
+
+    /// Whether it is about who says it.
+    fn is_own(&self) -> bool {
+        self.author == self.subject
+    }
+
+    /// What its author has to be. Over himself everybody has the power to be no more than he is, and to leave.
+    fn need(&self) -> Role {
+        match self.is_own() {
+            true => self.role.unwrap_or(Role::Viewer),
+            false => Role::Owner,
+        }
+    }
+}
+
+impl Judgement {
+    /// Judges acts, given in the order of their stamps, upon members who were there before, in order of seniority.
+    /// `has_seen(by, of)` says whether the act `by` has seen another one.
+    pub fn of(before: &[Member], acts: &[Act], has_seen: impl Fn(usize, usize) -> bool) -> Self {
+        let mut about: BTreeMap<PeerKey, Vec<usize>> = BTreeMap::new();
+        let mut by: BTreeMap<PeerKey, Vec<usize>> = BTreeMap::new();
+        for (i, act) in acts.iter().enumerate() {
+            about.entry(act.subject).or_default().push(i);
+            by.entry(act.author).or_default().push(i);
+        }
+        let mut judgement = Self::default();
+        let mut bench = Bench { acts, about, has_seen: &has_seen };
+        // Grants that would make their subject a member. What a member says comes after what made him one, so the least is always
+        // the next to join.
+        let mut pending: BTreeSet<usize> = BTreeSet::new();
+        for member in before {
+            judgement.seat(Standing::of(member), &mut bench);
+        }
+        let authors = |judgement: &Self, key: &PeerKey, pending: &mut BTreeSet<usize>| {
+            let grants = by.get(key).into_iter().flatten().copied();
+            let grants = grants.filter(|&i| acts[i].role.is_some() && !acts[i].is_own());
+            pending.extend(grants.filter(|&i| judgement.allows(i, acts, &has_seen)));
+        };
+        for member in before {
+            authors(&judgement, &member.key, &mut pending);
+        }
+        while let Some(next) = pending.pop_first() {
+            let key = acts[next].subject;
+            if !judgement.places.contains_key(&key) {
+                judgement.seat(Standing::of(&Member { key, role: None, name: String::new() }), &mut bench);
+                authors(&judgement, &key, &mut pending);
+            }
+        }
+        judgement
+    }
+
+    /// Lets a key take its place behind all who are senior to it, and judges everything that is about it.
+    fn seat(&mut self, mut standing: Standing, bench: &mut Bench<'_>) {
+        let key = standing.key;
+        self.places.insert(key, self.members.len());
+        let about = bench.about.remove(&key).unwrap_or_default();
+        let (own, others): (Vec<usize>, Vec<usize>) = about.iter().partition(|&&i| bench.acts[i].is_own());
+        let mut effective: BTreeSet<usize> =
+            others.into_iter().filter(|&i| self.allows(i, bench.acts, bench.has_seen)).collect();
+        for &i in &effective {
+            standing.take(i, bench.acts[i].role, true);
+        }
+        standing.look_back(bench.has_seen);
+        // What he says of himself is judged by his seniors' word alone: two of his daemons may lower him at once.
+        let own: Vec<usize> =
+            own.into_iter().filter(|&i| standing.allows(i, bench.acts, bench.has_seen)).collect();
+        for &i in &own {
+            standing.take(i, bench.acts[i].role, false);
+        }
+        standing.look_back(bench.has_seen);
+        effective.extend(own);
+        let named = effective.iter().rev().find_map(|&i| bench.acts[i].name.clone());
+        standing.name = named.unwrap_or(standing.name);
+        self.effective.append(&mut effective);
+        self.members.push(standing);
+    }
+
+    /// Whether somebody's act upon another counts.
+    fn allows(&self, act: usize, acts: &[Act], has_seen: &dyn Fn(usize, usize) -> bool) -> bool {
+        let Act { author, subject, .. } = &acts[act];
+        let Some(&author) = self.places.get(author) else { return false };
+        let is_senior = self.places.get(subject).is_none_or(|&subject| author < subject);
+        is_senior && self.members[author].allows(act, acts, has_seen)
+    }
+
+    /// Whether a message of a key counts as one of at least that role: given which acts it has seen, and which have seen it.
+    pub fn counts(
+        &self,
+        key: &PeerKey,
+        need: Role,
+        sees: impl Fn(usize) -> bool,
+        is_seen_by: impl Fn(usize) -> bool,
+    ) -> bool {
+        self.standing(key).is_some_and(|standing| standing.counts(need, &sees, &is_seen_by))
+    }
+
+    /// Whether an act counts.
+    pub fn is_effective(&self, act: usize) -> bool {
+        self.effective.contains(&act)
+    }
+
+    /// What a member may do who has seen everything; nothing where the key is none.
+    pub fn role(&self, key: &PeerKey) -> Option<Role> {
+        self.standing(key)?.role()
+    }
+
+    /// Whether `senior` joined before `junior`, who may be no member yet.
+    pub fn is_senior(&self, senior: &PeerKey, junior: &PeerKey) -> bool {
+        let Some(senior) = self.places.get(senior) else { return false };
+        self.places.get(junior).is_none_or(|junior| senior < junior)
+    }
+
+    /// All who are members or were, in order of seniority.
+    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        self.members.iter().map(|standing| Member {
+            key: standing.key,
+            role: standing.role(),
+            name: standing.name.clone(),
+        })
+    }
+
+    fn standing(&self, key: &PeerKey) -> Option<&Standing> {
+        self.places.get(key).map(|&place| &self.members[place])
+    }
+}
+
+/// What is still to be judged.
+struct Bench<'a> {
+    acts: &'a [Act],
+    /// Of each key the acts upon it.
+    about: BTreeMap<PeerKey, Vec<usize>>,
+    has_seen: &'a dyn Fn(usize, usize) -> bool,
+}
+
+impl Standing {
+    fn of(member: &Member) -> Self {
+        let grant = member.role.map(|role| Grant { act: None, role, unseen: Vec::new() });
+        Self {
+            key: member.key,
+            name: member.name.clone(),
+            grants: grant.into_iter().collect(),
+            limits: Vec::new(),
+        }
+    }
+
+    /// Takes in an act that counts. What a member says of himself gives him nothing.
+    fn take(&mut self, act: usize, role: Option<Role>, gives: bool) {
+        if let Some(role) = role.filter(|_| gives) {
+            self.grants.push(Grant { act: Some(act), role, unseen: Vec::new() });
+        }
+        if role < Some(Role::Owner) {
+            self.limits.push((act, role));
+        }
+    }
+
+    /// Notes which limits each grant has not seen.
+    fn look_back(&mut self, has_seen: &dyn Fn(usize, usize) -> bool) {
+        for grant in &mut self.grants {
+            let is_seen = |limit: usize| grant.act.is_some_and(|by| by == limit || has_seen(by, limit));
+            grant.unseen = self.limits.iter().copied().filter(|&(limit, _)| !is_seen(limit)).collect();
+        }
+    }
+
+    fn counts(&self, need: Role, sees: &dyn Fn(usize) -> bool, is_seen_by: &dyn Fn(usize) -> bool) -> bool {
+        self.grants.iter().any(|grant| {
+            grant.role >= need
+                && grant.act.is_none_or(sees)
+                && grant.unseen.iter().all(|&(limit, left)| left >= Some(need) || is_seen_by(limit))
+        })
+    }
+
+    /// Whether an act of this member's has the right it needs. It is part of its message, which it does not cut off.
+    fn allows(&self, act: usize, acts: &[Act], has_seen: &dyn Fn(usize, usize) -> bool) -> bool {
+        self.counts(acts[act].need(), &|grant| has_seen(act, grant), &|limit| {
+            limit == act || has_seen(limit, act)
+        })
+    }
+
+    fn role(&self) -> Option<Role> {
+        Role::ALL.into_iter().find(|&role| self.counts(role, &|_| true, &|_| false))
+    }
+}
+
+#[cfg(test)]
+mod tests;

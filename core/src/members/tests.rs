@@ -1,0 +1,287 @@
+//! Attacks upon a room's members, and why none succeeds.
+
+use super::*;
+
+/// What members said, each line a message of one op.
+#[derive(Default)]
+struct Tale {
+    lines: Vec<Line>,
+}
+
+struct Line {
+    /// A key's letter, and its epoch.
+    actor: (char, u8),
+    lamport: usize,
+    seen: BTreeSet<usize>,
+    deed: Deed,
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    Edits,
+    Makes(char, Role),
+    Removes(char),
+}
+
+use Deed::{Edits, Makes, Removes};
+use Role::{Editor, Owner, Viewer};
+
+/// The founder of every tale.
+const FOUNDER: char = 'f';
+
+fn key(name: char) -> PeerKey {
+    PeerKey([u8::try_from(name).unwrap(); 32])
+}
+
+impl Tale {
+    /// A message of a key's first epoch, which has seen those messages, what they had seen, and its own.
+    fn says(&mut self, name: char, seen: &[usize], deed: Deed) -> usize {
+        self.says_as((name, 1), seen, deed)
+    }
+
+    fn says_as(&mut self, actor: (char, u8), seen: &[usize], deed: Deed) -> usize {
+        let own = (0..self.lines.len()).filter(|&i| self.lines[i].actor == actor);
+        let named: BTreeSet<usize> = seen.iter().copied().chain(own).collect();
+        let past = named.iter().flat_map(|&i| &self.lines[i].seen).copied();
+        let seen: BTreeSet<usize> = past.chain(named.iter().copied()).collect();
+        let lamport = 1 + seen.iter().map(|&i| self.lines[i].lamport).max().unwrap_or(0);
+        self.lines.push(Line { actor, lamport, seen, deed });
+        self.lines.len() - 1
+    }
+
+    /// The lines that are acts, in the order of their stamps.
+    fn judge(&self) -> (Vec<usize>, Judgement) {
+        let mut order: Vec<usize> =
+            (0..self.lines.len()).filter(|&i| !matches!(self.lines[i].deed, Edits)).collect();
+        order.sort_by_key(|&i| (self.lines[i].lamport, self.lines[i].actor, i));
+        let act = |&i: &usize| {
+            let (subject, role) = match self.lines[i].deed {
+                Makes(subject, role) => (subject, Some(role)),
+                Removes(subject) => (subject, None),
+                Edits => unreachable!("those are no acts"),
+            };
+            Act { author: key(self.lines[i].actor.0), subject: key(subject), role, name: None }
+        };
+        let acts: Vec<Act> = order.iter().map(act).collect();
+        let has_seen = |by: usize, of: usize| self.lines[order[by]].seen.contains(&order[of]);
+        let judgement = Judgement::of(&[Member::founder(key(FOUNDER))], &acts, has_seen);
+        (order, judgement)
+    }
+
+    /// Checks which lines count, and what everybody is in the end.
+    #[track_caller]
+    fn check(&self, counting: &[usize], roles: &[(char, Option<Role>)]) {
+        let (order, judgement) = self.judge();
+        let counts = |&i: &usize| match order.iter().position(|&act| act == i) {
+            Some(act) => judgement.is_effective(act),
+            None => judgement.counts(
+                &key(self.lines[i].actor.0),
+                Editor,
+                |act| self.lines[i].seen.contains(&order[act]),
+                |act| self.lines[order[act]].seen.contains(&i),
+            ),
+        };
+        let found: Vec<usize> = (0..self.lines.len()).filter(counts).collect();
+        assert_eq!(found, counting, "of {} lines", self.lines.len());
+        for &(name, role) in roles {
+            assert_eq!(judgement.role(&key(name)), role, "{name}");
+        }
+    }
+}
+
+#[test]
+fn members_may_do_what_their_role_says() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let viewer = tale.says('f', &[], Makes('v', Viewer));
+    let edits = tale.says('e', &[editor], Edits);
+    tale.says('v', &[viewer], Edits);
+    tale.says('x', &[editor, viewer], Edits);
+    tale.says('e', &[], Makes('x', Viewer));
+    tale.says('v', &[], Makes('v', Editor));
+    tale.check(
+        &[editor, viewer, edits],
+        &[('f', Some(Owner)), ('e', Some(Editor)), ('v', Some(Viewer)), ('x', None)],
+    );
+}
+
+#[test]
+fn what_was_written_before_its_author_knew_he_was_a_member_does_not_count() {
+    let mut tale = Tale::default();
+    let early = tale.says('e', &[], Edits);
+    let grant = tale.says('f', &[early], Makes('e', Editor));
+    let later = tale.says('e', &[grant], Edits);
+    tale.check(&[grant, later], &[('e', Some(Editor))]);
+}
+
+#[test]
+fn a_removal_cuts_where_the_remover_had_seen_and_concerns_every_epoch() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('e', Editor));
+    let seen = tale.says('e', &[grant], Edits);
+    let other_epoch = tale.says_as(('e', 2), &[grant], Edits);
+    let removal = tale.says('f', &[seen], Removes('e'));
+    tale.says('e', &[], Edits);
+    // As if from before the removal, in a new epoch.
+    tale.says_as(('e', 3), &[grant], Edits);
+    tale.says_as(('e', 3), &[removal], Edits);
+    assert!(!tale.lines[removal].seen.contains(&other_epoch), "so it lies past the cut");
+    tale.check(&[grant, seen, removal], &[('e', None)]);
+}
+
+#[test]
+fn nobody_revives_himself_nor_is_revived_by_whom_he_appoints() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('a', Owner));
+    let friend = tale.says('a', &[grant], Makes('b', Owner));
+    let removal = tale.says('f', &[friend], Removes('a'));
+    tale.says('a', &[removal], Makes('a', Owner));
+    // As if he had not known.
+    tale.says_as(('a', 2), &[grant], Makes('a', Owner));
+    let by_friend = tale.says('b', &[removal], Makes('a', Owner));
+    tale.says('a', &[by_friend], Edits);
+    tale.says('a', &[], Makes('x', Editor));
+    tale.check(&[grant, friend, removal], &[('a', None), ('b', Some(Owner)), ('x', None)]);
+}
+
+#[test]
+fn nobody_removes_who_appointed_him_directly_or_through_others() {
+    let mut tale = Tale::default();
+    let a = tale.says('f', &[], Makes('a', Owner));
+    let b = tale.says('a', &[a], Makes('b', Owner));
+    let c = tale.says('b', &[b], Makes('c', Owner));
+    for (who, whom) in [('c', 'b'), ('c', 'a'), ('c', 'f'), ('b', 'a'), ('a', 'f')] {
+        tale.says(who, &[c], Removes(whom));
+        tale.says(who, &[c], Makes(whom, Viewer));
+    }
+    let removal = tale.says('a', &[c], Removes('c'));
+    tale.check(
+        &[a, b, c, removal],
+        &[('f', Some(Owner)), ('a', Some(Owner)), ('b', Some(Owner)), ('c', None)],
+    );
+}
+
+#[test]
+fn of_two_siblings_who_remove_each_other_the_elder_wins() {
+    let mut tale = Tale::default();
+    let a = tale.says('f', &[], Makes('a', Owner));
+    let b = tale.says('f', &[], Makes('b', Owner));
+    let elder = tale.says('a', &[b], Removes('b'));
+    tale.says('b', &[b], Removes('a'));
+    tale.check(&[a, b, elder], &[('a', Some(Owner)), ('b', None)]);
+}
+
+#[test]
+fn who_joins_first_by_one_grant_is_senior_whoever_gave_a_later_one() {
+    let mut tale = Tale::default();
+    let a = tale.says('f', &[], Makes('a', Owner));
+    let b = tale.says('a', &[a], Makes('b', Editor));
+    let raised = tale.says('f', &[b], Makes('b', Owner));
+    let removal = tale.says('a', &[raised], Removes('b'));
+    tale.says('b', &[raised], Removes('a'));
+    tale.check(&[a, b, raised, removal], &[('a', Some(Owner)), ('b', None)]);
+}
+
+#[test]
+fn grants_past_a_cut_are_void_and_so_is_all_that_follows_from_them() {
+    let mut tale = Tale::default();
+    let a = tale.says('f', &[], Makes('a', Owner));
+    let before = tale.says('a', &[a], Makes('b', Editor));
+    let removal = tale.says('f', &[before], Removes('a'));
+    let past = tale.says('a', &[], Makes('c', Owner));
+    let next = tale.says('c', &[past], Makes('d', Owner));
+    tale.says('d', &[next, removal], Removes('b'));
+    tale.says('d', &[], Edits);
+    let stays = tale.says('b', &[removal], Edits);
+    tale.check(&[a, before, removal, stays], &[('b', Some(Editor)), ('c', None), ('d', None)]);
+}
+
+#[test]
+fn who_is_admitted_again_counts_from_then_on() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('e', Editor));
+    let removal = tale.says('f', &[], Removes('e'));
+    tale.says('e', &[grant], Edits);
+    let again = tale.says('f', &[removal], Makes('e', Editor));
+    tale.says('e', &[removal], Edits);
+    let counts = tale.says('e', &[again], Edits);
+    let in_new_epoch = tale.says_as(('e', 2), &[again], Edits);
+    // Hidden in a new epoch, as if from before.
+    tale.says_as(('e', 3), &[grant], Edits);
+    tale.check(&[grant, removal, again, counts, in_new_epoch], &[('e', Some(Editor))]);
+}
+
+#[test]
+fn a_removal_beats_a_concurrent_grant() {
+    let mut tale = Tale::default();
+    let a = tale.says('f', &[], Makes('a', Owner));
+    let e = tale.says('f', &[], Makes('e', Viewer));
+    let removal = tale.says('f', &[], Removes('e'));
+    let concurrent = tale.says('a', &[a, e], Makes('e', Owner));
+    tale.says('e', &[concurrent, removal], Edits);
+    tale.check(&[a, e, removal, concurrent], &[('e', None)]);
+}
+
+#[test]
+fn a_lesser_role_takes_the_greater_ones_rights_from_its_cut_on() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('e', Owner));
+    let before = tale.says('e', &[grant], Makes('x', Viewer));
+    let edit = tale.says('e', &[], Edits);
+    let demotion = tale.says('f', &[edit], Makes('e', Editor));
+    tale.says('e', &[], Makes('y', Viewer));
+    let still_edits = tale.says('e', &[demotion], Edits);
+    let viewer = tale.says('f', &[still_edits], Makes('e', Viewer));
+    tale.says('e', &[], Edits);
+    tale.check(
+        &[grant, before, edit, demotion, still_edits, viewer],
+        &[('e', Some(Viewer)), ('x', Some(Viewer)), ('y', None)],
+    );
+}
+
+#[test]
+fn everybody_may_leave_and_be_less_than_he_is_and_never_more() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('e', Editor));
+    tale.says('e', &[grant], Makes('e', Owner));
+    let less = tale.says('e', &[], Makes('e', Viewer));
+    tale.says('e', &[], Edits);
+    let leaves = tale.says('e', &[], Removes('e'));
+    let founder = tale.says('f', &[leaves], Makes('f', Editor));
+    tale.says('f', &[], Makes('e', Editor));
+    let edits = tale.says('f', &[], Edits);
+    tale.check(&[grant, less, leaves, founder, edits], &[('e', None), ('f', Some(Editor))]);
+}
+
+#[test]
+fn what_two_epochs_of_one_key_say_of_it_at_once_both_counts() {
+    let mut tale = Tale::default();
+    let grant = tale.says('f', &[], Makes('e', Owner));
+    let less = tale.says('e', &[grant], Makes('e', Viewer));
+    let leaves = tale.says_as(('e', 2), &[grant], Removes('e'));
+    tale.check(&[grant, less, leaves], &[('e', None)]);
+}
+
+#[test]
+fn seniors_and_names_outlast_those_who_are_gone() {
+    let before = [
+        Member::founder(key('f')),
+        Member { key: key('a'), role: None, name: "Ada".into() },
+        Member { key: key('b'), role: Some(Owner), name: String::new() },
+    ];
+    let act = |author, subject, role| Act { author: key(author), subject: key(subject), role, name: None };
+    let acts = [act('b', 'a', Some(Owner)), act('f', 'a', Some(Editor)), act('a', 'b', None)];
+    let judgement = Judgement::of(&before, &acts, |by, of| of < by);
+    let effective: Vec<usize> = (0..acts.len()).filter(|&i| judgement.is_effective(i)).collect();
+    assert_eq!(effective, [1]);
+    let found: Vec<(PeerKey, Option<Role>, String)> =
+        judgement.members().map(|member| (member.key, member.role, member.name)).collect();
+    assert_eq!(
+        found,
+        [
+            (key('f'), Some(Owner), String::new()),
+            (key('a'), Some(Editor), "Ada".to_owned()),
+            (key('b'), Some(Owner), String::new()),
+        ]
+    );
+}
