@@ -18,6 +18,7 @@ pub mod founding;
 pub mod ground;
 pub mod horizon;
 pub mod id;
+pub mod invite;
 pub mod limits;
 pub mod members;
 pub mod message;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
+use crate::invite::InviteRefusal;
 use crate::room::{self, Room};
+use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
 use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
@@ -74,6 +76,32 @@ pub enum Output {
     Met {
         /// Who.
         peer: PeerKey,
+    },
+    /// Somebody says that this daemon has invited him. Where [`Switchboard::has_proven`] finds that true, he is to be
+    /// [welcomed](Switchboard::welcome) or [refused](Switchboard::refuse); else nothing is to be said.
+    Claimed {
+        /// Over which connection.
+        link: LinkId,
+        /// Who.
+        peer: PeerKey,
+        /// What he shows.
+        claim: Claim,
+    },
+    /// This daemon is a member of a room now.
+    Welcomed {
+        /// The secret of the invitation.
+        invite: Secret,
+        /// The room's founding message, as who has made the invitation says.
+        founding: Vec<u8>,
+        /// What proves membership.
+        secret: Secret,
+    },
+    /// An invitation is good no more.
+    Refused {
+        /// Its secret.
+        invite: Secret,
+        /// Why.
+        why: InviteRefusal,
     },
     /// Carry out what a room wants done.
     Room {
@@ -156,6 +184,33 @@ impl Switchboard {
         self.rooms.get(id).map(|member| member.secret)
     }
 
+    /// Shows `peer`, over whatever connections there are to it, that it has invited us.
+    pub fn redeem(&mut self, peer: &PeerKey, invite: Secret, out: &mut Vec<Output>) {
+        for (&link, state) in self.links.iter_mut().filter(|(_, state)| state.peer() == *peer) {
+            let mut frames = Vec::new();
+            state.redeem(invite, &mut frames);
+            send(link, frames, out);
+        }
+    }
+
+    /// Whether who has sent `claim` knows the secret of that invitation.
+    pub fn has_proven(&self, link: LinkId, claim: &Claim, invite: &Secret) -> bool {
+        self.links.get(&link).is_some_and(|state| state.has_proven(claim, invite))
+    }
+
+    /// Lets who has sent `claim` into the room; he is a member by now.
+    pub fn welcome(&self, link: LinkId, claim: &Claim, id: &RoomId, out: &mut Vec<Output>) {
+        let Some(member) = self.rooms.get(id) else { return };
+        let Some(founding) = member.room.founding() else { return };
+        let (founding, secret) = (founding.encode(), member.secret);
+        send(link, vec![LinkFrame::Welcome { tag: claim.tag, founding, secret }], out);
+    }
+
+    /// Tells who has sent `claim` why he is not let in.
+    pub fn refuse(&self, link: LinkId, claim: &Claim, why: InviteRefusal, out: &mut Vec<Output>) {
+        send(link, vec![LinkFrame::Refused { tag: claim.tag, why }], out);
+    }
+
     /// All rooms.
     pub fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
         self.rooms.keys().copied()
@@ -232,6 +287,13 @@ impl Switchboard {
             Ok(Heard::Room(room, frame)) => {
                 self.room_input(room, room::Input::Frame { link, frame }, now, out)
             }
+            Ok(Heard::Claimed(claim)) => {
+                out.push(Output::Claimed { link, peer: state.peer(), claim });
+            }
+            Ok(Heard::Welcomed { invite, founding, secret }) => {
+                out.push(Output::Welcomed { invite, founding, secret });
+            }
+            Ok(Heard::Refused { invite, why }) => out.push(Output::Refused { invite, why }),
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),

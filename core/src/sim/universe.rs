@@ -399,7 +399,10 @@ impl Universe {
                 self.unplug(link);
                 return Ok(());
             }
-            Output::Met { .. } => return Ok(()),
+            Output::Met { .. }
+            | Output::Claimed { .. }
+            | Output::Welcomed { .. }
+            | Output::Refused { .. } => return Ok(()),
             Output::Room { output, .. } => output,
         };
         let life = self.peers[peer].life;

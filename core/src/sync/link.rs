@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::canonical::DecodeError;
 use crate::id::{PeerKey, RoomId};
-use crate::limits::{HEARTBEAT_MS, LINK_ROOMS_MAX, SILENCE_MS};
-use crate::sync::frame::Digest;
+use crate::invite::InviteRefusal;
+use crate::limits::{HEARTBEAT_MS, LINK_CLAIMS_MAX, LINK_ROOMS_MAX, SILENCE_MS};
+use crate::sync::frame::{Claim, Digest};
 use crate::sync::opening::{End, Openings};
 use crate::sync::{LinkFrame, Now, RoomFrame, live};
 use crate::ticket::Secret;
@@ -25,6 +26,24 @@ pub enum Heard {
     Digests(BTreeMap<RoomId, Digest>),
     /// A frame for a room both are in.
     Room(RoomId, RoomFrame),
+    /// The peer says that we have invited it: see [`Link::has_proven`].
+    Claimed(Claim),
+    /// We are a member of a room, by the invitation of that secret.
+    Welcomed {
+        /// The invitation's.
+        invite: Secret,
+        /// The room's founding message, as the peer says.
+        founding: Vec<u8>,
+        /// The room's.
+        secret: Secret,
+    },
+    /// The invitation of that secret is good no more.
+    Refused {
+        /// The invitation's.
+        invite: Secret,
+        /// Why.
+        why: InviteRefusal,
+    },
     /// A live run for a room both are in, which cannot be read since one before it did not come.
     Missed(RoomId),
     /// Nothing that concerns a room.
@@ -49,6 +68,10 @@ pub enum LinkError {
 pub struct Link {
     peer: PeerKey,
     openings: Openings,
+    /// Secrets of invitations that the peer has made and we redeem.
+    invites: Vec<Secret>,
+    /// Claims of the peer's heard so far.
+    claims: usize,
     /// Whether somebody has asked and heard that the peer is a member of a room of ours.
     met: bool,
     live_out: live::Encoder,
@@ -76,6 +99,8 @@ impl Link {
         Self {
             peer,
             openings,
+            invites: Vec::new(),
+            claims: 0,
             met: false,
             live_out: live::Encoder::default(),
             live_in: live::Decoder::default(),
@@ -125,6 +150,19 @@ impl Link {
         self.openings.remove_room(room, out);
     }
 
+    /// Shows the peer that it has invited us, now or as soon as it has said hello.
+    pub fn redeem(&mut self, invite: Secret, out: &mut Vec<LinkFrame>) {
+        if !self.invites.contains(&invite) {
+            self.invites.push(invite);
+        }
+        out.extend(self.openings.sides().claim(&invite).map(LinkFrame::Redeem));
+    }
+
+    /// Whether the peer has shown to know the secret of that invitation.
+    pub fn has_proven(&self, claim: &Claim, invite: &Secret) -> bool {
+        self.openings.sides().is_claim(claim, invite)
+    }
+
     /// The frame that carries `frame` about `room`; none where the room is not open. Runs have to be sent in the order in which
     /// they were wrapped.
     pub fn wrap(&mut self, room: &RoomId, frame: RoomFrame) -> Option<LinkFrame> {
@@ -150,8 +188,24 @@ impl Link {
         Ok(match frame {
             LinkFrame::Hello { nonce } => {
                 self.openings.hear_hello(nonce, out);
+                let sides = self.openings.sides();
+                out.extend(
+                    self.invites.iter().filter_map(|invite| sides.claim(invite)).map(LinkFrame::Redeem),
+                );
                 Heard::Nothing
             }
+            LinkFrame::Redeem(claim) => {
+                self.claims += 1;
+                if self.claims > LINK_CLAIMS_MAX { Heard::Nothing } else { Heard::Claimed(claim) }
+            }
+            LinkFrame::Welcome { tag, founding, secret } => match self.take_invite(tag) {
+                Some(invite) => Heard::Welcomed { invite, founding, secret },
+                None => Heard::Nothing,
+            },
+            LinkFrame::Refused { tag, why } => match self.take_invite(tag) {
+                Some(invite) => Heard::Refused { invite, why },
+                None => Heard::Nothing,
+            },
             LinkFrame::Open { channel, tag, proof } => {
                 self.openings.hear_open(channel, tag, proof, out)?.map_or(Heard::Nothing, Heard::Opened)
             }
@@ -212,6 +266,14 @@ impl Link {
             out.push(LinkFrame::Beat { ping: self.ping, digests: digests.collect() });
         }
         true
+    }
+
+    /// The invitation that the peer has answered; it is answered once.
+    fn take_invite(&mut self, tag: [u8; 16]) -> Option<Secret> {
+        let sides = self.openings.sides();
+        let is_it = |invite: &Secret| sides.claim(invite).is_some_and(|claim| claim.tag == tag);
+        let index = self.invites.iter().position(is_it)?;
+        Some(self.invites.swap_remove(index))
     }
 }
 
@@ -345,6 +407,8 @@ mod tests {
             for channel in 0..500 {
                 let (tag, proof) = bytes();
                 frames.push(LinkFrame::Open { channel, tag, proof });
+                let (tag, proof) = bytes();
+                frames.push(LinkFrame::Redeem(Claim { tag, proof }));
             }
             frames.push(LinkFrame::Beat { ping: 1, digests: vec![(1, [0; 16]), (2, [1; 16])] });
             let nothing = answers(0, &frames);
@@ -391,6 +455,23 @@ mod tests {
         for frame in &said[1..] {
             let heard = left.hear(&frame.encode(), Now::default(), &mut to_b).unwrap();
             assert_eq!(heard, Heard::Nothing);
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_shown_to_who_made_it_and_answered_once() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        // Who was invited may be either end, and may ask before the hello.
+        right.redeem(SECRET, &mut to_a);
+        let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        let [Heard::Claimed(claim)] = heard[..] else { panic!("{heard:?}") };
+        assert!(left.has_proven(&claim, &SECRET) && !left.has_proven(&claim, &Secret([3; 32])));
+        // Sent back, it shows nothing.
+        assert!(!right.has_proven(&claim, &SECRET));
+        let why = InviteRefusal::Spent;
+        for expected in [vec![Heard::Refused { invite: SECRET, why }], vec![]] {
+            to_b.push(LinkFrame::Refused { tag: claim.tag, why });
+            assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), expected);
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::id::{PeerKey, RoomId};
 use crate::limits::{LINK_OPENINGS_MIN, LINK_ROOMS_MAX};
 use crate::sync::LinkFrame;
+use crate::sync::frame::Claim;
 use crate::sync::link::LinkError;
 use crate::ticket::Secret;
 
@@ -250,7 +251,7 @@ impl Openings {
 
 /// What a secret is shown for.
 #[derive(Clone, Copy)]
-pub(super) enum Purpose {
+enum Purpose {
     /// That one belongs to a room.
     Room,
     /// That one was invited.
@@ -280,25 +281,37 @@ impl Sides {
     }
 
     /// What `secret` is called here; none before the peer has said hello.
-    pub(super) fn tag(&self, secret: &Secret, purpose: Purpose) -> Option<Tag> {
+    fn tag(&self, secret: &Secret, purpose: Purpose) -> Option<Tag> {
         let (me, peer) = self.both()?;
         let (low, high) = if me.0 < peer.0 { (me, peer) } else { (peer, me) };
         Some(cut(keyed(secret, purpose, b"tag", low, high)))
     }
 
     /// Shows the peer, and nobody else, that we know `secret`.
-    pub(super) fn proof(&self, secret: &Secret, purpose: Purpose) -> Option<[u8; 32]> {
+    fn proof(&self, secret: &Secret, purpose: Purpose) -> Option<[u8; 32]> {
         let (me, peer) = self.both()?;
         Some(keyed(secret, purpose, b"proof", me, peer))
     }
 
     /// Whether `proof` shows that the peer knows `secret`.
-    pub(super) fn is_proof(&self, proof: &[u8; 32], secret: &Secret, purpose: Purpose) -> bool {
+    fn is_proof(&self, proof: &[u8; 32], secret: &Secret, purpose: Purpose) -> bool {
         // A hash equals another in constant time: how long a wrong proof takes tells nothing.
         self.both().is_some_and(|(me, peer)| {
             let expected = keyed(secret, purpose, b"proof", peer, me);
             blake3::Hash::from_bytes(expected) == blake3::Hash::from_bytes(*proof)
         })
+    }
+
+    /// Shows the peer, and nobody else, that we know the secret of an invitation; nothing before it has said hello.
+    pub(super) fn claim(&self, invite: &Secret) -> Option<Claim> {
+        let (tag, proof) = (self.tag(invite, Purpose::Invite)?, self.proof(invite, Purpose::Invite)?);
+        Some(Claim { tag, proof })
+    }
+
+    /// Whether the peer has shown to know the secret of an invitation.
+    pub(super) fn is_claim(&self, claim: &Claim, invite: &Secret) -> bool {
+        self.tag(invite, Purpose::Invite) == Some(claim.tag)
+            && self.is_proof(&claim.proof, invite, Purpose::Invite)
     }
 
     fn both(&self) -> Option<(Side<'_>, Side<'_>)> {
