@@ -30,6 +30,7 @@ pub mod raw;
 pub mod replica;
 pub mod room;
 pub mod scene;
+pub mod seal;
 mod sequence;
 pub mod sim;
 pub mod store;
