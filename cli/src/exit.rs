@@ -75,6 +75,7 @@ impl Exit {
             | Code::TooLarge
             | Code::Busy
             | Code::ReadOnly
+            | Code::NotAllowed
             | Code::BadTicket
             | Code::Internal => Self::Refused,
             Code::Version => Self::Version,

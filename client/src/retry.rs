@@ -11,12 +11,14 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
     match &mut ask {
         Ask::Edit(edit) => edit.request.get_or_insert_with(fresh_request_id),
         Ask::Undo(undo) | Ask::Redo(undo) => undo.request.get_or_insert_with(fresh_request_id),
+        Ask::Govern(govern) => govern.request.get_or_insert_with(fresh_request_id),
         Ask::Found { request, .. } => request.get_or_insert_with(fresh_request_id),
         Ask::Status {}
         | Ask::Peers {}
         | Ask::Rooms {}
         | Ask::Use { .. }
         | Ask::Leave { .. }
+        | Ask::Members { .. }
         | Ask::Node { .. }
         | Ask::Value { .. }
         | Ask::Scene { .. }

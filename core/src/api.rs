@@ -6,11 +6,13 @@
 mod care;
 mod compaction;
 mod event;
+mod members;
 mod status;
 
 pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
 pub use event::{Change, Event};
+pub use members::{Govern, Member, Says};
 pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
 
 use std::collections::BTreeMap;
@@ -85,6 +87,13 @@ pub enum Ask {
     Undo(Undo),
     /// Redo an undone message. Answered by [`Reply::Edited`].
     Redo(Undo),
+    /// Who the members of a room are. Answered by [`Reply::Members`].
+    Members {
+        /// Where.
+        room: RoomName,
+    },
+    /// Says something of a room and its members. Answered by [`Reply::Edited`], or an error with [`Code::NotAllowed`].
+    Govern(Govern),
     /// One node. Answered by [`Reply::Node`], or an error with [`Code::NotFound`].
     Node {
         /// Where.
@@ -319,8 +328,10 @@ pub enum Reply {
     Peers(Vec<Peer>),
     /// To [`Ask::Rooms`].
     Rooms(Vec<RoomInfo>),
-    /// To [`Ask::Edit`], [`Ask::Undo`] and [`Ask::Redo`].
+    /// To [`Ask::Edit`], [`Ask::Undo`], [`Ask::Redo`] and [`Ask::Govern`].
     Edited(Edited),
+    /// To [`Ask::Members`]: all who are members or were, in the order in which they joined; nobody in an open room.
+    Members(Vec<Member>),
     /// To [`Ask::Node`].
     Node(Node),
     /// To [`Ask::Value`].
@@ -466,6 +477,8 @@ pub enum Code {
     Busy,
     /// The room accepts no edits now.
     ReadOnly,
+    /// This daemon's role in the room does not permit it.
+    NotAllowed,
     /// The edit is part of the replica, but not on the disk.
     NotDurable,
     /// The edit is kept, but not as many peers have it as were asked for.

@@ -149,10 +149,10 @@ impl Author {
         })
     }
 
-    /// Makes the next message of an op that no client writes, such as a [`Horizon`](crate::horizon::Horizon)'s, as
+    /// Makes the next message of ops that no client writes, such as a [`Horizon`](crate::horizon::Horizon)'s, as
     /// [`Author::next`] does of edits.
-    pub fn say<'a>(&mut self, op: &Op, about: About<'a>) -> Result<Made<'a>, MakeError> {
-        self.make_of(std::slice::from_ref(op), about)
+    pub fn say<'a>(&mut self, ops: &[Op], about: About<'a>) -> Result<Made<'a>, MakeError> {
+        self.make_of(ops, about)
     }
 
     /// Makes the next message of one that a horizon left outside, as [`Author::next`] does of edits: with the same ops,

@@ -26,6 +26,9 @@ pub struct Bundle {
     pub bundle: u32,
     /// Of which room.
     pub room: RoomId,
+    /// The room's first member, where it has members.
+    #[serde(default)]
+    pub founder: Option<PeerKey>,
     /// The version of the operation table of whoever wrote it.
     pub table: u32,
     /// Who wrote it.
@@ -84,11 +87,10 @@ impl Bundle {
         if self.bundle != FORMAT {
             return Err(BundleError::Newer(self.bundle));
         }
+        let root = Root { founder: self.founder, ..Root::default() };
         let mut replica = match &self.ground {
-            None => Replica::new(Root::default()),
-            Some(ground) => {
-                Replica::on(&Ground::decode(&BASE64.decode(ground.as_bytes())?)?, Root::default())
-            }
+            None => Replica::new(root),
+            Some(ground) => Replica::on(&Ground::decode(&BASE64.decode(ground.as_bytes())?)?, root),
         };
         let message = |packed: &Packed| -> Result<Message, BundleError> {
             Ok(Message::decode(packed.actor, &BASE64.decode(packed.body.as_bytes())?)?)

@@ -38,6 +38,7 @@ use std::sync::Arc;
 
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Dot, PeerKey};
+use crate::members::Charter;
 use crate::op::text::Content;
 use crate::op::{NoEffect, OpCode};
 use crate::place::Place;
@@ -60,6 +61,8 @@ pub struct Ground {
     pub requests: Vec<(PeerKey, String)>,
     /// The messages that were issued again: what is issued once more counts no more.
     pub origins: BTreeSet<Dot>,
+    /// The members of the room, its name and its newest secret; nothing in an open room.
+    pub charter: Charter,
     /// Every key that ever lived or was written to, the root's included.
     pub nodes: BTreeMap<String, GroundNode>,
 }

@@ -9,26 +9,36 @@
 //! every grant that has not seen it: a removal beats what is concurrent, and whoever is admitted again counts from then on.
 //!
 //! ```
-//! use rtc_core::id::PeerKey;
+//! use rtc_core::clock::Stamp;
+//! use rtc_core::id::{Actor, PeerKey};
 //! use rtc_core::members::{Act, Judgement, Member, Role};
 //!
 //! let (founder, guest) = (PeerKey([1; 32]), PeerKey([2; 32]));
-//! let admits = Act { author: founder, subject: guest, role: Some(Role::Viewer), name: None };
+//! let stamp = Stamp { lamport: 1, actor: Actor::new(founder, 7), seq: 1, index: 0 };
+//! let admits = Act { stamp, subject: guest, role: Some(Role::Viewer), name: None };
 //! let judgement = Judgement::of(&[Member::founder(founder)], &[admits], |_, _| false);
 //! assert_eq!(judgement.role(&guest), Some(Role::Viewer));
 //! let [sees, is_seen] = [|_| true, |_| false];
 //! assert!(judgement.counts(&guest, Role::Viewer, sees, is_seen) && !judgement.counts(&guest, Role::Editor, sees, is_seen));
 //! ```
 
+mod charter;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+pub use charter::{Charter, Secret};
+
+use crate::clock::Stamp;
 use crate::id::PeerKey;
 use crate::op::room::{GRANT, REMOVE};
 use crate::op::{Op, OpCode};
 
 /// What a member may do; each role may do what those below may.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// He reads.
     Viewer,
@@ -52,8 +62,8 @@ pub struct Member {
 /// What one op says about one member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Act {
-    /// Who says it.
-    pub author: PeerKey,
+    /// Its place in the order of all ops.
+    pub stamp: Stamp,
     /// Whom it is about.
     pub subject: PeerKey,
     /// What he is to be; none where he is removed.
@@ -73,7 +83,7 @@ pub struct Judgement {
 }
 
 /// How one key stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 struct Standing {
     key: PeerKey,
     name: String,
@@ -83,7 +93,7 @@ struct Standing {
 }
 
 /// A right that was given.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 struct Grant {
     /// None where it was there from the beginning, which everybody has seen.
     act: Option<usize>,
@@ -126,7 +136,7 @@ impl Member {
 
 impl Act {
     /// What an op says about a member; nothing where it is about something else or can have no effect.
-    pub fn of(author: PeerKey, op: &Op) -> Option<Self> {
+    pub fn of(stamp: Stamp, op: &Op) -> Option<Self> {
         let text = |name: &str| op.options.get(name).and_then(|value| value.as_text());
         let role = match op.code {
             GRANT => text("role").and_then(Role::of_word),
@@ -135,12 +145,17 @@ impl Act {
         };
         op.resolve().ok()?;
         let subject = op.value.as_text()?.parse().ok()?;
-        Some(Self { author, subject, role, name: text("name").map(str::to_owned) })
+        Some(Self { stamp, subject, role, name: text("name").map(str::to_owned) })
+    }
+
+    /// Who says it.
+    pub fn author(&self) -> PeerKey {
+        self.stamp.actor.key()
     }
 
     /// Whether it is about who says it.
     fn is_own(&self) -> bool {
-        self.author == self.subject
+        self.author() == self.subject
     }
 
     /// What its author has to be. Over himself everybody has the power to be no more than he is, and to leave.
@@ -153,73 +168,72 @@ impl Act {
 }
 
 impl Judgement {
-    /// Judges acts, given in the order of their stamps, upon members who were there before, in order of seniority.
-    /// `has_seen(by, of)` says whether the act `by` has seen another one.
+    /// Judges acts upon members who were there before, in order of seniority. `has_seen(by, of)` says whether the act `by` has seen
+    /// another one, by their places among the acts, which may come in any order.
     pub fn of(before: &[Member], acts: &[Act], has_seen: impl Fn(usize, usize) -> bool) -> Self {
         let mut about: BTreeMap<PeerKey, Vec<usize>> = BTreeMap::new();
         let mut by: BTreeMap<PeerKey, Vec<usize>> = BTreeMap::new();
         for (i, act) in acts.iter().enumerate() {
             about.entry(act.subject).or_default().push(i);
-            by.entry(act.author).or_default().push(i);
+            by.entry(act.author()).or_default().push(i);
         }
         let mut judgement = Self::default();
-        let mut bench = Bench { acts, about, has_seen: &has_seen };
-        // Grants that would make their subject a member. What a member says comes after what made him one, so the least is always
-        // the next to join.
-        let mut pending: BTreeSet<usize> = BTreeSet::new();
+        let bench = Bench { acts, about, by, has_seen: &has_seen };
         for member in before {
-            judgement.seat(Standing::of(member), &mut bench);
+            judgement.seat(Standing::of(member), &bench);
         }
-        let authors = |judgement: &Self, key: &PeerKey, pending: &mut BTreeSet<usize>| {
-            let grants = by.get(key).into_iter().flatten().copied();
-            let grants = grants.filter(|&i| acts[i].role.is_some() && !acts[i].is_own());
-            pending.extend(grants.filter(|&i| judgement.allows(i, acts, &has_seen)));
-        };
-        for member in before {
-            authors(&judgement, &member.key, &mut pending);
-        }
-        while let Some(next) = pending.pop_first() {
+        // What a member says comes after what made him one, so of all grants that count the least is always the next to seat somebody.
+        let mut pending = BTreeSet::new();
+        before.iter().for_each(|member| judgement.note_grants(&member.key, &bench, &mut pending));
+        while let Some((_, next)) = pending.pop_first() {
             let key = acts[next].subject;
             if !judgement.places.contains_key(&key) {
-                judgement.seat(Standing::of(&Member { key, role: None, name: String::new() }), &mut bench);
-                authors(&judgement, &key, &mut pending);
+                judgement.seat(Standing::of(&Member { key, role: None, name: String::new() }), &bench);
+                judgement.note_grants(&key, &bench, &mut pending);
             }
         }
         judgement
     }
 
+    /// Notes what a member grants to others.
+    fn note_grants(&self, key: &PeerKey, bench: &Bench<'_>, pending: &mut BTreeSet<(Stamp, usize)>) {
+        let acts = bench.by.get(key).into_iter().flatten().copied();
+        let grants = acts.filter(|&i| bench.acts[i].role.is_some() && !bench.acts[i].is_own());
+        pending.extend(grants.filter(|&i| self.allows(i, bench)).map(|i| (bench.acts[i].stamp, i)));
+    }
+
     /// Lets a key take its place behind all who are senior to it, and judges everything that is about it.
-    fn seat(&mut self, mut standing: Standing, bench: &mut Bench<'_>) {
-        let key = standing.key;
-        self.places.insert(key, self.members.len());
-        let about = bench.about.remove(&key).unwrap_or_default();
-        let (own, others): (Vec<usize>, Vec<usize>) = about.iter().partition(|&&i| bench.acts[i].is_own());
-        let mut effective: BTreeSet<usize> =
-            others.into_iter().filter(|&i| self.allows(i, bench.acts, bench.has_seen)).collect();
-        for &i in &effective {
-            standing.take(i, bench.acts[i].role, true);
+    fn seat(&mut self, mut standing: Standing, bench: &Bench<'_>) {
+        self.places.insert(standing.key, self.members.len());
+        let about = bench.about.get(&standing.key).map(Vec::as_slice).unwrap_or_default();
+        let (mut own, mut others): (Vec<usize>, Vec<usize>) =
+            about.iter().partition(|&&i| bench.acts[i].is_own());
+        others.retain(|&i| self.allows(i, bench));
+        others.iter().for_each(|&i| standing.take(i, bench.acts[i].role, true));
+        standing.look_back(bench);
+        own.sort_by_key(|&i| bench.acts[i].stamp);
+        own.retain(|&i| {
+            let is_allowed = standing.allows(i, bench);
+            if is_allowed {
+                standing.take(i, bench.acts[i].role, false);
+                standing.look_back(bench);
+            }
+            is_allowed
+        });
+        let named = own.iter().chain(&others).filter(|&&i| bench.acts[i].name.is_some());
+        if let Some(&last) = named.max_by_key(|&&i| bench.acts[i].stamp) {
+            standing.name = bench.acts[last].name.clone().unwrap_or_default();
         }
-        standing.look_back(bench.has_seen);
-        // What he says of himself is judged by his seniors' word alone: two of his daemons may lower him at once.
-        let own: Vec<usize> =
-            own.into_iter().filter(|&i| standing.allows(i, bench.acts, bench.has_seen)).collect();
-        for &i in &own {
-            standing.take(i, bench.acts[i].role, false);
-        }
-        standing.look_back(bench.has_seen);
-        effective.extend(own);
-        let named = effective.iter().rev().find_map(|&i| bench.acts[i].name.clone());
-        standing.name = named.unwrap_or(standing.name);
-        self.effective.append(&mut effective);
+        self.effective.extend(own.into_iter().chain(others));
         self.members.push(standing);
     }
 
     /// Whether somebody's act upon another counts.
-    fn allows(&self, act: usize, acts: &[Act], has_seen: &dyn Fn(usize, usize) -> bool) -> bool {
-        let Act { author, subject, .. } = &acts[act];
-        let Some(&author) = self.places.get(author) else { return false };
-        let is_senior = self.places.get(subject).is_none_or(|&subject| author < subject);
-        is_senior && self.members[author].allows(act, acts, has_seen)
+    fn allows(&self, act: usize, bench: &Bench<'_>) -> bool {
+        let Act { subject, .. } = &bench.acts[act];
+        let author = bench.acts[act].author();
+        self.is_senior(&author, subject)
+            && self.standing(&author).is_some_and(|author| author.allows(act, bench))
     }
 
     /// Whether a message of a key counts as one of at least that role: given which acts it has seen, and which have seen it.
@@ -231,6 +245,22 @@ impl Judgement {
         is_seen_by: impl Fn(usize) -> bool,
     ) -> bool {
         self.standing(key).is_some_and(|standing| standing.counts(need, &sees, &is_seen_by))
+    }
+
+    /// The grants by which all messages of a key that have seen one of them count as of at least that role, as far as is known; none
+    /// within for one that everybody has seen.
+    pub fn lasting(&self, key: &PeerKey, need: Role) -> impl Iterator<Item = Option<usize>> {
+        let grants = self.standing(key).into_iter().flat_map(|standing| &standing.grants);
+        let lasts = move |grant: &&Grant| {
+            grant.role >= need && grant.unseen.iter().all(|&(_, left)| left >= Some(need))
+        };
+        grants.filter(lasts).map(|grant| grant.act)
+    }
+
+    /// The keys that stand otherwise than in another judgement, where the same acts have the same places.
+    pub fn changed(&self, before: &Self) -> BTreeSet<PeerKey> {
+        let keys = self.places.keys().chain(before.places.keys());
+        keys.filter(|key| self.standing(key) != before.standing(key)).copied().collect()
     }
 
     /// Whether an act counts.
@@ -263,11 +293,13 @@ impl Judgement {
     }
 }
 
-/// What is still to be judged.
+/// What is to be judged.
 struct Bench<'a> {
     acts: &'a [Act],
     /// Of each key the acts upon it.
     about: BTreeMap<PeerKey, Vec<usize>>,
+    /// And those that it says.
+    by: BTreeMap<PeerKey, Vec<usize>>,
     has_seen: &'a dyn Fn(usize, usize) -> bool,
 }
 
@@ -293,9 +325,10 @@ impl Standing {
     }
 
     /// Notes which limits each grant has not seen.
-    fn look_back(&mut self, has_seen: &dyn Fn(usize, usize) -> bool) {
+    fn look_back(&mut self, bench: &Bench<'_>) {
         for grant in &mut self.grants {
-            let is_seen = |limit: usize| grant.act.is_some_and(|by| by == limit || has_seen(by, limit));
+            let is_seen =
+                |limit: usize| grant.act.is_some_and(|by| by == limit || (bench.has_seen)(by, limit));
             grant.unseen = self.limits.iter().copied().filter(|&(limit, _)| !is_seen(limit)).collect();
         }
     }
@@ -309,10 +342,13 @@ impl Standing {
     }
 
     /// Whether an act of this member's has the right it needs. It is part of its message, which it does not cut off.
-    fn allows(&self, act: usize, acts: &[Act], has_seen: &dyn Fn(usize, usize) -> bool) -> bool {
-        self.counts(acts[act].need(), &|grant| has_seen(act, grant), &|limit| {
-            limit == act || has_seen(limit, act)
-        })
+    fn allows(&self, act: usize, bench: &Bench<'_>) -> bool {
+        // Two of his daemons may lower him at once: what he says of himself nothing stops that he says without knowing of it.
+        let is_apart = |limit: usize| {
+            bench.acts[act].is_own() && bench.acts[limit].is_own() && !(bench.has_seen)(act, limit)
+        };
+        let is_seen_by = |limit| limit == act || (bench.has_seen)(limit, act) || is_apart(limit);
+        self.counts(bench.acts[act].need(), &|grant| (bench.has_seen)(act, grant), &is_seen_by)
     }
 
     fn role(&self) -> Option<Role> {

@@ -11,6 +11,7 @@
 
 mod again;
 mod ground;
+mod members;
 mod property;
 mod text;
 
@@ -23,6 +24,7 @@ use crate::api::Node;
 use crate::clock::{Stamp, VersionVector};
 use crate::ground::{Base, Ground, REQUESTS_KEPT};
 use crate::id::{Actor, Dot, PeerKey};
+use crate::members::Charter;
 use crate::message::{Message, Origin};
 use crate::op::{Kind, NoEffect, Op, Row, node::DEFAULT_TAG};
 use crate::place::Place;
@@ -38,6 +40,8 @@ pub struct Folded {
     pub ineffective: BTreeMap<(Dot, u32), NoEffect>,
     /// The messages that are undone.
     pub undone: BTreeSet<Dot>,
+    /// The members of the room, its name and its newest secret.
+    pub charter: Charter,
 }
 
 /// Folds `messages`, given in any order and with any duplicates. Their clocks may be whole or advances.
@@ -49,6 +53,7 @@ pub fn fold(root: &Root, messages: &[Message]) -> Folded {
 pub fn fold_on(ground: &Ground, root: &Root, messages: &[Message]) -> Folded {
     Fold::run(ground, root, messages, &ground.version, |fold, scene, undone| Folded {
         scene,
+        charter: fold.charter,
         ineffective: fold.ineffective,
         undone,
     })
@@ -58,6 +63,7 @@ pub fn fold_on(ground: &Ground, root: &Root, messages: &[Message]) -> Folded {
 pub fn fold_behind(horizon: &VersionVector, root: &Root, messages: &[Message]) -> Folded {
     Fold::run(&Ground::default(), root, messages, horizon, |fold, scene, undone| Folded {
         scene,
+        charter: fold.charter,
         ineffective: fold.ineffective,
         undone,
     })
@@ -117,6 +123,9 @@ struct Fold<'a> {
     /// Those of them that do not count.
     superseded: BTreeSet<Dot>,
     masked: BTreeSet<Dot>,
+    /// Those whose authors were no editors where they made them.
+    void: BTreeSet<Dot>,
+    charter: Charter,
     ineffective: BTreeMap<(Dot, u32), NoEffect>,
     nodes: BTreeMap<String, Life>,
     /// The last parent of each key, dead ones included.
@@ -158,6 +167,8 @@ impl<'a> Fold<'a> {
             origins: sorted.iter().filter_map(|message| Some((message.dot(), message.origin()?))).collect(),
             superseded: BTreeSet::new(),
             masked: BTreeSet::new(),
+            void: BTreeSet::new(),
+            charter: Charter::default(),
             messages: [&NO_MESSAGE].into_iter().chain(sorted).collect(),
             ineffective: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -166,8 +177,9 @@ impl<'a> Fold<'a> {
         };
         fold.supersede();
         fold.mask_repeated();
+        fold.judge_members();
         let undone = fold.undo();
-        fold.masked.extend(undone.iter().copied());
+        fold.masked.extend(undone.iter().chain(&fold.void).copied());
         fold.stand();
         fold.scene_ops();
         let scene = fold.scene();
@@ -243,6 +255,7 @@ impl<'a> Fold<'a> {
             let Ok(row) = row else { continue };
             if !matches!(row.kind, Kind::Undo | Kind::Redo)
                 || self.masked.contains(&self.messages[at.0].dot())
+                || self.void.contains(&self.messages[at.0].dot())
             {
                 continue;
             }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::api::Node;
 use crate::canonical::Writer;
-use crate::id::StateHash;
+use crate::founding::Founding;
+use crate::id::{PeerKey, StateHash};
 use crate::op::TABLE_VERSION;
 
 /// Separates state hashes from every other use of the hash function.
 const HASH_CONTEXT: &str = "rtc 2026 state hash 2";
 
-/// The node every scene begins with; it can be neither removed nor moved.
+/// What a room begins with: the node every scene begins with, which can be neither removed nor moved, and who founded it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Root {
     /// Its key.
@@ -19,11 +20,20 @@ pub struct Root {
     pub tag: String,
     /// Its name.
     pub name: String,
+    /// The room's first member. None in an open room, in which everybody edits.
+    pub founder: Option<PeerKey>,
 }
 
 impl Default for Root {
     fn default() -> Self {
-        Self { key: "scene".into(), tag: "Scene".into(), name: "Root".into() }
+        Self { key: "scene".into(), tag: "Scene".into(), name: "Root".into(), founder: None }
+    }
+}
+
+impl Root {
+    /// That of a room of which this is the founding message, as far as that has come.
+    pub fn of(founding: Option<&Founding>) -> Self {
+        Self { founder: founding.and_then(Founding::first_member), ..Self::default() }
     }
 }
 

@@ -31,6 +31,8 @@ const KEPT: Duration = Duration::from_secs(60);
 pub struct Question {
     /// Of which room.
     pub room: RoomId,
+    /// What it began with.
+    pub root: Root,
     /// Which messages; everything they have seen is among them.
     pub version: VersionVector,
     /// What is left of forgotten messages, which the version holds.
@@ -99,10 +101,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Question>) {
-        while let Some(Question { room, version, ground, then }) = self.next(queue) {
+        while let Some(Question { room, root, version, ground, then }) = self.next(queue) {
             let replica = match self.kept.take() {
                 Some((of, at, replica)) if (of, &at) == (room, &version) => Ok(replica),
-                Some(_) | None => self.fold(room, &version, &ground),
+                Some(_) | None => self.fold(room, root, &version, &ground),
             };
             match replica {
                 Ok(replica) => {
@@ -126,7 +128,13 @@ impl Worker {
         queue.recv().ok()
     }
 
-    fn fold(&self, room: RoomId, version: &VersionVector, ground: &Ground) -> Result<Replica, ApiError> {
+    fn fold(
+        &self,
+        room: RoomId,
+        root: Root,
+        version: &VersionVector,
+        ground: &Ground,
+    ) -> Result<Replica, ApiError> {
         let mut messages = Vec::new();
         for (actor, last) in version.iter() {
             let mut next = ground.version.get(&actor) + 1;
@@ -137,7 +145,7 @@ impl Worker {
             }
         }
         let goes_on = || !self.stopping.load(Ordering::Relaxed);
-        Replica::at_on(ground, Root::default(), version, messages, goes_on).ok_or_else(stopping)
+        Replica::at_on(ground, root, version, messages, goes_on).ok_or_else(stopping)
     }
 
     /// Messages of an actor, all that are asked for.

@@ -24,11 +24,11 @@ pub(super) fn root(envelopes: &[Envelope<'_>]) -> (Root, Option<(Dot, usize)>) {
                 continue;
             };
             let text = |name: &str| value.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
-            let root = Root { key: text("key"), tag: text("tag"), name: text("name") };
+            let root = Root { key: text("key"), tag: text("tag"), name: text("name"), founder: None };
             return (root, Some((envelope.message.dot(), index)));
         }
     }
-    (Root { key: String::new(), tag: String::new(), name: String::new() }, None)
+    (Root { key: String::new(), tag: String::new(), name: String::new(), founder: None }, None)
 }
 
 pub(super) fn ops(map: &BTreeMap<String, Value>, ids: &BTreeMap<&str, Dot>, makes_root: bool) -> Vec<Op> {

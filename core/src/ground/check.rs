@@ -7,6 +7,7 @@ use super::format::unexpected;
 use super::{Base, Flat, Form, Ground, GroundLife, Keeping, Kept};
 use crate::canonical::DecodeError;
 use crate::clock::Stamp;
+use crate::members::Charter;
 use crate::op::text::{CharId, Content};
 use crate::op::{Kind, OpCode};
 
@@ -14,6 +15,14 @@ impl Ground {
     /// Whether everything that is named is there.
     pub(super) fn check(&self) -> Result<(), DecodeError> {
         let covers = |stamp: &Stamp| self.version.covers(&stamp.dot()) && stamp.lamport <= self.lamport;
+        let keys: BTreeSet<_> = self.charter.members.iter().map(|member| member.key).collect();
+        let secret = self.charter.secret.as_ref();
+        if keys.len() < self.charter.members.len()
+            || secret.is_some_and(|secret| !self.version.covers(&secret.by))
+            || keys.is_empty() && self.charter != Charter::default()
+        {
+            return Err(unexpected("members, each once, and what they said"));
+        }
         let roots =
             self.nodes.values().filter(|node| matches!(node.life, GroundLife::Lives { stands: None, .. }));
         if roots.clone().count() > 1 || roots.clone().any(|root| root.parent.is_some()) {

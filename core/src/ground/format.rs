@@ -10,12 +10,15 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::Stamp;
 use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX, PATH_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::members::Charter;
 use crate::op::text::{CharId, Content};
 use crate::op::{Kind, OpCode};
 use crate::place::Place;
 
-/// The format this code writes.
-const FORMAT: u64 = 3;
+/// The format of an open room's ground.
+const FORMAT_OPEN: u64 = 3;
+/// The same, with a charter.
+const FORMAT: u64 = 4;
 /// Separates grounds' hashes from every other use of the hash function.
 const HASH_CONTEXT: &str = "rtc 2026 ground 1";
 /// Items of any list: what bounds them is the length of the bytes.
@@ -28,7 +31,11 @@ impl Ground {
             self.version.iter().map(|(actor, _)| actor).chain(self.again_by()).collect();
         let actors = named.iter().copied().zip(0..).collect();
         let mut out = Encoding { writer: Writer::new(), actors };
-        out.writer.array(6).uint(FORMAT);
+        let is_open = self.charter == Charter::default();
+        match is_open {
+            true => out.writer.array(6).uint(FORMAT_OPEN),
+            false => out.writer.array(7).uint(FORMAT),
+        };
         out.writer.array(named.len());
         for actor in &named {
             out.writer.array(2).bytes(&actor.0).uint(self.version.get(actor));
@@ -43,6 +50,9 @@ impl Ground {
         out.writer.array(self.nodes.len());
         for (key, node) in &self.nodes {
             out.node(key, node);
+        }
+        if !is_open {
+            self.charter.write(&mut out.writer);
         }
         out.writer.finish()
     }
@@ -60,10 +70,12 @@ impl Ground {
     /// Reads canonical bytes that this version's operations can stand on. Whatever stands in them, it can be folded on.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(6, "a ground")?;
-        if reader.uint()? != FORMAT {
-            return Err(unexpected("ground format 3"));
-        }
+        let items = reader.array(7, "a ground")?;
+        let is_open = match (reader.uint()?, items) {
+            (FORMAT_OPEN, 6) => true,
+            (FORMAT, 7) => false,
+            _ => return Err(unexpected("ground format 3 or 4")),
+        };
         let version = list(&mut reader, |reader| {
             reader.array_of(2, "an actor's head")?;
             Ok((Actor(reader.bytes_of()?), reader.uint()?))
@@ -84,8 +96,10 @@ impl Ground {
             let (key, node) = from.node()?;
             nodes.insert(key, node);
         }
+        let charter = if is_open { Charter::default() } else { Charter::read(&mut from.reader)? };
         from.reader.finish()?;
-        let ground = Self { version: version.into_iter().collect(), lamport, requests, origins, nodes };
+        let version = version.into_iter().collect();
+        let ground = Self { version, lamport, requests, origins, nodes, charter };
         ground.check()?;
         if ground.encode() == bytes { Ok(ground) } else { Err(DecodeError::NotCanonical) }
     }

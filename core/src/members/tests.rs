@@ -1,6 +1,7 @@
 //! Attacks upon a room's members, and why none succeeds.
 
 use super::*;
+use crate::id::Actor;
 
 /// What members said, each line a message of one op.
 #[derive(Default)]
@@ -49,18 +50,23 @@ impl Tale {
         self.lines.len() - 1
     }
 
-    /// The lines that are acts, in the order of their stamps.
+    fn stamp(&self, line: usize) -> Stamp {
+        let Line { actor: (name, epoch), lamport, .. } = self.lines[line];
+        let actor = Actor::new(key(name), epoch.into());
+        Stamp { lamport: lamport as u64, actor, seq: line as u64, index: 0 }
+    }
+
+    /// The lines that are acts, and what is judged of them.
     fn judge(&self) -> (Vec<usize>, Judgement) {
-        let mut order: Vec<usize> =
+        let order: Vec<usize> =
             (0..self.lines.len()).filter(|&i| !matches!(self.lines[i].deed, Edits)).collect();
-        order.sort_by_key(|&i| (self.lines[i].lamport, self.lines[i].actor, i));
         let act = |&i: &usize| {
             let (subject, role) = match self.lines[i].deed {
                 Makes(subject, role) => (subject, Some(role)),
                 Removes(subject) => (subject, None),
                 Edits => unreachable!("those are no acts"),
             };
-            Act { author: key(self.lines[i].actor.0), subject: key(subject), role, name: None }
+            Act { stamp: self.stamp(i), subject: key(subject), role, name: None }
         };
         let acts: Vec<Act> = order.iter().map(act).collect();
         let has_seen = |by: usize, of: usize| self.lines[order[by]].seen.contains(&order[of]);
@@ -269,8 +275,11 @@ fn seniors_and_names_outlast_those_who_are_gone() {
         Member { key: key('a'), role: None, name: "Ada".into() },
         Member { key: key('b'), role: Some(Owner), name: String::new() },
     ];
-    let act = |author, subject, role| Act { author: key(author), subject: key(subject), role, name: None };
-    let acts = [act('b', 'a', Some(Owner)), act('f', 'a', Some(Editor)), act('a', 'b', None)];
+    let act = |author, lamport, subject, role| {
+        let stamp = Stamp { lamport, actor: Actor::new(key(author), 1), seq: 1, index: 0 };
+        Act { stamp, subject: key(subject), role, name: None }
+    };
+    let acts = [act('b', 1, 'a', Some(Owner)), act('f', 2, 'a', Some(Editor)), act('a', 3, 'b', None)];
     let judgement = Judgement::of(&before, &acts, |by, of| of < by);
     let effective: Vec<usize> = (0..acts.len()).filter(|&i| judgement.is_effective(i)).collect();
     assert_eq!(effective, [1]);
@@ -284,4 +293,13 @@ fn seniors_and_names_outlast_those_who_are_gone() {
             (key('b'), Some(Owner), String::new()),
         ]
     );
+}
+
+#[test]
+fn who_left_says_nothing_any_more_of_himself() {
+    let mut tale = Tale::default();
+    let leaves = tale.says('f', &[], Removes('f'));
+    tale.says('f', &[], Makes('f', Viewer));
+    let in_other_epoch = tale.says_as(('f', 2), &[], Makes('f', Editor));
+    tale.check(&[leaves, in_other_epoch], &[('f', None)]);
 }

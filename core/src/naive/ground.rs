@@ -101,6 +101,7 @@ impl Fold<'_> {
             lamport: self.ground.lamport,
             requests: self.requests[self.requests.len().saturating_sub(REQUESTS_KEPT)..].to_vec(),
             origins: self.ground.origins.clone(),
+            charter: self.charter.clone(),
             nodes: BTreeMap::new(),
         };
         ground.origins.extend(self.origins.values().map(|origin| origin.dot));

@@ -16,6 +16,10 @@ pub(crate) const ORIGIN: OpCode = OpCode(0x1102);
 pub(crate) const GRANT: OpCode = OpCode(0x1103);
 /// The code of what removes a member.
 pub(crate) const REMOVE: OpCode = OpCode(0x1104);
+/// The code of what gives the room another name.
+pub(crate) const RENAME: OpCode = OpCode(0x1105);
+/// The code of what gives the room another secret.
+pub(crate) const SECRET: OpCode = OpCode(0x1106);
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -70,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "'' room.remove KEY",
     },
     Row {
-        code: OpCode(0x1105),
+        code: RENAME,
         name: "room.rename",
         argument: Shape::Name,
         options: &[],
@@ -79,7 +83,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "'' room.rename lab",
     },
     Row {
-        code: OpCode(0x1106),
+        code: SECRET,
         name: "room.secret",
         argument: Shape::Nothing,
         options: &[

@@ -15,6 +15,7 @@ use crate::block;
 use crate::canonical::Reader;
 use crate::clock::{Stamp, VersionVector};
 use crate::id::{Actor, Dot, PeerKey, StateHash};
+use crate::members::Charter;
 use crate::message::Message;
 use crate::op::{Kind, OpView, TABLE_VERSION};
 use crate::planted::{Bug, planted};
@@ -99,6 +100,9 @@ impl Cold {
         }
         let clock = self.clocks.entry(view.actor).or_insert_with(|| self.snapshot.ground.version.clone());
         view.clock.iter().for_each(|head| clock.raise(head.actor, head.seq));
+        if self.snapshot.root.founder.is_some() && !self.is_editor(view) {
+            return None;
+        }
         for (index, op) in (0..).zip(view.ops()) {
             self.enter(op, index, view)?;
         }
@@ -106,6 +110,15 @@ impl Cold {
         self.lamport_max = self.lamport_max.max(view.lamport);
         self.since.push(view.to_message());
         Some(true)
+    }
+
+    /// Whether the author of a message that is being taken in is certainly an editor: what is said of the room since would need the
+    /// history.
+    fn is_editor(&self, view: &MessageView<'_>) -> bool {
+        let clock = &self.clocks[&view.actor];
+        let grants = self.snapshot.editors.get(&view.actor.key());
+        let mut grants = grants.into_iter().flatten();
+        grants.any(|grant| grant.is_none_or(|grant| clock.covers(&grant)))
     }
 
     /// Lets an op of a message take effect, unless that needs the history.
@@ -206,6 +219,10 @@ impl Cold {
 
     pub(super) fn root(&self) -> &Root {
         &self.snapshot.root
+    }
+
+    pub(super) fn charter(&self) -> &Charter {
+        &self.snapshot.charter
     }
 
     pub(super) fn is_live(&self, key: &str) -> bool {

@@ -13,6 +13,7 @@ use crate::api::{Change, Ineffective, Node};
 use crate::clock::VersionVector;
 use crate::ground::Ground;
 use crate::id::{Dot, PeerKey, StateHash};
+use crate::members::{Charter, Member, Role};
 use crate::message::Message;
 use crate::scene::{Root, Scene};
 use crate::value::Value;
@@ -185,6 +186,28 @@ impl Replica {
     /// See [`Engine::root`].
     pub fn root(&self) -> &Root {
         self.cold().map_or_else(|| Engine::root(self), Cold::root)
+    }
+
+    /// See [`Engine::charter`].
+    pub fn charter(&self) -> Charter {
+        self.cold().map_or_else(|| Engine::charter(self), |cold| cold.charter().clone())
+    }
+
+    /// See [`Engine::members`].
+    pub fn members(&self) -> Vec<Member> {
+        self.cold().map_or_else(|| Engine::members(self), |cold| cold.charter().members.clone())
+    }
+
+    /// See [`Engine::role`].
+    pub fn role(&self, key: &PeerKey) -> Option<Role> {
+        self.cold().map_or_else(|| Engine::role(self, key), |cold| cold.charter().role(key))
+    }
+
+    /// See [`Engine::found`].
+    pub fn found(&mut self, founder: PeerKey) {
+        if self.root().founder != Some(founder) {
+            self.warm_mut().found(founder);
+        }
     }
 
     /// See [`Engine::node`].

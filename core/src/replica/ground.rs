@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::held::Subject;
 use super::history::History;
 use super::index::{NodeIx, PathIx};
-use super::{Engine, Verdicts};
+use super::{Engine, Rights, Verdicts};
 use crate::canonical::Writer;
 use crate::clock::Stamp;
 use crate::ground::{Ground, GroundLife, GroundNode, REQUESTS_KEPT, Unfoldable};
@@ -24,6 +24,9 @@ impl Engine {
         let mut replica = Self::new(root);
         replica.ground = Arc::new(ground.clone());
         replica.history.stand_on(ground);
+        if !ground.charter.members.is_empty() {
+            replica.rights = Rights::new(&ground.charter);
+        }
         for (key, request) in &ground.requests {
             replica.requests.forget(*key, request);
         }
@@ -111,6 +114,7 @@ impl Engine {
             lamport: self.lamport_max(),
             requests,
             origins: self.history.origins(),
+            charter: self.charter(),
             nodes: nodes.filter(|(_, node)| *node != GroundNode::default()).collect(),
         })
     }

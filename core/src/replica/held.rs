@@ -37,6 +37,8 @@ impl Marks {
     pub(super) const REPEATED: Self = Self(2);
     /// It was not the greatest message when it came.
     pub(super) const LATE: Self = Self(4);
+    /// Its author was no editor where it was made.
+    pub(super) const VOID: Self = Self(8);
 
     /// Whether it has any of these.
     pub(super) fn has(self, marks: Self) -> bool {

@@ -7,6 +7,7 @@
 
 mod again;
 mod clocks;
+mod marks;
 mod relics;
 
 use std::cmp::Ordering;
@@ -18,7 +19,7 @@ use super::index::{ActorIx, CellIx, MessageIx, NodeIx, OpIx, PathIx, Texts};
 use super::late::Late;
 use super::runs::Runs;
 use crate::clock::{Stamp, VersionVector};
-use crate::id::{Actor, Dot};
+use crate::id::{Actor, Dot, PeerKey};
 use crate::op::{Kind, OpCode};
 use crate::planted::{Bug, planted};
 use crate::raw::Raw;
@@ -254,24 +255,6 @@ impl History {
         self.notes.get(&message).map(|note| &**note)
     }
 
-    /// Whether the register of its undos and redos stands at undone.
-    pub(super) fn is_undone(&self, message: MessageIx) -> bool {
-        self.marks.get(message.at()).has(Marks::UNDONE)
-    }
-
-    pub(super) fn set_undone(&mut self, message: MessageIx, undone: bool) {
-        self.marks.get_mut(message.at()).set(Marks::UNDONE, undone);
-    }
-
-    /// Whether a lesser message carries the same request.
-    pub(super) fn is_repeated(&self, message: MessageIx) -> bool {
-        self.marks.get(message.at()).has(Marks::REPEATED)
-    }
-
-    pub(super) fn set_repeated(&mut self, message: MessageIx) {
-        self.marks.get_mut(message.at()).set(Marks::REPEATED, true);
-    }
-
     pub(super) fn message_of(&self, op: OpIx) -> HeldMessage {
         self.message(self.owner(op))
     }
@@ -296,11 +279,6 @@ impl History {
     /// An op's index in its message.
     pub(super) fn index(&self, op: OpIx) -> u32 {
         self.ground.index(op).unwrap_or_else(|| op.0 - self.first_op(self.owner(op)))
-    }
-
-    /// Whether a scene op counts for nothing.
-    pub(super) fn is_masked(&self, op: OpIx) -> bool {
-        self.marks.get(self.owner(op).at()).has(Marks::UNDONE.or(Marks::REPEATED))
     }
 
     pub(super) fn actor_of(&self, ix: ActorIx) -> Actor {
@@ -335,6 +313,12 @@ impl History {
     /// The message of that number; `actor` may be one of whom nothing is held.
     pub(super) fn find_by(&self, actor: ActorIx, seq: u64) -> Option<MessageIx> {
         self.actors[actor.at()].held.get(seq)
+    }
+
+    /// The messages held of the keys that are wanted.
+    pub(super) fn of_keys(&self, is_wanted: impl Fn(&PeerKey) -> bool) -> Vec<MessageIx> {
+        let logs = self.actors.iter().filter(|log| is_wanted(&log.actor.key()));
+        logs.flat_map(|log| log.held.iter()).collect()
     }
 
     /// The messages of every actor whose text begins like this, by number.

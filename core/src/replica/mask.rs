@@ -1,4 +1,4 @@
-//! Which messages count for nothing: undone ones, and repetitions of a request.
+//! Which messages count for nothing: undone ones, repetitions of a request, and those of who was no editor.
 //!
 //! Undo and redo are a last-writer-wins register per target (DESIGN §3, law 5). Of several messages of one key with one
 //! request the least in order counts, and of the others nothing, their undos and redos included (law 13).
@@ -29,7 +29,7 @@ impl Registers {
     /// Judges every undo and redo of a target. They are few: people undo by hand.
     pub(super) fn judge(&self, target: (ActorIx, u64), history: &History, verdicts: &mut Verdicts) {
         for &op in self.0.get(&target).into_iter().flatten() {
-            match history.is_repeated(history.owner(op)) {
+            match history.is_mute(history.owner(op)) {
                 true => verdicts.clear(op),
                 false => verdicts.set(op, effect(op, history)),
             }
@@ -38,7 +38,7 @@ impl Registers {
 
     /// Whether the target is undone.
     pub(super) fn is_undone(&self, target: (ActorIx, u64), history: &History) -> bool {
-        let counts = |op: &&OpIx| !history.is_repeated(history.owner(**op)) && effect(**op, history).is_ok();
+        let counts = |op: &&OpIx| !history.is_mute(history.owner(**op)) && effect(**op, history).is_ok();
         let last = self.0.get(&target).and_then(|register| register.iter().rev().find(counts));
         last.is_some_and(|&op| matches!(history.kind(op), Some(Kind::Undo)))
     }
@@ -231,6 +231,18 @@ impl Engine {
     /// A lesser message with the same request came: of this one nothing counts any more.
     pub(super) fn set_repeated(&mut self, message: MessageIx) {
         self.history.set_repeated(message);
+        self.follow_mute(message);
+        self.forget_rules(message);
+    }
+
+    /// A message's author was an editor, or was none after all.
+    pub(super) fn set_void(&mut self, message: MessageIx, void: bool) {
+        self.history.set_void(message, void);
+        self.follow_mute(message);
+    }
+
+    /// Lets everything that depends on a message know that it began or ceased to count, its undos and redos included.
+    fn follow_mute(&mut self, message: MessageIx) {
         self.follow_mask(message);
         for op in self.history.ops_of(message) {
             if matches!(self.history.kind(op), Some(Kind::Undo | Kind::Redo)) {

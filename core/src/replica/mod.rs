@@ -27,6 +27,7 @@ mod node;
 mod parents;
 mod past;
 mod read;
+mod rights;
 mod runs;
 mod script;
 mod siblings;
@@ -49,6 +50,7 @@ use std::sync::Arc;
 
 use crate::ground::Ground;
 use crate::id::Dot;
+use crate::members::Charter;
 use crate::message::Message;
 use crate::op::text::Anchors;
 use crate::op::{Kind, Named, NoEffect, OpView};
@@ -64,6 +66,7 @@ use index::{ActorIx, MessageIx, OpIx, PathIx, Texts};
 use life::{Era, Turned};
 use mask::{Registers, Requests};
 use node::NodeRecord;
+use rights::Rights;
 use tree::Tree;
 use verdicts::Verdicts;
 
@@ -76,6 +79,7 @@ pub struct Engine {
     verdicts: Verdicts,
     registers: Registers,
     requests: Requests,
+    rights: Rights,
     /// The keys of nodes; the root's is the first.
     keys: Texts,
     nodes: Vec<NodeRecord>,
@@ -102,6 +106,7 @@ impl Engine {
         let number = keys.number(&root.key);
         debug_assert_eq!(number, NodeRecord::ROOT.at());
         Self {
+            rights: Rights::new(&Charter::begin(root.founder)),
             root,
             ground: Arc::default(),
             history: History::default(),
@@ -163,6 +168,7 @@ impl Engine {
             self.push_op(ix, op);
         }
         let repeated = self.mask_new(ix, message.request, issue);
+        self.judge_author(ix);
         let actor = self.history.message(ix).actor;
         // A message that was another named characters as that one.
         let is_again = self.history.is_again(ix);
@@ -288,7 +294,7 @@ impl Engine {
             Some(Kind::Undo | Kind::Redo) => self.enter_meta(op),
             Some(Kind::Horizon) => {}
             Some(Kind::Origin) => self.judge_origin(op),
-            Some(Kind::Rule(_)) => {}
+            Some(Kind::Rule(_)) => self.enter_rule(op),
         }
     }
 
@@ -445,6 +451,7 @@ impl Engine {
         if std::mem::take(&mut self.is_disordered) {
             return self.apply_anew();
         }
+        self.judge_rules();
         for ix in self.stale_cells.drain(..) {
             let cell = &mut self.cells[ix.at()];
             if !cell.is_changed {

@@ -96,9 +96,9 @@ impl Engine {
         state_hash(TABLE_VERSION, &self.root.key, self.live_nodes().map(|node| self.describe(node)))
     }
 
-    /// How many ops have no effect on the scene as it stands, those of masked messages not counted.
+    /// How many ops have no effect on the scene as it stands, those of undone and repeated messages not counted.
     pub fn ineffective_ops(&self) -> usize {
-        self.verdicts.count()
+        self.verdicts.count() + self.rights.ops_void()
     }
 
     /// The ops of a message that have no effect, with their reasons.
@@ -106,7 +106,7 @@ impl Engine {
         let Some(message) = self.history.find(dot) else { return Vec::new() };
         let ops = (0..).zip(self.history.ops_of(message));
         let reasons = ops.filter_map(|(index, op)| {
-            Some(Ineffective { index, reason: self.verdicts.get(op)?.to_string() })
+            Some(Ineffective { index, reason: self.no_effect(message, op)?.to_string() })
         });
         reasons.collect()
     }

@@ -52,6 +52,11 @@ impl Runs {
         })
     }
 
+    /// All messages, by their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = MessageIx> + '_ {
+        self.0.iter().flat_map(|run| (0..run.count).map(|offset| MessageIx(run.message.0 + offset)))
+    }
+
     /// The message of the least number.
     pub(super) fn first(&self) -> Option<MessageIx> {
         self.0.first().map(|run| run.message)

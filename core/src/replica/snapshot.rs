@@ -5,7 +5,7 @@
 
 mod parser;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use crate::clock::{Stamp, VersionVector};
 use crate::ground::Ground;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_MESSAGES_MAX, KEY_BYTES_MAX};
+use crate::members::Charter;
 use crate::op::TABLE_VERSION;
 use crate::raw::Raw;
 use crate::scene::Root;
@@ -110,6 +111,10 @@ pub(super) struct Snapshot {
     pub(super) actors: Vec<(Actor, u64, VersionVector)>,
     /// What forgotten messages left, where the replica stands on that.
     pub(super) ground: Ground,
+    /// What is said of the room.
+    pub(super) charter: Charter,
+    /// See [`Engine::editors`].
+    pub(super) editors: BTreeMap<PeerKey, Vec<Option<Dot>>>,
     requests: Span,
     /// What messages held were before that were issued again.
     pub(super) origins: BTreeSet<Dot>,
@@ -215,9 +220,16 @@ impl Engine {
         let mut writer = Writer::new();
         let origins = self.history.origins();
         let stands = self.history.is_on_ground();
-        writer.array(if stands { 11 } else { 9 + usize::from(!origins.is_empty()) });
+        let has_members = self.root.founder.is_some();
+        writer.array(match (has_members, stands) {
+            (true, _) => 12,
+            (false, true) => 11,
+            (false, false) => 9 + usize::from(!origins.is_empty()),
+        });
         writer.uint(TABLE_VERSION.into());
-        writer.array(3).text(&self.root.key).text(&self.root.tag).text(&self.root.name);
+        writer.array(3 + usize::from(has_members));
+        writer.text(&self.root.key).text(&self.root.tag).text(&self.root.name);
+        self.root.founder.iter().for_each(|founder| _ = writer.bytes(&founder.0));
         writer.uint(self.lamport_max()).uint(self.ineffective_ops() as u64);
         writer.array(actors.len());
         for (actor, seq) in version.iter() {
@@ -238,7 +250,7 @@ impl Engine {
         for Stretch { actor, first, block } in history {
             writer.array(3).uint(ix(actor)).uint(*first).bytes(block);
         }
-        if stands || !origins.is_empty() {
+        if has_members || stands || !origins.is_empty() {
             writer.array(origins.len());
             for Dot { actor, seq } in origins {
                 writer.array(2).bytes(&actor.0).uint(seq);
@@ -247,8 +259,29 @@ impl Engine {
         if stands {
             let ground = self.ground.encode();
             writer.array(2).uint(ground.len() as u64).bytes(&block::deflate(&ground));
+        } else if has_members {
+            writer.null();
+        }
+        if has_members {
+            writer.array(2);
+            self.charter().write(&mut writer);
+            self.write_editors(&mut writer);
         }
         seal(&writer.finish())
+    }
+
+    fn write_editors(&self, writer: &mut Writer) {
+        let editors = self.editors();
+        writer.array(editors.len());
+        for (key, grants) in editors {
+            writer.array(2).bytes(&key.0).array(grants.len());
+            for grant in grants {
+                match grant {
+                    Some(Dot { actor, seq }) => writer.array(2).bytes(&actor.0).uint(seq),
+                    None => writer.null(),
+                };
+            }
+        }
     }
 
     fn request_hashes(&self) -> Vec<u8> {

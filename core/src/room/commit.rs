@@ -7,6 +7,7 @@ use crate::id::{Actor, Dot};
 use crate::limits::{NOTE_BYTES_MAX, REQUEST_BYTES_MAX, RUN_MESSAGES_MAX};
 use crate::message::Head;
 use crate::message::Message;
+use crate::op::Op;
 use crate::planted::{Bug, planted};
 use crate::replica::{FindError, Replica};
 use crate::room::{Batch, Output, Room};
@@ -56,13 +57,21 @@ struct Waiting {
 }
 
 /// An edit that is ready to become a message.
-struct Commit {
-    token: u64,
-    ops: Vec<api::EditOp>,
-    note: Option<String>,
-    request: Option<String>,
-    wait: Wait,
-    timeout_ms: Option<u64>,
+pub(super) struct Commit {
+    pub(super) token: u64,
+    pub(super) what: What,
+    pub(super) note: Option<String>,
+    pub(super) request: Option<String>,
+    pub(super) wait: Wait,
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// What becomes a message.
+pub(super) enum What {
+    /// Edits of the scene, and undos.
+    Edits(Vec<api::EditOp>),
+    /// What is said of the room, and the ops that say it.
+    Rules { says: Vec<api::Says>, ops: Vec<Op> },
 }
 
 impl Commits {
@@ -135,7 +144,7 @@ impl Pending {
 impl Room {
     pub(super) fn edit(&mut self, token: u64, edit: api::Edit, now: Now, out: &mut Vec<Output>) {
         let api::Edit { room: _, ops, note, request, wait, timeout_ms } = edit;
-        let commit = Commit { token, ops, note, request, wait, timeout_ms };
+        let commit = Commit { token, what: What::Edits(ops), note, request, wait, timeout_ms };
         if let Err(error) = self.commit(commit, now, out) {
             out.push(Output::Reply { token, result: Err(error) });
         }
@@ -149,7 +158,8 @@ impl Room {
                 ..api::EditOp::default()
             };
             let api::Undo { room: _, target: _, request, wait, timeout_ms } = undo;
-            self.commit(Commit { token, ops: vec![op], note: None, request, wait, timeout_ms }, now, out)
+            let what = What::Edits(vec![op]);
+            self.commit(Commit { token, what, note: None, request, wait, timeout_ms }, now, out)
         });
         if let Err(error) = result {
             out.push(Output::Reply { token, result: Err(error) });
@@ -190,8 +200,8 @@ impl Room {
         })
     }
 
-    fn commit(&mut self, commit: Commit, now: Now, out: &mut Vec<Output>) -> Result<(), ApiError> {
-        let Commit { token, ops, note, request, wait, timeout_ms } = commit;
+    pub(super) fn commit(&mut self, commit: Commit, now: Now, out: &mut Vec<Output>) -> Result<(), ApiError> {
+        let Commit { token, what, note, request, wait, timeout_ms } = commit;
         check_lengths(note.as_deref(), request.as_deref())?;
         let deadline_us = now.after_ms(timeout_ms.unwrap_or(PEER_WAIT_MS));
         if let Some(id) = request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
@@ -201,8 +211,16 @@ impl Room {
             return Ok(());
         }
         self.refuse_if_read_only()?;
+        match &what {
+            What::Edits(_) => self.check_editor()?,
+            What::Rules { says, .. } => self.check_says(says)?,
+        }
         let about = About { time_ms: Some(now.wall_ms), request: request.as_deref(), note: note.as_deref() };
-        let id = self.make(now, out, |author, replica| author.next(&ops, about, replica)).map_err(refuse)?;
+        let made = match &what {
+            What::Edits(edits) => self.make(now, out, |author, replica| author.next(edits, about, replica)),
+            What::Rules { ops, .. } => self.make(now, out, |author, _| author.say(ops, about)),
+        };
+        let id = made.map_err(refuse)?;
         let edited = Edited { id, repeated: false, ineffective: self.replica.ineffective(&id) };
         if let Some(outgoing) = self.commits.outbox.last_mut() {
             outgoing.answer = Some(Pending { token, edited, wait, deadline_us });

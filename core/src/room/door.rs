@@ -45,6 +45,13 @@ pub enum Input {
         /// Whether to redo instead.
         redo: bool,
     },
+    /// A client says something of the room and its members. Answered like an edit.
+    Govern {
+        /// The caller's.
+        token: u64,
+        /// What.
+        govern: api::Govern,
+    },
     /// What was committed is to be signed and told: sent when no further edit is at hand.
     Flush,
     /// A peer that is a member is connected.

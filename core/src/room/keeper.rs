@@ -12,6 +12,7 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
+use crate::members::Role;
 use crate::op::TABLE_VERSION;
 use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
@@ -200,7 +201,7 @@ impl Room {
         };
         let op = horizon.op().map_err(|error| cannot(&error))?;
         let about = About { time_ms: Some(now.wall_ms), ..About::default() };
-        let made = self.make(now, out, |author, _| author.say(&op, about));
+        let made = self.make(now, out, |author, _| author.say(std::slice::from_ref(&op), about));
         done.horizon = Some(made.map_err(commit::refuse)?);
         self.flush(now, out);
         self.follow_horizons(now, out);
@@ -238,7 +239,8 @@ impl Room {
         for (&key, member) in self.keeper.members.iter().filter(|(_, member)| member.seen_ms >= absent_ms) {
             members.entry(key).or_default().join(&member.durable);
         }
-        members.remove(&me);
+        // Whoever was removed is waited for no more.
+        members.retain(|key, _| *key != me && self.may(key, Role::Viewer));
         let has_proof = self.has_proof();
         let mut limit = old.clone();
         let mut waits_for = Vec::new();

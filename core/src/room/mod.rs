@@ -9,6 +9,7 @@ mod beside;
 mod commit;
 mod door;
 mod footing;
+mod govern;
 mod handover;
 mod keeper;
 mod log;
@@ -90,13 +91,14 @@ impl Room {
     /// A room without messages; what the store holds is loaded next.
     pub fn open(opening: Opening) -> Self {
         let Opening { room, founding, keys, epoch_fresh, epoch_proof } = opening;
+        let root = Root::of(founding.as_ref());
         Self {
             id: room,
             founding,
             keys,
             epoch_fresh,
             epoch_proof,
-            replica: Replica::new(Root::default()),
+            replica: Replica::new(root),
             log: Log::new(room),
             waiting: Waiting::default(),
             peers: BTreeMap::new(),
@@ -217,6 +219,7 @@ impl Room {
         match input {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),
+            Input::Govern { token, govern } => self.govern(token, govern, now, out),
             Input::Flush => self.flush(now, out),
             Input::PeerUp { link, peer } => self.peer_up(link, peer, now, out),
             Input::PeerDown { link } => self.peer_down(link, now, out),
@@ -235,7 +238,7 @@ impl Room {
     pub fn wake_at(&self) -> Option<u64> {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
         let fetch = self.fetch.as_ref().map(Fetch::deadline_us);
-        let reissue = self.horizons.due_us().filter(|_| self.read_only.is_none());
+        let reissue = self.horizons.due_us().filter(|_| self.may_reissue());
         let deadlines = [settle, self.commits.deadline_us(), fetch, reissue, self.keeper_wakes_at()];
         deadlines.into_iter().flatten().min()
     }

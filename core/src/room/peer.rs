@@ -275,6 +275,10 @@ impl Room {
             return;
         }
         if let Ok(founding) = Founding::decode(bytes) {
+            if let Some(first) = founding.first_member() {
+                self.replica.found(first);
+                self.tell_otherwise(out);
+            }
             self.founding = Some(founding.clone());
             out.push(Output::Founded(founding));
             self.follow_horizons(now, out);

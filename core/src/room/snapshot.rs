@@ -14,6 +14,7 @@ use crate::replica::{Replica, SnapshotError, Stretch};
 use crate::room::log::{ActorLog, Base, Log};
 use crate::room::older::Older;
 use crate::room::{Opening, Room};
+use crate::scene::Root;
 
 /// The layout this code writes; the first byte of every snapshot of a room.
 const VERSION: u8 = 1;
@@ -69,7 +70,9 @@ impl Room {
         let log = Log::read(opening.room, &mut reader, Arc::clone(&history))?;
         let replica = Replica::open_beside(reader.bytes(content.len(), "a replica")?, history)?;
         reader.finish()?;
-        if log.vector() != replica.version_vector() {
+        let is_known = opening.founding.is_some();
+        let is_same = !is_known || *replica.root() == Root::of(opening.founding.as_ref());
+        if log.vector() != replica.version_vector() || !is_same {
             return Err(SnapshotError::History);
         }
         Ok(Self { log, replica, ..Self::open(opening) })

@@ -7,6 +7,7 @@ use crate::clock::VersionVector;
 use crate::ground::{Ground, Unfoldable};
 use crate::horizon::{Frontier, Horizon, NotNext};
 use crate::id::{Actor, Dot, PeerKey};
+use crate::members::Role;
 use crate::message::Message;
 use crate::replica::Replica;
 use crate::room::footing::{Footing, FootingError, Standing, decode_outside, encode_outside};
@@ -101,7 +102,7 @@ impl Room {
         let standing = Standing::decode(ground).map_err(|error| damaged(&error))?;
         let footing =
             standing.packed.open(standing.dot, &standing.horizon).map_err(|error| damaged(&error))?;
-        self.replica = Replica::on(&footing.ground, Root::default());
+        self.replica = Replica::on(&footing.ground, Root::of(self.founding.as_ref()));
         footing.ground.origins.iter().for_each(|origin| self.horizons.claim(origin));
         self.log.stand(
             standing.dot,
@@ -251,9 +252,13 @@ impl Room {
         self.leave_outside(dropped, now);
         let outside = self.horizons.encode_outside();
         out.push(Output::Forget(Box::new(Forgetting { ground, outside, frontier, outside_from })));
+        self.tell_otherwise(out);
+    }
+
+    /// Tells subscribers that something shows otherwise, which is no message's doing.
+    pub(super) fn tell_otherwise(&mut self, out: &mut Vec<Output>) {
         let has_changed = !self.replica.take_changes().is_empty();
         if has_changed && self.watched {
-            // What changed is no message's doing.
             out.push(Output::Event(Box::new(crate::api::Event::Lagged { dropped: 0 })));
         }
     }
@@ -271,9 +276,14 @@ impl Room {
         }
     }
 
+    /// Whether what is issued again from here is kept, and counts.
+    pub(super) fn may_reissue(&self) -> bool {
+        self.read_only.is_none() && self.may(&self.keys.public(), Role::Editor)
+    }
+
     /// Issues again what is due.
     pub(super) fn reissue(&mut self, now: Now, out: &mut Vec<Output>) {
-        if self.read_only.is_some() || self.horizons.due_us().is_none_or(|due| due > now.monotonic_us) {
+        if !self.may_reissue() || self.horizons.due_us().is_none_or(|due| due > now.monotonic_us) {
             return;
         }
         let is_due = |outside: &mut Outside| outside.due_us <= now.monotonic_us;

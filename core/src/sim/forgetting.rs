@@ -7,7 +7,6 @@ use crate::id::Dot;
 use crate::message::Message;
 use crate::naive;
 use crate::room::{self, Input};
-use crate::scene::Root;
 use crate::sim::SimDisk;
 use crate::sim::judge::CLOSE;
 use crate::sim::universe::{Event, OUTAGE_MS, TROUBLE_MS, Universe};
@@ -98,6 +97,7 @@ impl Universe {
 
     /// A room lets messages go: what it keeps of them is what the plainest code makes of them, if it had them all.
     pub(super) fn forget(&mut self, peer: usize, forgetting: &Forgetting) -> Result<Option<Input>, String> {
+        let root = self.root();
         let state = &mut self.peers[peer];
         let ground = state.room().ok_or("what does not run forgets")?.ground();
         let before = std::mem::replace(&mut state.ground, ground);
@@ -109,7 +109,7 @@ impl Universe {
             let behind: Vec<Message> = state.handed().into_iter().filter(is_forgotten).collect();
             let of = |version: &crate::clock::VersionVector| version.iter().map(|(_, seq)| seq).sum::<u64>();
             let is_whole = of(&before.version) + behind.len() as u64 == of(&state.ground.version);
-            if is_whole && naive::ground(&before, &Root::default(), &behind).as_ref() != Ok(&state.ground) {
+            if is_whole && naive::ground(&before, &root, &behind).as_ref() != Ok(&state.ground) {
                 return Err(format!("peer {peer} does not keep what the messages come to that it lets go"));
             }
         }

@@ -11,7 +11,6 @@ use crate::message::Message;
 use crate::naive;
 use crate::replica::{Replica, Stretch};
 use crate::room::{self, Output, Room};
-use crate::scene::Root;
 use crate::sim::Report;
 use crate::sim::audit::audit;
 use crate::sim::universe::{LOOK_MS, Universe};
@@ -135,7 +134,7 @@ impl Universe {
     fn judge_group(&mut self, members: &[usize]) -> Result<(), String> {
         let messages = self.peers[members[0]].disk.messages();
         let (horizon, ground) = (self.room(members[0])?.horizon(), self.room(members[0])?.ground());
-        let naive = naive::fold_on(&ground, &Root::default(), &messages).scene.hash();
+        let naive = naive::fold_on(&ground, &self.root(), &messages).scene.hash();
         for &peer in members {
             let room = self.peers[peer].room_id();
             let keys = self.peers[peer].keys.clone();
@@ -205,7 +204,7 @@ impl Universe {
             let message = self.undo(peer, target, redo)?;
             reopened.apply(&message);
             messages.push(message);
-            let naive = naive::fold_on(&ground, &Root::default(), &messages).scene.hash();
+            let naive = naive::fold_on(&ground, &self.root(), &messages).scene.hash();
             let shown = self.state_hash(peer)?;
             let what = if redo { "a redo" } else { "an undo" };
             if shown != naive || (redo && shown != before) {
@@ -236,7 +235,7 @@ impl Universe {
     /// What a snapshot of the replica gives.
     fn reopen(&mut self, peer: usize, ground: &Ground, messages: &[Message]) -> Result<Replica, String> {
         if *ground != Ground::default() {
-            let mut reopened = Replica::on(ground, Root::default());
+            let mut reopened = Replica::on(ground, self.root());
             reopened.apply_all(messages);
             return Ok(reopened);
         }

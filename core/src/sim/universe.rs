@@ -10,6 +10,7 @@ use crate::founding::{Access, Founding};
 use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
 use crate::room::{self, Refusal};
+use crate::scene::Root;
 use crate::sim::forgetting::KEEPER;
 use crate::sim::keys::HashKeys;
 use crate::sim::network::Network;
@@ -102,6 +103,7 @@ pub(super) struct Universe {
     queue: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     pub(super) peers: Vec<SimPeer>,
+    founding: Founding,
     /// When each wants to be woken.
     wakes: Vec<Option<u64>>,
     /// Who is no daemon of ours alone: the last but for copies.
@@ -132,6 +134,11 @@ pub(super) struct Universe {
 }
 
 impl Universe {
+    /// What the room begins with.
+    pub(super) fn root(&self) -> Root {
+        Root::of(Some(&self.founding))
+    }
+
     pub(super) fn new(plan: &Plan) -> Self {
         let mut random = Random::new(plan.seed);
         let drawn = match &plan.faults {
@@ -164,6 +171,7 @@ impl Universe {
             network: Network::new(peers.len()),
             is_bulky: random.below(8) == 0,
             peers,
+            founding,
             rogue,
             forks: Vec::new(),
             horizons: 0,

@@ -2,6 +2,7 @@
 
 use rtc_core::author::Author;
 use rtc_core::chain::{Keys, Link};
+use rtc_core::founding::Access;
 use rtc_core::id::{Actor, Dot};
 use rtc_core::message::Message;
 use rtc_core::sync::{RoomFrame, Run};
@@ -16,7 +17,7 @@ fn nobody_can_take_anothers_number() {
         let mut world = three();
         let victim = world.add_one(2);
         world.settle();
-        let (room, liar) = (founding().room(), Actor::new(keys(1).public(), 999));
+        let (room, liar) = (founding(Access::Open).room(), Actor::new(keys(1).public(), 999));
         let next = Dot { seq: victim.seq + 1, ..victim };
         let claimed = Message {
             actor: next.actor,

@@ -1,8 +1,9 @@
 //! Rooms that forget (DESIGN §3, law 14): a keeper writes a horizon, everybody stands on it, late ones are handed the ground, and what was
-//! outside is issued again.
+//! outside is issued again. Rooms with members (DESIGN §6) do so as others do.
 
 mod handing;
 mod liars;
+mod members;
 #[cfg(feature = "planted-bugs")]
 mod upgrade;
 mod world;
@@ -472,6 +473,7 @@ fn everybody_says_what_it_sees_and_what_is_kept_of_a_room_folds_to_that() {
         let bundle = Bundle {
             bundle: bundle::FORMAT,
             room: room.id(),
+            founder: None,
             table: TABLE_VERSION,
             peer: keys(2).public(),
             ground: forgets.then(|| Bundle::pack_ground(&room.ground())),

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use rtc_core::api::Undo;
 use rtc_core::chain::{Keys, Link};
+use rtc_core::founding::Access;
 use rtc_core::id::{Actor, Dot};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
@@ -40,7 +41,7 @@ fn count(world: &mut World, epoch: u64, lamport: u64, by: f64) -> Dot {
     let (seq, ops) = (1, vec![op]);
     let message = Message { actor, seq, lamport, clock, time_ms: None, request: None, note: None, ops };
     let body = message.encode();
-    let signature = keys.sign(&Link::origin(&founding().room(), &actor).next(&body));
+    let signature = keys.sign(&Link::origin(&founding(Access::Open).room(), &actor).next(&body));
     let run = Run { actor, first: seq, bodies: [body].into_iter().collect(), signature };
     world.give(0, Input::Frame { link: LinkId(2), frame: RoomFrame::Run { run } });
     message.dot()

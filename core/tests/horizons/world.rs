@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use rtc_core::api::{ApiError, Compact, Compacted, Edit, EditOp, Wait};
+use rtc_core::api::{ApiError, Compact, Compacted, Edit, EditOp, Govern, Says, Wait};
 use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Dot, StateHash};
@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) epochs: u64,
     /// Whether what a horizon permits reaches the disks.
     pub(crate) forgets: bool,
+    pub(crate) access: Access,
 }
 
 pub(crate) struct Peer {
@@ -39,18 +40,17 @@ pub(crate) fn keys(index: usize) -> Arc<Ed25519> {
     Arc::new(Ed25519::from_seed(&[u8::try_from(index).unwrap() + 1; 32]))
 }
 
-pub(crate) fn founding() -> Founding {
-    Founding {
-        owner: keys(0).public(),
-        nonce: [0; 16],
-        name: "test".into(),
-        time_ms: 0,
-        access: Access::Open,
-    }
+pub(crate) fn founding(access: Access) -> Founding {
+    Founding { owner: keys(0).public(), nonce: [0; 16], name: "test".into(), time_ms: 0, access }
 }
 
 impl World {
+    /// An open room.
     pub(crate) fn new(count: usize) -> Self {
+        Self::of(Access::Open, count)
+    }
+
+    pub(crate) fn of(access: Access, count: usize) -> Self {
         let mut world = Self {
             peers: Vec::new(),
             frames: VecDeque::new(),
@@ -58,6 +58,7 @@ impl World {
             ms: 1_000,
             epochs: 0,
             forgets: true,
+            access,
         };
         for _ in 0..count {
             world.add();
@@ -68,7 +69,7 @@ impl World {
     pub(crate) fn add(&mut self) -> usize {
         let index = self.peers.len();
         self.epochs += 1;
-        let room = Room::open(opening(index, self.epochs, None));
+        let room = Room::open(opening(self.access, index, self.epochs, None));
         let disk = SimDisk::new(room.id());
         self.peers.push(Peer {
             keys: keys(index),
@@ -174,10 +175,26 @@ impl World {
     }
 
     pub(crate) fn edit(&mut self, peer: usize, otype: &str, key: &str, value: Option<(&str, Value)>) -> Dot {
+        self.try_edit(peer, otype, key, value).unwrap()
+    }
+
+    pub(crate) fn try_edit(
+        &mut self,
+        peer: usize,
+        otype: &str,
+        key: &str,
+        value: Option<(&str, Value)>,
+    ) -> Result<Dot, ApiError> {
         let (path, value) = value.map(|(path, value)| (path.to_owned(), value)).unzip();
         let op = EditOp { otype: otype.into(), key: key.into(), path, value, ..EditOp::default() };
         let edit = Edit { ops: vec![op], wait: Wait::Local, ..Edit::default() };
-        self.give(peer, Input::Edit { token: 1, edit }).remove(0).unwrap()
+        self.give(peer, Input::Edit { token: 1, edit }).remove(0)
+    }
+
+    /// Says something of the room.
+    pub(crate) fn say(&mut self, peer: usize, says: Says) -> Result<Dot, ApiError> {
+        let govern = Govern { says: vec![says], ..Govern::default() };
+        self.give(peer, Input::Govern { token: 1, govern }).remove(0)
     }
 
     pub(crate) fn add_one(&mut self, peer: usize) -> Dot {
@@ -204,7 +221,7 @@ impl World {
         }
         self.epochs += 1;
         let told = self.peers[peer].told;
-        let mut room = Room::open(opening(peer, self.epochs, told));
+        let mut room = Room::open(opening(self.access, peer, self.epochs, told));
         let disk = &mut self.peers[peer].disk;
         if let Some(ground) = disk.fact(GROUND).unwrap() {
             room.restore(&ground, &disk.fact(OUTSIDE).unwrap().unwrap()).unwrap();
@@ -246,17 +263,19 @@ impl World {
     #[track_caller]
     pub(crate) fn check_equal(&mut self) {
         let horizon = self.peers[0].room.horizon();
+        let charter = self.peers[0].room.replica().charter();
         let expected = (self.hash(0), self.peers[0].room.digest());
         for peer in 0..self.peers.len() {
             assert_eq!(self.peers[peer].room.alarm(), None, "peer {peer}");
             assert_eq!(self.peers[peer].room.horizon(), horizon, "peer {peer}");
+            assert_eq!(self.peers[peer].room.replica().charter(), charter, "peer {peer}");
             assert_eq!((self.hash(peer), self.peers[peer].room.digest()), expected, "peer {peer}");
         }
         assert!(self.refused.is_empty(), "{:?}", self.refused);
     }
 }
 
-fn opening(index: usize, epoch_fresh: u64, epoch_proof: Option<(u64, u64)>) -> Opening {
-    let (room, founding) = (founding().room(), Some(founding()));
-    Opening { room, founding, keys: keys(index), epoch_fresh, epoch_proof }
+fn opening(access: Access, index: usize, epoch_fresh: u64, epoch_proof: Option<(u64, u64)>) -> Opening {
+    let founding = founding(access);
+    Opening { room: founding.room(), founding: Some(founding), keys: keys(index), epoch_fresh, epoch_proof }
 }

@@ -74,12 +74,18 @@ fn parts(mix: Mix, parts: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
     (without_foresight(known(messages)), ends)
 }
 
-/// The same where all authors but those of the first part go by what they see, and none undoes what lies behind his part.
-fn honest_parts(mix: Mix, steps: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
+/// The same where none undoes what lies behind his part.
+pub(crate) fn unforeseen_parts(mix: Mix, steps: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
     let (mut messages, ends) = parts(mix, steps);
     for pair in ends.windows(2) {
         without_metas_of(&mut messages, pair[0], pair[1]);
     }
+    (messages, ends)
+}
+
+/// The same where all authors but those of the first part go by what they see, and none undoes what lies behind his part.
+fn honest_parts(mix: Mix, steps: &[Vec<Step>]) -> (Vec<Message>, Vec<usize>) {
+    let (messages, ends) = unforeseen_parts(mix, steps);
     (honest(messages, ends[0]), ends)
 }
 
@@ -89,13 +95,14 @@ pub(crate) fn later(folded: Folded, horizon: &VersionVector) -> Folded {
         scene: folded.scene,
         ineffective: folded.ineffective.into_iter().filter(|((dot, _), _)| !horizon.covers(dot)).collect(),
         undone: folded.undone.into_iter().filter(|dot| !horizon.covers(dot)).collect(),
+        charter: folded.charter,
     }
 }
 
 /// What the plain code leaves of messages, and the replica too.
-pub(crate) fn ground_of(on: &Ground, messages: &[Message]) -> Ground {
-    let expected = naive::ground(on, &Root::default(), messages).expect("every op is known");
-    let mut replica = Replica::on(on, Root::default());
+pub(crate) fn ground_of(root: &Root, on: &Ground, messages: &[Message]) -> Ground {
+    let expected = naive::ground(on, root, messages).expect("every op is known");
+    let mut replica = Replica::on(on, root.clone());
     replica.apply_all(messages);
     assert_eq!(replica.ground().as_ref(), Ok(&expected));
     expected
@@ -112,16 +119,15 @@ fn check_format(ground: &Ground) {
 }
 
 /// Whatever later messages name, the replica has what the plain code has on the ground.
-fn check_horizon(messages: &[Message], end: usize, order: &[u32]) -> Folded {
-    let root = Root::default();
+fn check_horizon(root: &Root, messages: &[Message], end: usize, order: &[u32]) -> Folded {
     let horizon = version(&messages[..end]);
-    let ground = ground_of(&Ground::default(), &messages[..end]);
+    let ground = ground_of(root, &Ground::default(), &messages[..end]);
     assert_eq!(ground.version, horizon);
     check_format(&ground);
     let after = &messages[end..];
-    let expected = naive::fold_on(&ground, &root, after);
-    assert_eq!(naive::fold_on(&ground, &root, messages), expected, "with what lies behind it");
-    let mut replica = Replica::on(&ground, root);
+    let expected = naive::fold_on(&ground, root, after);
+    assert_eq!(naive::fold_on(&ground, root, messages), expected, "with what lies behind it");
+    let mut replica = Replica::on(&ground, root.clone());
     assert_eq!(replica.ground().as_ref(), Ok(&ground), "a ground stands as it was");
     assert_eq!((replica.version_vector(), replica.lamport_max()), (horizon, ground.lamport));
     for message in shuffled(after, order) {
@@ -130,15 +136,15 @@ fn check_horizon(messages: &[Message], end: usize, order: &[u32]) -> Folded {
     check_against(&replica, after, &expected);
     replica.apply_all(messages);
     check_against(&replica, after, &expected);
-    ground_of(&ground, after);
+    ground_of(root, &ground, after);
     expected
 }
 
 /// What authors write who go by what they see means on the ground what it means on everything.
-fn check_exact(messages: &[Message], end: usize, order: &[u32]) {
+pub(crate) fn check_exact(root: &Root, messages: &[Message], end: usize, order: &[u32]) {
     let horizon = version(&messages[..end]);
-    let everything = later(naive::fold_behind(&horizon, &Root::default(), messages), &horizon);
-    assert_eq!(check_horizon(messages, end, order), everything);
+    let everything = later(naive::fold_behind(&horizon, root, messages), &horizon);
+    assert_eq!(check_horizon(root, messages, end, order), everything);
 }
 
 /// Undos and redos of what came before a part are none in it.
@@ -161,12 +167,12 @@ fn without_metas_of(messages: &mut [Message], start: usize, end: usize) {
     }
 }
 
-fn check_chain(messages: &[Message], ends: &[usize]) {
+pub(crate) fn check_chain(root: &Root, messages: &[Message], ends: &[usize]) {
     let mut ground = Ground::default();
     let mut start = 0;
     for (i, &end) in ends.iter().enumerate() {
-        ground = ground_of(&ground, &messages[start..end]);
-        assert_eq!(ground, ground_of(&Ground::default(), &messages[..end]), "horizon {i}");
+        ground = ground_of(root, &ground, &messages[start..end]);
+        assert_eq!(ground, ground_of(root, &Ground::default(), &messages[..end]), "horizon {i}");
         start = end;
     }
 }
@@ -177,37 +183,37 @@ proptest! {
     #[test]
     fn a_ground_and_what_follows_give_what_everything_gives(steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = honest_parts(Mix::Everything, &steps);
-        check_exact(&messages, ends[0], &order);
+        check_exact(&Root::default(), &messages, ends[0], &order);
     }
 
     #[test]
     fn a_ground_keeps_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = honest_parts(mix, &steps);
-        check_exact(&messages, ends[0], &order);
+        check_exact(&Root::default(), &messages, ends[0], &order);
     }
 
     #[test]
     fn a_ground_keeps_the_characters_that_others_stand_beside(mix in writing(), steps in prop::collection::vec(recipe::steps(24), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = honest_parts(mix, &steps);
-        check_exact(&messages, ends[0], &order);
+        check_exact(&Root::default(), &messages, ends[0], &order);
     }
 
     #[test]
     fn whatever_follows_a_ground_means_one_thing(mix in prop_oneof![Just(Mix::Everything), recipe::kindred(), writing()], steps in prop::collection::vec(recipe::steps(20), 2..=2), order in prop::collection::vec(any::<u32>(), 1..32)) {
         let (messages, ends) = parts(mix, &steps);
-        check_horizon(&messages, ends[0], &order);
+        check_horizon(&Root::default(), &messages, ends[0], &order);
     }
 
     #[test]
     fn horizons_one_by_one_keep_the_characters(mix in writing(), steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
         let (messages, ends) = honest_parts(mix, &steps);
-        check_chain(&messages, &ends);
+        check_chain(&Root::default(), &messages, &ends);
     }
 
     #[test]
     fn bytes_that_read_as_a_ground_can_be_folded_on(mix in prop_oneof![Just(Mix::Everything), writing()], steps in prop::collection::vec(recipe::steps(12), 2..=2), flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..3)) {
         let (messages, ends) = parts(mix, &steps);
-        let mut bytes = ground_of(&Ground::default(), &messages[..ends[0]]).encode();
+        let mut bytes = ground_of(&Root::default(), &Ground::default(), &messages[..ends[0]]).encode();
         for (index, bit) in flips {
             let at = index.index(bytes.len());
             bytes[at] ^= 1_u8 << bit;
@@ -224,12 +230,12 @@ proptest! {
     #[test]
     fn horizons_one_by_one_leave_what_the_last_leaves(steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
         let (messages, ends) = honest_parts(Mix::Everything, &steps);
-        check_chain(&messages, &ends);
+        check_chain(&Root::default(), &messages, &ends);
     }
 
     #[test]
     fn horizons_one_by_one_keep_what_ops_on_one_property_need(mix in recipe::kindred(), steps in prop::collection::vec(recipe::steps(14), 3..=3)) {
         let (messages, ends) = honest_parts(mix, &steps);
-        check_chain(&messages, &ends);
+        check_chain(&Root::default(), &messages, &ends);
     }
 }

@@ -6,6 +6,7 @@
 mod honest;
 mod horizon;
 mod mask;
+mod members;
 mod pairs;
 mod past;
 mod reading;
@@ -48,13 +49,14 @@ fn shuffled(messages: &[Message], order: &[u32]) -> Vec<Message> {
 
 /// Compares everything that can be read of a replica with the naive fold of what it holds.
 fn check(replica: &Replica, held: &[Message]) {
-    check_against(replica, held, &naive::fold(&Root::default(), held));
+    check_against(replica, held, &naive::fold(replica.root(), held));
 }
 
 /// Compares everything that can be read of a replica with what `held` was folded to.
 fn check_against(replica: &Replica, held: &[Message], folded: &naive::Folded) {
     assert_eq!(replica.image(), folded.scene);
     assert_eq!(replica.state_hash(), folded.scene.hash());
+    assert_eq!(replica.charter(), folded.charter);
     for message in held {
         let dot = message.dot();
         let reasons: BTreeMap<u32, String> =

@@ -9,12 +9,15 @@ use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::message::{Head, Message, Origin};
 use rtc_core::op::text::{CharId, Span};
-use rtc_core::op::{Kind, Op, OpCode, Row, Shape, table};
+use rtc_core::op::{Kind, Op, OpCode, Row, Rule, Shape, table};
 use rtc_core::place::Place;
+use rtc_core::scene::Root;
 use rtc_core::value::Value;
 
 /// Two keys of two epochs each, and one of one: requests are repeated across epochs of a key.
 const ACTORS: [(u8, u64); 5] = [(1, 1), (1, 2), (2, 1), (2, 9), (3, 5)];
+/// The founder of a room with members, and others; one of them of two epochs.
+const MEMBERS: [(u8, u64); ACTORS.len()] = [(1, 1), (2, 1), (2, 9), (3, 5), (4, 2)];
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "scene", "e"];
 const PATHS: [&str; 2] = ["p", "transform.q"];
 /// Sums of these depend on their order; some overflow.
@@ -29,6 +32,8 @@ pub(crate) enum Mix {
     Kindred(&'static [&'static str], u8),
     /// Mostly numbers that are set and changed, on two properties of two nodes: a snapshot decides most of it.
     Values,
+    /// Ops on the room and its members, edits of one property, and undos.
+    Members,
     /// Inserts, removals, moves and undos of few nodes: rings, dead parents, lives on top of lives.
     Tree,
 }
@@ -48,6 +53,11 @@ const KINDRED: [Mix; 8] = [
 /// Mixes in which most ops have an effect on what others did.
 pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
     prop::sample::select(&KINDRED[..])
+}
+
+/// A room with members, which [`MEMBERS`] founds.
+pub(crate) fn with_members() -> Root {
+    Root { founder: Some(PeerKey([MEMBERS[0].0; 32])), ..Root::default() }
 }
 
 /// One message to be.
@@ -112,6 +122,9 @@ pub(crate) fn messages_of(mix: Mix, steps: &[Step]) -> Vec<Message> {
 /// The messages of a recipe whose authors all have seen the earlier ones, and these.
 pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> Vec<Message> {
     let mut history = History::after(earlier);
+    if matches!(mix, Mix::Members) {
+        history.cast = MEMBERS;
+    }
     for step in steps {
         let me = usize::from(step.actor) % ACTORS.len();
         if let Some(other) = step.hears {
@@ -129,6 +142,7 @@ pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> V
             let pick = picks.next().expect("one for each op");
             match mix {
                 Mix::Everything => op(pick, row(pick), stamp, earlier),
+                Mix::Members => member_op(pick, stamp, earlier),
                 Mix::Tree => {
                     let rows: Vec<&Row> = table().filter(|row| !row.kind.is_property()).collect();
                     op(&Pick { key: pick.key % 4, ..pick.clone() }, choose(&rows, pick.row), stamp, earlier)
@@ -154,6 +168,7 @@ pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> V
 pub(crate) struct History {
     /// In an order in which each comes after its causal past, with whole clocks.
     pub(crate) messages: Vec<Message>,
+    cast: [(u8, u64); ACTORS.len()],
     clocks: [VersionVector; ACTORS.len()],
     lamports: BTreeMap<Dot, u64>,
 }
@@ -161,7 +176,7 @@ pub(crate) struct History {
 impl History {
     /// Nobody has written yet.
     pub(crate) fn new() -> Self {
-        Self { messages: Vec::new(), clocks: Default::default(), lamports: BTreeMap::new() }
+        Self::after(&[])
     }
 
     /// Everybody has heard of everything so far.
@@ -169,13 +184,14 @@ impl History {
         let seen: VersionVector = earlier.iter().map(|message| (message.actor, message.seq)).collect();
         Self {
             messages: earlier.to_vec(),
+            cast: ACTORS,
             clocks: std::array::from_fn(|_| seen.clone()),
             lamports: earlier.iter().map(|message| (message.dot(), message.lamport)).collect(),
         }
     }
 
-    fn actor(number: usize) -> Actor {
-        let (key, epoch) = ACTORS[number];
+    fn actor(&self, number: usize) -> Actor {
+        let (key, epoch) = self.cast[number];
         Actor::new(PeerKey([key; 32]), epoch)
     }
 
@@ -187,7 +203,7 @@ impl History {
 
     /// `me` hears of what `from` wrote, and of nothing else.
     pub(crate) fn hear_only(&mut self, me: usize, from: usize) {
-        let from_actor = Self::actor(from);
+        let from_actor = self.actor(from);
         let heard = self.clocks[from].get(&from_actor);
         self.clocks[me].raise(from_actor, heard);
     }
@@ -200,7 +216,7 @@ impl History {
         ops: usize,
         mut make: impl FnMut(Stamp, &[Message]) -> Op,
     ) -> Dot {
-        let (actor, clock) = (Self::actor(me), &mut self.clocks[me]);
+        let (actor, clock) = (self.actor(me), &mut self.clocks[me]);
         let past = clock.iter().map(|(actor, seq)| self.lamports[&Dot { actor, seq }]).max().unwrap_or(0);
         let (seq, lamport) = (clock.get(&actor) + 1, past + 1);
         let others = clock.iter().filter(|(other, _)| *other != actor);
@@ -271,6 +287,31 @@ fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message])
         let initial =
             (pick.path.is_multiple_of(3)).then(|| Value::Map([(PATHS[0].to_owned(), initial)].into()));
         op.value = initial.unwrap_or_default();
+    }
+    op
+}
+
+/// An op on the room, an edit of the one property of the one node, an insert of it, or an undo.
+fn member_op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
+    let named = |name| table().find(|row| row.name == name).unwrap();
+    let row = match pick.row {
+        0..70 => named("room.grant"),
+        70..120 => named("room.remove"),
+        120..130 => named("room.rename"),
+        130..140 => named("room.secret"),
+        140..205 => named("number.add"),
+        205..225 => named("meta.undo"),
+        225..235 => named("meta.redo"),
+        235..=255 => named("node.insert"),
+    };
+    let mut op =
+        op(&Pick { key: 0, path: 0, argument: pick.argument % 6, ..pick.clone() }, row, stamp, earlier);
+    if matches!(row.kind, Kind::Rule(Rule::Grant | Rule::Remove)) {
+        op.value = PeerKey([choose(&MEMBERS, pick.argument).0; 32]).to_string().into();
+    }
+    if matches!(row.kind, Kind::Rule(Rule::Grant)) {
+        let role = ["owner", "owner", "owner", "editor", "editor", "viewer"][usize::from(pick.target) % 6];
+        op.options.insert("role".to_owned(), role.into());
     }
     op
 }

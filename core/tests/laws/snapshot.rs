@@ -39,12 +39,13 @@ fn reopened(replica: &Replica, held: &[Message], size: usize) -> Replica {
 /// Compares what a snapshot answers with the naive fold of what is held. It stays cold if it was.
 fn check_cold(replica: &Replica, held: &[Message]) {
     let was_cold = replica.is_cold();
-    let folded = naive::fold(&Root::default(), held);
+    let folded = naive::fold(replica.root(), held);
     assert_eq!(replica.image(), folded.scene);
     assert_eq!(replica.state_hash(), folded.scene.hash());
     assert_eq!(replica.ineffective_ops(), folded.ineffective.len());
     assert_eq!(replica.nodes_live(), folded.scene.nodes.len());
     assert_eq!(replica.deleted(), folded.scene.deleted);
+    assert_eq!(replica.charter(), folded.charter);
     let keys: Vec<String> = replica.scene().map(|node| node.key).collect();
     assert_eq!(keys, folded.scene.reachable());
     for (key, node) in &folded.scene.nodes {
@@ -66,9 +67,16 @@ fn check_cold(replica: &Replica, held: &[Message]) {
 }
 
 /// Puts a replica away after `away` messages, and takes in the others, as they come.
-fn check_away(messages: &[Message], away: usize, size: usize, order: &[u32], is_late: bool) {
+pub(crate) fn check_away(
+    root: Root,
+    messages: &[Message],
+    away: usize,
+    size: usize,
+    order: &[u32],
+    is_late: bool,
+) {
     let (before, after) = messages.split_at(away.min(messages.len()));
-    let mut replica = Replica::new(Root::default());
+    let mut replica = Replica::new(root);
     replica.apply_all(&shuffled(before, order));
     let mut replica = reopened(&replica, before, size);
     let mut mirror = scene(&replica);
@@ -92,12 +100,12 @@ proptest! {
 
     #[test]
     fn a_replica_that_was_away_shows_the_naive_fold(steps in recipe::steps(24), away in 0..24_usize, size in 1..9_usize, order in prop::collection::vec(any::<u32>(), 1..32), is_late in any::<bool>()) {
-        check_away(&recipe::messages(&steps), away, size, &order, is_late);
+        check_away(Root::default(), &recipe::messages(&steps), away, size, &order, is_late);
     }
 
     #[test]
     fn ops_that_meet_in_one_property_of_a_replica_that_was_away_give_the_naive_fold(mix in recipe::kindred(), steps in recipe::steps(32), away in 0..32_usize, order in prop::collection::vec(any::<u32>(), 1..32), is_late in any::<bool>()) {
-        check_away(&recipe::messages_of(mix, &steps), away, 64, &order, is_late);
+        check_away(Root::default(), &recipe::messages_of(mix, &steps), away, 64, &order, is_late);
     }
 
     #[test]
@@ -121,6 +129,6 @@ proptest! {
 
     #[test]
     fn sets_and_steps_that_meet_give_the_naive_fold_with_and_without_history(steps in recipe::steps(24), away in 1..8_usize, order in prop::collection::vec(any::<u32>(), 1..32), is_late in any::<bool>()) {
-        check_away(&recipe::messages_of(recipe::Mix::Values, &steps), away, 64, &order, is_late);
+        check_away(Root::default(), &recipe::messages_of(recipe::Mix::Values, &steps), away, 64, &order, is_late);
     }
 }

@@ -1,8 +1,11 @@
 //! One function per request of the local API.
 
-use rtc_core::api::{ApiError, Ask, Code, Edit, Peer, Reply, Request, RoomName, Status, Trace, Undo};
+use rtc_core::api::{
+    ApiError, Ask, Code, Edit, Govern, Member, Peer, Reply, Request, RoomName, Status, Trace, Undo,
+};
 use rtc_core::id::RoomId;
 use rtc_core::limits::SUBSCRIPTIONS_MAX;
+use rtc_core::members;
 use rtc_core::room::{self, Beside};
 use rtc_core::switchboard::Input;
 
@@ -37,6 +40,8 @@ impl Hub {
             Ask::Use { room } => self.choose(&room),
             Ask::Leave { room, delete, force } => return self.leave(call, &room, delete, force),
             Ask::Edit(edit) => return self.edit(call, edit),
+            Ask::Members { room } => self.members(&room),
+            Ask::Govern(govern) => return self.govern(call, govern),
             Ask::Undo(undo) => return self.undo(call, undo, false),
             Ask::Redo(undo) => return self.undo(call, undo, true),
             Ask::Node { room, key, at } => return self.read(call, &room, at, Reading::Node { key }),
@@ -99,6 +104,25 @@ impl Hub {
             }
             Err(error) => call.answer(Err(error)),
         }
+    }
+
+    fn govern(&mut self, call: Call, govern: Govern) {
+        match self.room_named(govern.room.as_deref()) {
+            Ok(room) => {
+                let token = self.owe(call, room);
+                self.input(Input::Room { room, input: room::Input::Govern { token, govern } });
+            }
+            Err(error) => call.answer(Err(error)),
+        }
+    }
+
+    fn members(&mut self, room: &RoomName) -> Result<Reply, ApiError> {
+        let id = self.room_named(room.as_deref())?;
+        let room =
+            self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
+        let members = room.replica().members().into_iter();
+        let member = |members::Member { key, role, name }| Member { key, role, name, own: key == self.me };
+        Ok(Reply::Members(members.map(member).collect()))
     }
 
     /// Remembers whom to answer when the room does, and that it has something to sign by then.

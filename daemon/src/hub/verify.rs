@@ -77,6 +77,7 @@ impl Hub {
         let kept = Bundle {
             bundle: FORMAT,
             room: id,
+            founder: room.replica().root().founder,
             table: TABLE_VERSION,
             peer: me,
             ground: room.horizon().map(|_| Bundle::pack_ground(&room.ground())),

@@ -3,15 +3,16 @@
 use super::{
     Held, INFLATED_BYTES_MAX, NodeRow, PropertyRow, Snapshot, SnapshotError, Span, StretchRow, Tally,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::block;
 use crate::canonical::{DecodeError, Reader};
 use crate::clock::{Stamp, VersionVector};
 use crate::ground::Ground;
-use crate::id::{Actor, Dot};
+use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{BLOCK_BYTES_MAX, GROUND_BYTES_MAX, KEY_BYTES_MAX, LAMPORT_MAX, PATH_BYTES_MAX};
+use crate::members::Charter;
 use crate::op::TABLE_VERSION;
 use crate::scene::Root;
 
@@ -37,22 +38,26 @@ impl<'a> Parser<'a> {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
-        let items = self.reader.array(11, "a snapshot")?;
+        let items = self.reader.array(12, "a snapshot")?;
         self.reader.expect_canonical(items >= 9);
         let table = self.reader.uint()?;
         if table != u64::from(TABLE_VERSION) {
             return Err(SnapshotError::Table { found: table });
         }
-        self.reader.array_of(3, "a root")?;
+        let has_members = items == 12;
+        self.reader.array_of(if has_members { 4 } else { 3 }, "a root")?;
         let key = self.reader.text(KEY_BYTES_MAX, "node key")?;
         let [tag, name] = [self.text()?.to_owned(), self.text()?.to_owned()];
+        let founder = if has_members { Some(PeerKey(self.reader.bytes_of()?)) } else { None };
         let mut snapshot = Snapshot {
             bytes: Vec::new(),
-            root: Root { key, tag, name },
+            root: Root { key, tag, name, founder },
             lamport_max: self.lamport()?,
             ineffective: self.number()?,
             actors: self.actors()?,
             ground: Ground::default(),
+            charter: Charter::default(),
+            editors: BTreeMap::new(),
             requests: 0..0,
             origins: BTreeSet::new(),
             dead: Vec::new(),
@@ -74,23 +79,50 @@ impl<'a> Parser<'a> {
         self.history(&mut snapshot)?;
         if items >= 10 {
             snapshot.origins = self.origins()?;
-            self.reader.expect_canonical(items == 11 || !snapshot.origins.is_empty());
+            self.reader.expect_canonical(items >= 11 || !snapshot.origins.is_empty());
         }
-        if items == 11 {
-            snapshot.ground = self.ground()?;
+        if items >= 11 {
+            match self.reader.array_or_null(2, "a ground")? {
+                Some(2) => snapshot.ground = self.ground()?,
+                None if has_members => {}
+                Some(_) | None => return Err(DecodeError::NotCanonical.into()),
+            }
+        }
+        if has_members {
+            self.reader.array_of(2, "a charter and its editors")?;
+            snapshot.charter = Charter::read(&mut self.reader)?;
+            snapshot.editors = self.editors()?;
         }
         Ok(snapshot)
     }
 
     /// What forgotten messages left.
     fn ground(&mut self) -> Result<Ground, SnapshotError> {
-        self.reader.array_of(2, "a ground")?;
         let bytes = self.number()?;
         let packed = self.reader.slice(self.bytes.len(), "a ground")?;
         if bytes > GROUND_BYTES_MAX.min(packed.len().saturating_mul(INFLATED_BYTES_MAX)) {
             return Err(DecodeError::NotCanonical.into());
         }
         Ok(Ground::decode(&block::inflate(packed, bytes)?)?)
+    }
+
+    /// By what each member's messages are an editor's.
+    fn editors(&mut self) -> Result<BTreeMap<PeerKey, Vec<Option<Dot>>>, SnapshotError> {
+        let mut editors = BTreeMap::new();
+        for _ in 0..self.list("editors")? {
+            self.reader.array_of(2, "an editor")?;
+            let key = PeerKey(self.reader.bytes_of()?);
+            let mut grants = Vec::new();
+            for _ in 0..self.list("grants")? {
+                grants.push(match self.reader.array_or_null(2, "a grant")? {
+                    Some(2) => Some(Dot { actor: Actor(self.reader.bytes_of()?), seq: self.reader.uint()? }),
+                    None => None,
+                    Some(_) => return Err(DecodeError::NotCanonical.into()),
+                });
+            }
+            editors.insert(key, grants);
+        }
+        Ok(editors)
     }
 
     /// What messages were before that were issued again.

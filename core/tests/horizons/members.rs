@@ -1,0 +1,154 @@
+//! Rooms with members: what is refused at the door, what is void everywhere, and what is known of them behind a horizon.
+
+use rtc_core::api::{ApiError, Code, Says};
+use rtc_core::chain::Keys;
+use rtc_core::founding::Access;
+use rtc_core::id::{Dot, PeerKey};
+use rtc_core::members::Role;
+use rtc_core::room::{Input, Opening, Room};
+use rtc_core::sync::{LinkId, Now, RoomFrame};
+
+use crate::number;
+use crate::world::{World, founding, keys};
+
+fn key(peer: usize) -> PeerKey {
+    keys(peer).public()
+}
+
+fn makes(peer: usize, role: Role) -> Says {
+    Says::MemberRole { key: key(peer), role, name: None }
+}
+
+fn removes(peer: usize) -> Says {
+    Says::MemberRemove { key: key(peer) }
+}
+
+fn renames(name: &str) -> Says {
+    Says::RoomRename { name: name.to_owned() }
+}
+
+/// An owner, an editor, a viewer and one who is no member yet, all connected with the first.
+fn four() -> World {
+    let mut world = World::of(Access::Members, 4);
+    (1..4).for_each(|peer| world.join(0, peer));
+    world.edit(0, "node.insert", "n", None);
+    for (peer, role) in [(1, Role::Editor), (2, Role::Viewer)] {
+        world.say(0, makes(peer, role)).unwrap();
+    }
+    world.settle();
+    world
+}
+
+fn add_one(world: &mut World, peer: usize) -> Result<Dot, ApiError> {
+    world.try_edit(peer, "number.add", "n", Some(("x", number(1.0).unwrap())))
+}
+
+#[test]
+fn what_a_role_does_not_permit_is_refused_and_says_who_could() {
+    let mut world = four();
+    let founder: String = key(0).to_string().chars().take(8).collect();
+    let refused = [
+        (2, None),
+        (3, None),
+        (1, Some(makes(3, Role::Viewer))),
+        (1, Some(makes(1, Role::Owner))),
+        (2, Some(removes(1))),
+        (1, Some(renames("lab"))),
+        (1, Some(removes(0))),
+    ];
+    for (peer, says) in refused {
+        let answer = match says.clone() {
+            Some(says) => world.say(peer, says),
+            None => add_one(&mut world, peer),
+        };
+        let error = answer.expect_err("it has no right to it");
+        assert_eq!(error.code, Code::NotAllowed, "{peer} {says:?}");
+        assert!(error.hint.is_some_and(|hint| hint.contains(&founder)), "{peer} {says:?}");
+    }
+    let only = world.say(0, removes(0)).expect_err("there is no other owner");
+    assert_eq!(only.code, Code::NotAllowed);
+    assert_eq!(world.say(0, removes(3)).expect_err("it is no member").code, Code::NotFound);
+    assert_eq!(world.say(0, renames(&"x".repeat(129))).expect_err("too long").code, Code::BadArgument);
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(0), None);
+}
+
+#[test]
+fn in_an_open_room_nobody_says_who_its_members_are() {
+    let mut world = World::new(1);
+    let error = world.say(0, makes(1, Role::Editor)).expect_err("it has none");
+    assert_eq!(error.code, Code::NotAllowed);
+    world.edit(0, "node.insert", "n", None);
+}
+
+#[test]
+fn what_a_removed_member_wrote_since_is_void_everywhere_until_he_is_admitted_again() {
+    let mut world = four();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    world.part(0, 1);
+    add_one(&mut world, 1).unwrap();
+    world.say(0, removes(1)).unwrap();
+    world.settle();
+    assert_eq!((world.value(0), world.value(1)), (number(1.0), number(2.0)));
+    world.join(0, 1);
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(1), number(1.0));
+    assert_eq!(add_one(&mut world, 1).expect_err("it is no member").code, Code::NotAllowed);
+    world.say(0, makes(1, Role::Editor)).unwrap();
+    world.settle();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(2), number(2.0));
+}
+
+#[test]
+fn a_horizon_keeps_who_the_members_are_for_those_who_come_late_and_after_a_restart() {
+    let mut world = four();
+    world.say(0, makes(3, Role::Owner)).unwrap();
+    world.say(0, Says::MemberRole { key: key(2), role: Role::Viewer, name: Some("Vera".into()) }).unwrap();
+    world.say(0, removes(1)).unwrap();
+    world.say(0, renames("lab")).unwrap();
+    world.settle();
+    let before = world.peers[0].room.replica().charter();
+    assert_eq!(
+        before.members.iter().map(|member| member.role).collect::<Vec<_>>(),
+        [Some(Role::Owner), None, Some(Role::Viewer), Some(Role::Owner),]
+    );
+    assert!(world.compact_all().messages > 0);
+    world.settle();
+    let late = world.add();
+    world.join(0, late);
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.peers[late].room.replica().charter(), before);
+    world.restart(3);
+    assert_eq!(world.peers[3].room.replica().charter(), before);
+    assert_eq!(world.peers[3].room.name().as_deref(), Some("lab"));
+    world.join(0, 3);
+    // He joined later, and would not be senior to the viewer if that were forgotten.
+    assert_eq!(world.say(3, removes(2)).expect_err("it joined before").code, Code::NotAllowed);
+    world.say(3, makes(late, Role::Editor)).unwrap();
+    world.settle();
+    add_one(&mut world, late).unwrap();
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(3), number(1.0));
+}
+
+#[test]
+fn who_has_the_founding_message_late_judges_by_it_what_came_before() {
+    let founding = founding(Access::Members);
+    let opening =
+        Opening { room: founding.room(), founding: None, keys: keys(9), epoch_fresh: 1, epoch_proof: None };
+    let mut room = Room::open(opening);
+    assert!(room.replica().members().is_empty());
+    let bytes = founding.encode();
+    room.handle(Input::PeerUp { link: LinkId(1), peer: key(0) }, Now::default(), &mut Vec::new());
+    let frame = RoomFrame::Founding { bytes };
+    room.handle(Input::Frame { link: LinkId(1), frame }, Now::default(), &mut Vec::new());
+    assert_eq!(room.replica().role(&key(0)), Some(Role::Owner));
+}
