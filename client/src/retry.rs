@@ -27,7 +27,9 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Trace { .. }
         | Ask::Watch { .. }
         | Ask::Unwatch { .. }
-        | Ask::Invite { .. }
+        | Ask::Invite(_)
+        | Ask::Invites { .. }
+        | Ask::RevokeInvite { .. }
         | Ask::Join { .. }
         | Ask::Compact(_)
         | Ask::AddPeer { .. }
@@ -35,6 +37,8 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Backup { .. }
         | Ask::Restore { .. }
         | Ask::Verify { .. }
+        | Ask::BackupIdentity { .. }
+        | Ask::RestoreIdentity { .. }
         | Ask::Stop {} => return ask,
     };
     ask

@@ -407,7 +407,8 @@ impl Universe {
                 self.unplug(link);
                 return Ok(());
             }
-            Output::Met { .. }
+            Output::Secrets { .. }
+            | Output::Met { .. }
             | Output::Claimed { .. }
             | Output::Welcomed { .. }
             | Output::Refused { .. } => return Ok(()),

@@ -53,6 +53,7 @@ impl Hub {
         }
         self.links.insert(link, sender);
         self.input(Input::LinkUp { link, peer, end, random });
+        self.redeem_all(&peer);
     }
 
     /// Tries to queue a frame. A live run that finds no room becomes backlog; without any other frame the two sides

@@ -64,7 +64,11 @@ impl World<'_, '_> {
                     switchboard::Output::Disconnect { link, .. } => {
                         self.cut(usize::try_from(link.0).expect("a wire"))
                     }
-                    switchboard::Output::Met { .. } => {}
+                    switchboard::Output::Claimed { .. }
+                    | switchboard::Output::Welcomed { .. }
+                    | switchboard::Output::Refused { .. }
+                    | switchboard::Output::Secrets { .. }
+                    | switchboard::Output::Met { .. } => {}
                     switchboard::Output::Room { room, output } => {
                         let answer = match output {
                             Output::Store { batch, records } => {
@@ -181,7 +185,7 @@ pub(super) fn switchboard(bytes: &[u8]) {
         let mut board = Switchboard::new(keys(who).public());
         board.add_room(
             open(u8::try_from(who + 1).expect("few")),
-            Secret([5; 32]),
+            vec![Secret([5; 32])],
             Now::default(),
             &mut Vec::new(),
         );
