@@ -30,12 +30,16 @@ pub enum Bug {
     CursorAhead,
     /// A reset covers steps that it has not seen.
     ResetCoversAll,
+    /// Whether a message counts is decided when it comes.
+    VoidOnArrival,
+    /// A removal concerns everything of the member, as if it had seen nothing.
+    CutAtWill,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -48,6 +52,8 @@ impl Bug {
         Self::UndoForgotten,
         Self::CursorAhead,
         Self::ResetCoversAll,
+        Self::VoidOnArrival,
+        Self::CutAtWill,
     ];
 
     /// Does something with the bug, on this thread.

@@ -141,6 +141,7 @@ fn bytes_are_those_of_version_1() {
     check("message", &body);
     check("founding", &founding().encode());
     check("room", &room.0);
+    check("founding-2", &Founding { access: Access::Members, ..founding() }.encode());
     check("link", &link.0);
     check("signature", &signature.0);
     let run = Run { actor: message.actor, first: 1, bodies: [body].into_iter().collect(), signature };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rtc_core::ground::Ground;
 use rtc_core::id::{Actor, Dot, PeerKey};
+use rtc_core::members::Role;
 use rtc_core::message::{Message, Origin};
 use rtc_core::naive;
 use rtc_core::op::text::{CharId, Span};
@@ -125,6 +126,36 @@ fn the_bytes_of_a_ground_never_change() {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, include_str!("../../tests/data/ground-3.hex").trim_end());
     assert!(Ground::decode(&bytes).is_ok());
+}
+
+#[test]
+fn the_ground_of_a_room_with_members_is_that_of_format_4() {
+    let root = Root { founder: Some(actor().key()), ..Root::default() };
+    let mut replica = Replica::new(root.clone());
+    let key = |number: u8| Value::from(PeerKey([number; 32]).to_string());
+    let role = |role: &str| ("role", Value::from(role));
+    let sealed = Value::Map([("k".to_owned(), "sealed".into())].into());
+    let says = [
+        ("room.grant", key(8), vec![role("editor"), ("name", "Ada".into())]),
+        ("room.grant", key(9), vec![role("viewer")]),
+        ("room.remove", key(9), vec![]),
+        ("room.rename", "lab".into(), vec![]),
+        ("room.secret", Value::Null, vec![("sealed", sealed), ("old", "old".into())]),
+    ];
+    for (seq, (name, value, options)) in (1..).zip(says) {
+        let mut message = message(seq, name, value, &options);
+        (message.ops[0].key, message.ops[0].path) = (String::new(), None);
+        assert!(replica.apply(&message));
+    }
+    let roles: Vec<_> = replica.members().into_iter().map(|member| (member.role, member.name)).collect();
+    let member = |role, name: &str| (role, name.to_owned());
+    assert_eq!(roles, [member(Some(Role::Owner), ""), member(Some(Role::Editor), "Ada"), member(None, "")]);
+    let ground = replica.ground().unwrap();
+    let bytes = ground.encode();
+    assert_eq!(Ground::decode(&bytes).as_ref(), Ok(&ground));
+    assert_eq!(Replica::on(&ground, root).charter(), replica.charter());
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("../../tests/data/ground-4.hex").trim_end());
 }
 
 #[test]

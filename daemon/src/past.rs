@@ -12,7 +12,7 @@ use std::time::Duration;
 use rtc_core::api::{ApiError, Code};
 use rtc_core::clock::VersionVector;
 use rtc_core::ground::Ground;
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::id::{Actor, PeerKey, RoomId};
 use rtc_core::message::Message;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
@@ -31,8 +31,8 @@ const KEPT: Duration = Duration::from_secs(60);
 pub struct Question {
     /// Of which room.
     pub room: RoomId,
-    /// What it began with.
-    pub root: Root,
+    /// Its first member, where it has members.
+    pub founder: Option<PeerKey>,
     /// Which messages; everything they have seen is among them.
     pub version: VersionVector,
     /// What is left of forgotten messages, which the version holds.
@@ -69,14 +69,14 @@ impl PastThread {
     /// # Errors
     /// When too many wait already.
     pub fn ask(&self, question: Question) -> Result<(), ApiError> {
-        let sent = self.questions.as_ref().map(|questions| questions.try_send(question));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => {
+        let Some(questions) = &self.questions else { return Err(stopping()) };
+        match questions.try_send(question) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
                 let text = format!("{QUESTIONS_MAX} questions about earlier versions wait already");
                 Err(ApiError::new(Code::Busy, text).with_hint("try again in a while"))
             }
-            Some(Err(TrySendError::Disconnected(_))) | None => Err(stopping()),
+            Err(TrySendError::Disconnected(_)) => Err(stopping()),
         }
     }
 }
@@ -101,10 +101,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Question>) {
-        while let Some(Question { room, root, version, ground, then }) = self.next(queue) {
+        while let Some(Question { room, founder, version, ground, then }) = self.next(queue) {
             let replica = match self.kept.take() {
                 Some((of, at, replica)) if (of, &at) == (room, &version) => Ok(replica),
-                Some(_) | None => self.fold(room, root, &version, &ground),
+                Some(_) | None => self.fold(room, founder, &version, &ground),
             };
             match replica {
                 Ok(replica) => {
@@ -131,7 +131,7 @@ impl Worker {
     fn fold(
         &self,
         room: RoomId,
-        root: Root,
+        founder: Option<PeerKey>,
         version: &VersionVector,
         ground: &Ground,
     ) -> Result<Replica, ApiError> {
@@ -144,6 +144,7 @@ impl Worker {
                 next = piece.2 + 1;
             }
         }
+        let root = Root { founder, ..Root::default() };
         let goes_on = || !self.stopping.load(Ordering::Relaxed);
         Replica::at_on(ground, root, version, messages, goes_on).ok_or_else(stopping)
     }

@@ -9,6 +9,7 @@ use super::index::{MessageIx, OpIx};
 use crate::id::{Dot, PeerKey};
 use crate::members::{Act, Charter, Judgement, Member, Role, Secret};
 use crate::op::{Kind, NoEffect, Rule};
+use crate::planted::{Bug, planted};
 
 /// From no message on.
 const NEVER: u64 = u64::MAX;
@@ -70,7 +71,7 @@ impl Rights {
             self.certain[at] = message.seq;
             return true;
         }
-        self.judgement.counts(&key, Role::Editor, sees, is_seen_by)
+        self.judgement.counts(&key, Role::Editor, sees, |act| is_seen_by(act) && !planted(Bug::CutAtWill))
     }
 
     /// Whether the author of an op was an owner where he made it.
@@ -169,7 +170,7 @@ impl Engine {
                 },
             );
         }
-        if self.root.founder.is_none() {
+        if self.root.founder.is_none() || planted(Bug::VoidOnArrival) {
             return;
         }
         let is_doubtful = |key: &PeerKey| changed.as_ref().is_none_or(|changed| changed.contains(key));

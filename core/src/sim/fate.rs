@@ -11,6 +11,8 @@ const SKEW_MS: u64 = 5 * 365 * 24 * 3600 * 1000;
 const CALLS: u64 = 60;
 /// Outputs among which a crash comes.
 const STEPS: u64 = 12;
+/// How often who misbehaves claims power over members, where there are some.
+const CLAIMS: u64 = 4;
 /// Edits that may be made at once, before what is made is told; mostly it is one.
 const BURST: u64 = 4;
 
@@ -36,6 +38,7 @@ impl Universe {
         self.plan_machines(count);
         self.plan_mischief();
         self.plan_forgetting();
+        self.plan_members(count);
         self.soon(LOOK_MS, Event::Look);
         self.at(TROUBLE_MS + OUTAGE_MS, Event::Peace);
     }
@@ -163,6 +166,7 @@ impl Universe {
             (mischief.forge, Way::Forge),
             (mischief.replay, Way::Replay),
             (mischief.flood, Way::Flood),
+            (if mischief.is_any() && self.is_strict() { CLAIMS } else { 0 }, Way::Claim),
         ] {
             for _ in 0..times {
                 self.soon(TROUBLE_MS, Event::Mischief { way });

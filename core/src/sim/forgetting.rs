@@ -29,7 +29,8 @@ impl Universe {
     /// Sets when the keeper lets history go; mostly never.
     pub(super) fn plan_forgetting(&mut self) {
         // Of a fork the keeper has one branch, and who has the other cannot follow its horizons.
-        if self.drawn.mischief.equivocate > 0 || !self.random.per_mille(FORGETFUL_PER_MILLE) {
+        let is_free = self.drawn.mischief.equivocate == 0 && !self.is_strict();
+        if !is_free || !self.random.per_mille(FORGETFUL_PER_MILLE) {
             return;
         }
         for _ in 0..1 + self.random.below(COMPACTIONS_MAX) {

@@ -7,6 +7,7 @@ use crate::block::Bodies;
 use crate::chain::Link;
 use crate::ground::Ground;
 use crate::id::{Actor, Dot, StateHash};
+use crate::members::Role;
 use crate::message::Message;
 use crate::naive;
 use crate::replica::{Replica, Stretch};
@@ -134,7 +135,7 @@ impl Universe {
     fn judge_group(&mut self, members: &[usize]) -> Result<(), String> {
         let messages = self.peers[members[0]].disk.messages();
         let (horizon, ground) = (self.room(members[0])?.horizon(), self.room(members[0])?.ground());
-        let naive = naive::fold_on(&ground, &self.root(), &messages).scene.hash();
+        let naive = naive::fold_on(&ground, &self.root(), &messages);
         for &peer in members {
             let room = self.peers[peer].room_id();
             let keys = self.peers[peer].keys.clone();
@@ -150,8 +151,11 @@ impl Universe {
                 let alarm = self.room(peer)?.alarm().unwrap_or("nothing is wrong").to_owned();
                 return Err(format!("peer {peer} does not follow the horizon of others: {alarm}"));
             }
-            if self.state_hash(peer)? != naive {
+            if self.state_hash(peer)? != naive.scene.hash() {
                 return Err(format!("peer {peer} does not show the naive fold's scene"));
+            }
+            if self.room(peer)?.replica().charter() != naive.charter {
+                return Err(format!("peer {peer} has other members than the naive fold"));
             }
         }
         Ok(())
@@ -196,8 +200,10 @@ impl Universe {
         let ground = self.room(peer)?.ground();
         let mut reopened = self.reopen(peer, &ground, &messages)?;
         let target = self.random.pick(&messages).dot();
+        let me = self.peers[peer].keys.public();
         let room = self.peers[peer].room().expect("it was just asked");
-        if !room.replica().is_undoable(&target) || room.replica().is_undone(&target) {
+        let may_undo = room.may(&me, Role::Editor);
+        if !may_undo || !room.replica().is_undoable(&target) || room.replica().is_undone(&target) {
             return Ok(());
         }
         for redo in [false, true] {

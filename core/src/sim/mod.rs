@@ -1,7 +1,8 @@
 //! A universe from a seed: several daemons' real rooms and sync on virtual time, network, disks and clocks.
 //!
 //! Frames come late, twice, damaged, out of order or never; disks fill up, fail, rot and are put back; clocks are wrong;
-//! processes crash between any two steps; a member tells lies; the keeper lets history go. All along, equal messages must give
+//! processes crash between any two steps; a member tells lies; the keeper lets history go; owners remove
+//! members and admit them again. All along, equal messages must give
 //! equal scenes and every buffer stay within its limit. When the faults end, all replicas must soon hold the same messages and show the naive
 //! fold's scene, and nothing that was acknowledged may be missing. The same seed gives the same run, event by event.
 
@@ -12,6 +13,7 @@ mod edits;
 mod fate;
 mod faults;
 mod forgetting;
+mod governing;
 mod judge;
 mod keys;
 mod network;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::api::{ApiError, Compact, Compacted, Edited, Wait};
+use crate::api::{ApiError, Compact, Compacted, Edited, Govern, Says, Wait};
 use crate::chain::Keys;
 use crate::founding::Founding;
 use crate::ground::Ground;
@@ -348,6 +348,14 @@ impl SimPeer {
         let (input, wait) = edits::draw(self.edits_made, bulky, random);
         self.unanswered.insert(self.edits_made, wait);
         input
+    }
+
+    /// What this peer's user says of the room.
+    pub(super) fn next_says(&mut self, says: Says) -> room::Input {
+        self.edits_made += 1;
+        self.unanswered.insert(self.edits_made, Wait::Durable);
+        let govern = Govern { says: vec![says], ..Govern::default() };
+        room::Input::Govern { token: self.edits_made, govern }
     }
 
     /// Reads for a peer, as the store's thread does: all of it or nothing.

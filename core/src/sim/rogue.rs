@@ -28,6 +28,8 @@ pub(super) enum Way {
     Replay,
     /// Sends many messages whose past nobody has.
     Flood,
+    /// Says of members what it may not, as if it had not heard what others said.
+    Claim,
 }
 
 /// The number a connection has for the one room there is.
@@ -72,6 +74,7 @@ impl Universe {
             Way::Oversize => return self.send_rubbish(&links, &message, &origin, &*keys),
             Way::Forge => message = self.message_of_another(rogue, message),
             Way::Replay => return self.replay(rogue, &links),
+            Way::Claim => message = self.claim(rogue, message),
             Way::Flood => {
                 self.flood(&links, actor);
                 return Ok(());

@@ -6,12 +6,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::chain::{Ed25519, Keys};
-use crate::founding::{Access, Founding};
+use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
+use crate::members::Role;
 use crate::room::{self, Refusal};
 use crate::scene::Root;
 use crate::sim::forgetting::KEEPER;
+use crate::sim::governing::access;
 use crate::sim::keys::HashKeys;
 use crate::sim::network::Network;
 use crate::sim::peer::SimPeer;
@@ -61,6 +63,7 @@ pub(super) enum Event {
     Start { peer: usize },
     Mischief { way: Way },
     Compact,
+    Govern { by: usize, about: usize, rank: Option<Role> },
     Look,
     Peace,
 }
@@ -150,7 +153,8 @@ impl Universe {
         let count = plan.peers.start() + usize::try_from(more).expect("few peers");
         let keys: Vec<_> = (0..count).map(|_| keys(plan.seed, random.bytes())).collect();
         let (owner, nonce) = (keys[KEEPER].public(), random.bytes());
-        let founding = Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0, access: Access::Open };
+        let founding =
+            Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0, access: access(plan.seed) };
         let secret = Secret(random.bytes());
         let peer = |keys| SimPeer::new(keys, &founding, secret, &mut random);
         let mut peers: Vec<SimPeer> = keys.into_iter().map(peer).collect();
@@ -274,6 +278,7 @@ impl Universe {
             }
             Event::Mischief { way } => self.mischief(way),
             Event::Compact => self.compact(),
+            Event::Govern { by, about, rank } => self.govern(by, about, rank),
             Event::Look => {
                 self.soon(2 * LOOK_MS, Event::Look);
                 if self.random.per_mille(250) { self.look() } else { Ok(()) }

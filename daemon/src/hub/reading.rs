@@ -41,7 +41,7 @@ impl Hub {
     fn read_past(&mut self, call: &Call, room: RoomId, at: At, reading: Reading) -> Result<(), ApiError> {
         let version = self.version(&room, at)?;
         let ground = Box::new(self.room(&room)?.ground());
-        let root = self.room(&room)?.replica().root().clone();
+        let founder = self.room(&room)?.replica().root().founder;
         // What is part of the version may not even be on its way to the disk yet.
         self.flush();
         if self.past.is_none() {
@@ -57,7 +57,7 @@ impl Hub {
         let past = self.past.as_ref();
         past.map_or_else(
             || Err(ApiError::new(Code::Internal, "the system has no thread for earlier versions")),
-            |past| past.ask(Question { room, root, version, ground, then }),
+            |past| past.ask(Question { room, founder, version, ground, then }),
         )
     }
 

@@ -193,7 +193,8 @@ pub(super) fn ground(bytes: &[u8]) {
 fn root_of(ground: &Ground) -> Option<Root> {
     let mut roots = ground.nodes.iter().filter_map(|(key, node)| match &node.life {
         GroundLife::Lives { stands: None, tag, name, .. } => {
-            Some(Root { key: key.clone(), tag: tag.clone(), name: name.clone(), founder: None })
+            let founder = ground.charter.members.first().map(|member| member.key);
+            Some(Root { key: key.clone(), tag: tag.clone(), name: name.clone(), founder })
         }
         GroundLife::Lives { .. } | GroundLife::Ended | GroundLife::Never => None,
     });

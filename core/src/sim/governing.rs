@@ -1,0 +1,114 @@
+//! Rooms with members: a founder who admits the others, owners who remove and admit again, and one who claims what he may not.
+
+use crate::api::Says;
+use crate::founding::Access;
+use crate::id::PeerKey;
+use crate::members::Role;
+use crate::message::{Head, Message};
+use crate::op::{Op, OpCode};
+use crate::room;
+use crate::sim::forgetting::KEEPER;
+use crate::sim::universe::{Event, TROUBLE_MS, Universe};
+
+/// One universe in so many has a room with members.
+const MEMBERS: u64 = 3;
+/// Of those, one in so many has no removals and lets history go: what a removed member made nobody issues again.
+const LENIENT: u64 = 2;
+/// By when the founder has admitted everybody, if nothing goes wrong.
+const ADMISSION_MS: u64 = 1_000;
+/// How often owners change their minds at most.
+const CHANGES_MAX: u64 = 10;
+
+/// What the room of a universe is.
+pub(super) fn access(seed: u64) -> Access {
+    if seed.is_multiple_of(MEMBERS) { Access::Members } else { Access::Open }
+}
+
+/// What somebody is to be; none where he is removed.
+type Rank = Option<Role>;
+
+impl Universe {
+    fn has_members(&self) -> bool {
+        access(self.seed) == Access::Members
+    }
+
+    /// Whether members are removed, and are less than they were.
+    pub(super) fn is_strict(&self) -> bool {
+        self.has_members() && !(self.seed / MEMBERS).is_multiple_of(LENIENT)
+    }
+
+    /// Sets when owners say who the members are. In an open room nobody does.
+    pub(super) fn plan_members(&mut self, count: usize) {
+        if !self.has_members() {
+            return;
+        }
+        let roles: &[Role] = match self.is_strict() {
+            true => &[Role::Owner, Role::Editor, Role::Editor, Role::Editor, Role::Viewer],
+            false => &[Role::Owner, Role::Editor],
+        };
+        for about in (0..count).filter(|about| *about != KEEPER) {
+            let rank = Some(*self.random.pick(roles));
+            self.soon(ADMISSION_MS, Event::Govern { by: KEEPER, about, rank });
+        }
+        if !self.is_strict() {
+            return;
+        }
+        for _ in 0..self.random.below(CHANGES_MAX) {
+            let by = if self.random.per_mille(500) { KEEPER } else { self.random.index(count) };
+            let about = self.random.index(count);
+            let ranks =
+                [None, None, Some(Role::Viewer), Some(Role::Editor), Some(Role::Owner), Some(Role::Owner)];
+            let rank = *self.random.pick(&ranks);
+            self.soon(TROUBLE_MS, Event::Govern { by, about, rank });
+            if rank < Some(Role::Editor) {
+                // Most come back, so that there are edits on either side of a cut.
+                self.soon(TROUBLE_MS, Event::Govern { by, about, rank: Some(Role::Editor) });
+            }
+        }
+    }
+
+    /// A user says what somebody is to be, if his daemon runs. Perhaps he may not.
+    pub(super) fn govern(&mut self, by: usize, about: usize, rank: Rank) -> Result<(), String> {
+        if !self.peers[by].is_up() || self.peers[by].paused_until > self.us {
+            // The first word on somebody must be said one day.
+            if by == KEEPER && !self.is_edited() {
+                self.soon(ADMISSION_MS, Event::Govern { by, about, rank });
+            }
+            return Ok(());
+        }
+        let key = self.peers[about].keys.public();
+        let says = match rank {
+            Some(role) => Says::MemberRole { key, role, name: None },
+            None => Says::MemberRemove { key },
+        };
+        let input = self.peers[by].next_says(says);
+        self.room_input(by, input)?;
+        self.room_input(by, room::Input::Flush)
+    }
+
+    /// A message as from before its author was removed, in a new epoch, by which he raises himself or removes somebody.
+    pub(super) fn claim(&mut self, rogue: usize, message: Message) -> Message {
+        let held = self.peers[rogue].disk.messages();
+        if held.is_empty() {
+            return message;
+        }
+        let seen = self.random.pick(&held).clone();
+        let Some(link) = self.peers[rogue].disk.link(&seen.actor, seen.seq) else { return message };
+        let own = self.peers[rogue].keys.public();
+        let other = self.peers[self.random.index(self.peers.len())].keys.public();
+        let mut ops = vec![match self.random.below(3) {
+            0 => op("room.grant", own, Some(Role::Owner)),
+            1 => op("room.remove", other, None),
+            _ => op("room.grant", other, Some(Role::Viewer)),
+        }];
+        ops.extend(message.ops.iter().cloned());
+        let head = Head { actor: seen.actor, seq: seen.seq, link: link.short() };
+        Message { lamport: seen.lamport + 1, clock: vec![head], ops, ..message }
+    }
+}
+
+fn op(name: &str, about: PeerKey, role: Rank) -> Op {
+    let code = OpCode::named(name).expect("it is in the table");
+    let options = role.map(|role| ("role".to_owned(), role.word().into())).into_iter().collect();
+    Op { code, key: String::new(), path: None, value: about.to_string().into(), options }
+}
