@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 
 /// Where limits are: every constant of a file of limits, elsewhere those that are called a maximum.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "core/src/limits.rs",
     "core/src/founding.rs",
     "core/src/ticket.rs",
+    "core/src/invite.rs",
     "client/src/frame.rs",
     "daemon/src/socket/outbox.rs",
     "daemon/src/net/limits.rs",

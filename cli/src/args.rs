@@ -83,6 +83,8 @@ pub enum Command {
     Peers(command::peers::Args),
     /// Print a ticket into a room
     Invite(command::invite::Args),
+    /// List who is a member of the room, change what members may do, remove one
+    Members(command::members::Args),
     /// Join a room with a ticket; it becomes the default room
     Join(command::join::Args),
     /// Make a room, choose the default one, look at one, leave one
@@ -95,6 +97,8 @@ pub enum Command {
     Export(command::export::Args),
     /// Add the nodes of a SceneGraph's JSON to the scene
     Import(command::import::Args),
+    /// Print this machine's key, copy it, bring it back
+    Identity(command::identity::Args),
     /// Look at disk, network and machine, and name what is wrong with its fix
     Doctor(command::doctor::Args),
     /// Copy rooms into one file

@@ -32,7 +32,9 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Who { .. }
         | Ask::Stage(_)
         | Ask::Cancel(_)
-        | Ask::Invite { .. }
+        | Ask::Invite(_)
+        | Ask::Invites { .. }
+        | Ask::RevokeInvite { .. }
         | Ask::Join { .. }
         | Ask::Compact(_)
         | Ask::AddPeer { .. }
@@ -40,6 +42,8 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Backup { .. }
         | Ask::Restore { .. }
         | Ask::Verify { .. }
+        | Ask::BackupIdentity { .. }
+        | Ask::RestoreIdentity { .. }
         | Ask::Stop {} => return ask,
     };
     ask

@@ -6,7 +6,9 @@
 mod at;
 mod care;
 mod compaction;
+mod error;
 mod event;
+mod invite;
 mod members;
 mod presence;
 mod status;
@@ -14,7 +16,9 @@ mod status;
 pub use at::At;
 pub use care::{Finding, Health};
 pub use compaction::{Compact, Compacted, Policy};
+pub use error::{ApiError, Code};
 pub use event::{Change, Event};
+pub use invite::{Invite, Invited, Joining};
 pub use members::{Govern, Member, Says};
 pub use presence::{Cancel, Commit, Present, Shown, Stage, Staged};
 pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
@@ -23,7 +27,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Dot;
+use crate::id::{Dot, PeerKey};
 use crate::value::Value;
 
 /// The protocol this code speaks. A daemon of another one is named to the user, with what to do.
@@ -190,17 +194,25 @@ pub enum Ask {
     /// Drops a draft. Answered by [`Reply::Staged`].
     Cancel(Cancel),
     /// A ticket into a room. Answered by [`Reply::Ticket`].
-    Invite {
-        /// Where.
+    Invite(Invite),
+    /// The invitations that this daemon has made. Answered by [`Reply::Invites`].
+    Invites {
+        /// Into which room.
         room: RoomName,
-        /// Whether the ticket carries this daemon's addresses.
-        addresses: bool,
     },
-    /// Joins a room; answered by [`Reply::Room`] once the first sync is done.
+    /// Takes an invitation back: it admits nobody from now on. Answered by [`Reply::Done`].
+    RevokeInvite {
+        /// Into which room.
+        room: RoomName,
+        /// What it goes by.
+        id: String,
+    },
+    /// Joins a room; answered by [`Reply::Room`] once the first sync is done, or by an error with [`Code::BadTicket`] where who has made
+    /// the invitation does not let it in.
     Join {
         /// The ticket.
         ticket: String,
-        /// How long to wait for the first sync. The room stays joined when it takes longer.
+        /// How long to wait for that. It goes on where it takes longer.
         timeout_ms: u64,
     },
     /// Lets a room's history go, on the daemon of its owner. Answered by [`Reply::Compacted`].
@@ -236,6 +248,16 @@ pub enum Ask {
         /// How long to wait for peers that cannot be compared yet, in milliseconds.
         #[serde(default)]
         timeout_ms: u64,
+    },
+    /// Copies the daemon's key into a new file. Answered by [`Reply::Identity`].
+    BackupIdentity {
+        /// An absolute path.
+        file: String,
+    },
+    /// Makes the key in such a file the daemon's own; where it had another, it ends. Answered by [`Reply::Identity`].
+    RestoreIdentity {
+        /// An absolute path.
+        file: String,
     },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
@@ -368,12 +390,19 @@ pub enum Reply {
         /// The ticket's text.
         ticket: String,
     },
+    /// To [`Ask::Invites`], the oldest first.
+    Invites(Vec<Invited>),
     /// To [`Ask::Join`], [`Ask::Found`] and [`Ask::Use`].
     Room(RoomInfo),
     /// To [`Ask::Compact`].
     Compacted(Compacted),
     /// To [`Ask::Doctor`], [`Ask::Backup`], [`Ask::Restore`] and [`Ask::Verify`].
     Findings(Vec<Finding>),
+    /// To [`Ask::BackupIdentity`] and [`Ask::RestoreIdentity`]: whose key it is.
+    Identity {
+        /// The public key.
+        peer: PeerKey,
+    },
     /// It is done, and there is nothing to say.
     Done {},
 }
@@ -441,69 +470,4 @@ pub struct Blamed {
     pub index: u32,
     /// Its message; of the ops only this one.
     pub message: LogEntry,
-}
-
-/// Why something was not done. `message` says what, `hint` what to do next.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error, Serialize, Deserialize)]
-#[error("{message}")]
-pub struct ApiError {
-    /// What kind of reason.
-    pub code: Code,
-    /// What was wrong, in a sentence without a full stop.
-    pub message: String,
-    /// What to do next, where there is something.
-    #[serde(default)]
-    pub hint: Option<String>,
-}
-
-impl ApiError {
-    /// An error without a hint.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
-    }
-
-    /// The same error with what to do next.
-    #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-/// The kinds of reasons; the list is closed per [`PROTOCOL`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// The frame or the request makes no sense.
-    BadRequest,
-    /// The two sides speak different protocols.
-    Version,
-    /// No such operation.
-    UnknownOperation,
-    /// An argument has the wrong shape.
-    BadArgument,
-    /// No such node, property, message or room.
-    NotFound,
-    /// More than one thing goes by that name.
-    Ambiguous,
-    /// A limit is exceeded; the message names it.
-    TooLarge,
-    /// Too much is under way; try again.
-    Busy,
-    /// The room accepts no edits now.
-    ReadOnly,
-    /// This daemon's role in the room does not permit it.
-    NotAllowed,
-    /// The edit is part of the replica, but not on the disk.
-    NotDurable,
-    /// The edit is kept, but not as many peers have it as were asked for.
-    NoPeer,
-    /// It took too long.
-    Timeout,
-    /// The ticket is no ticket.
-    BadTicket,
-    /// The daemon is stopping.
-    Stopping,
-    /// A fault of the daemon's.
-    Internal,
 }

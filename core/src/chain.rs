@@ -9,6 +9,8 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 
 use crate::id::{Actor, PeerKey, RoomId};
 use crate::message::SHORT_LINK_BYTES;
+use crate::seal;
+use crate::ticket::Secret;
 
 /// What a signature over a link signs, before the link: no other protocol's signature can be taken for one.
 const SIGNED_PREFIX: &[u8; 12] = b"rtc run v1\0\0";
@@ -70,6 +72,8 @@ pub trait Keys: Send + Sync {
     fn sign(&self, link: &Link) -> Signature;
     /// Whether `signature` over `link` was made with `key`.
     fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool;
+    /// Opens a room's secret that was [sealed](crate::seal::seal) to this key; nothing where it was not.
+    fn unseal(&self, room: &RoomId, sealed: &[u8]) -> Option<Secret>;
 }
 
 /// The real thing: Ed25519 as in RFC 8032, verified strictly, so that every replica gives one verdict.
@@ -102,6 +106,10 @@ impl Keys for Ed25519 {
             let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
             key.verify_strict(&link.signed_bytes(), &signature).is_ok()
         })
+    }
+
+    fn unseal(&self, room: &RoomId, sealed: &[u8]) -> Option<Secret> {
+        seal::unseal(&self.0, room, sealed)
     }
 }
 

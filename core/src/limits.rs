@@ -86,6 +86,10 @@ pub const STRANGERS_MAX: usize = 65_536;
 
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
+/// Openings sent at once, at least; those that are of no room hide how many are.
+pub const LINK_OPENINGS_MIN: usize = 8;
+/// Invitations one peer may try to redeem over one connection: nobody guesses a secret, but looking for one costs something.
+pub const LINK_CLAIMS_MAX: usize = 64;
 
 /// Heartbeats between connected peers.
 pub const HEARTBEAT_MS: u64 = 500;

@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 
 use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
-use crate::room::{self, Room};
+use crate::invite::InviteRefusal;
+use crate::room::{self, Room, Standing};
+use crate::seal::FORMER_SECRETS_MAX;
+use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
-use crate::sync::{Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
+use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
 
 /// What happens to a daemon's rooms and connections.
@@ -20,8 +23,10 @@ pub enum Input {
         link: LinkId,
         /// Who is at the other end, as the transport has proven.
         peer: PeerKey,
-        /// Random.
-        nonce: [u8; 32],
+        /// Which end of it is ours.
+        end: End,
+        /// Used for no other connection.
+        random: [u8; 32],
     },
     /// A connection is gone.
     LinkDown {
@@ -73,6 +78,39 @@ pub enum Output {
         /// Who.
         peer: PeerKey,
     },
+    /// Somebody says that this daemon has invited him. Where [`Switchboard::has_proven`] finds that true, he is to be
+    /// [welcomed](Switchboard::welcome) or [refused](Switchboard::refuse); else nothing is to be said.
+    Claimed {
+        /// Over which connection.
+        link: LinkId,
+        /// Who.
+        peer: PeerKey,
+        /// What he shows.
+        claim: Claim,
+    },
+    /// This daemon is a member of a room now.
+    Welcomed {
+        /// The secret of the invitation.
+        invite: Secret,
+        /// The room's founding message, as who has made the invitation says.
+        founding: Vec<u8>,
+        /// What proves membership.
+        secret: Secret,
+    },
+    /// An invitation is good no more.
+    Refused {
+        /// Its secret.
+        invite: Secret,
+        /// Why.
+        why: InviteRefusal,
+    },
+    /// Remember what proves membership in a room, the current secret first, in place of what did before.
+    Secrets {
+        /// Which room.
+        room: RoomId,
+        /// All that do.
+        secrets: Vec<Secret>,
+    },
     /// Carry out what a room wants done.
     Room {
         /// Which.
@@ -92,7 +130,34 @@ pub struct Switchboard {
 /// A room, and what proves that we belong to it.
 struct Member {
     room: Room,
-    secret: Secret,
+    /// Never none; the current one first.
+    secrets: Vec<Secret>,
+    /// How much was said of the room when its connections were last made to heed it.
+    rules: u64,
+}
+
+impl Member {
+    /// By what we recognise a peer. A member who was away knows a former secret; who was removed is no member, whatever he knows.
+    fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
+        match self.room.standing_of(peer) {
+            Standing::Member(_) => self.secrets.clone(),
+            Standing::Open | Standing::Unknown => vec![self.secrets[0]],
+            Standing::Removed => Vec::new(),
+        }
+    }
+
+    /// Takes in a secret that is newer than all that are known. Returns false where it is known.
+    fn learn(&mut self, secret: Secret, former: Vec<Secret>) -> bool {
+        if self.secrets.contains(&secret) {
+            return false;
+        }
+        self.secrets.insert(0, secret);
+        let unknown = former.into_iter().filter(|secret| !self.secrets.contains(secret));
+        let unknown: Vec<Secret> = unknown.collect();
+        self.secrets.extend(unknown);
+        self.secrets.truncate(1 + FORMER_SECRETS_MAX);
+        true
+    }
 }
 
 impl Switchboard {
@@ -101,16 +166,60 @@ impl Switchboard {
         Self { me, rooms: BTreeMap::new(), links: BTreeMap::new() }
     }
 
-    /// Adds a room, loaded, and opens it towards all peers.
-    pub fn add_room(&mut self, room: Room, secret: Secret, now: Now, out: &mut Vec<Output>) {
+    /// Adds a room, loaded, and opens it towards all peers. `secrets` prove that we belong to it; the first is the current one.
+    pub fn add_room(&mut self, room: Room, secrets: Vec<Secret>, now: Now, out: &mut Vec<Output>) {
+        assert!(!secrets.is_empty(), "a room has a secret");
         let id = room.id();
-        self.rooms.insert(id, Member { room, secret });
+        self.rooms.insert(id, Member { room, secrets, rules: 0 });
+        self.heed(id, now, out);
+        self.open(id, now, out);
+    }
+
+    /// Takes in a room's current secret, as who has let us in says.
+    pub fn learn_secret(&mut self, id: &RoomId, secret: Secret, now: Now, out: &mut Vec<Output>) {
+        let Some(member) = self.rooms.get_mut(id) else { return };
+        if member.learn(secret, Vec::new()) {
+            out.push(Output::Secrets { room: *id, secrets: member.secrets.clone() });
+            self.open(*id, now, out);
+        }
+    }
+
+    /// Lets all connections heed what the room's log says by now of members and secrets, if that is news.
+    fn heed(&mut self, id: RoomId, now: Now, out: &mut Vec<Output>) {
+        let Some(member) = self.rooms.get_mut(&id) else { return };
+        let rules = member.room.rules();
+        if rules == std::mem::replace(&mut member.rules, rules) {
+            return;
+        }
+        if let Some((secret, former)) = member.room.newest_secret()
+            && member.learn(secret, former)
+        {
+            out.push(Output::Secrets { room: id, secrets: member.secrets.clone() });
+        }
+        self.open(id, now, out);
+    }
+
+    /// Opens a room towards all peers whom it is not to be closed to.
+    fn open(&mut self, id: RoomId, now: Now, out: &mut Vec<Output>) {
         for link in self.links.keys().copied().collect::<Vec<_>>() {
+            let (Some(state), Some(member)) = (self.links.get_mut(&link), self.rooms.get(&id)) else {
+                return;
+            };
+            let secrets = member.secrets_for(&state.peer());
+            let (is_open, is_welcome) = (state.shared_rooms().any(|room| room == id), !secrets.is_empty());
             let mut frames = Vec::new();
-            let shared = self.links.get_mut(&link).is_some_and(|link| link.add_room(id, secret, &mut frames));
+            let opens = match is_welcome {
+                true => state.add_room(id, secrets, &mut frames),
+                false => {
+                    state.remove_room(&id, &mut frames);
+                    false
+                }
+            };
             send(link, frames, out);
-            if shared {
+            if opens {
                 self.peer_up(id, link, now, out);
+            } else if is_open && !is_welcome {
+                self.room_input(id, room::Input::PeerDown { link }, now, out);
             }
         }
     }
@@ -150,7 +259,39 @@ impl Switchboard {
 
     /// What proves membership in a room.
     pub fn secret(&self, id: &RoomId) -> Option<Secret> {
-        self.rooms.get(id).map(|member| member.secret)
+        self.rooms.get(id).map(|member| member.secrets[0])
+    }
+
+    /// All that have proven membership in a room, the newest first.
+    pub fn secrets(&self, id: &RoomId) -> &[Secret] {
+        self.rooms.get(id).map_or(&[], |member| &member.secrets)
+    }
+
+    /// Shows `peer`, over whatever connections there are to it, that it has invited us.
+    pub fn redeem(&mut self, peer: &PeerKey, invite: Secret, out: &mut Vec<Output>) {
+        for (&link, state) in self.links.iter_mut().filter(|(_, state)| state.peer() == *peer) {
+            let mut frames = Vec::new();
+            state.redeem(invite, &mut frames);
+            send(link, frames, out);
+        }
+    }
+
+    /// Whether who has sent `claim` knows the secret of that invitation.
+    pub fn has_proven(&self, link: LinkId, claim: &Claim, invite: &Secret) -> bool {
+        self.links.get(&link).is_some_and(|state| state.has_proven(claim, invite))
+    }
+
+    /// Lets who has sent `claim` into the room; he is a member by now.
+    pub fn welcome(&self, link: LinkId, claim: &Claim, id: &RoomId, out: &mut Vec<Output>) {
+        let Some(member) = self.rooms.get(id) else { return };
+        let Some(founding) = member.room.founding() else { return };
+        let (founding, secret) = (founding.encode(), member.secrets[0]);
+        send(link, vec![LinkFrame::Welcome { tag: claim.tag, founding, secret }], out);
+    }
+
+    /// Tells who has sent `claim` why he is not let in.
+    pub fn refuse(&self, link: LinkId, claim: &Claim, why: InviteRefusal, out: &mut Vec<Output>) {
+        send(link, vec![LinkFrame::Refused { tag: claim.tag, why }], out);
     }
 
     /// All rooms.
@@ -166,11 +307,14 @@ impl Switchboard {
     /// Takes in what happened and appends to `out` what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         match input {
-            Input::LinkUp { link, peer, nonce } => {
+            Input::LinkUp { link, peer, end, random } => {
                 let mut frames = Vec::new();
-                let mut state = Link::new(self.me, peer, nonce, now, &mut frames);
+                let mut state = Link::new(self.me, peer, end, random, now, &mut frames);
                 for (&room, member) in &self.rooms {
-                    state.add_room(room, member.secret, &mut frames);
+                    let secrets = member.secrets_for(&peer);
+                    if !secrets.is_empty() {
+                        state.add_room(room, secrets, &mut frames);
+                    }
                 }
                 self.links.insert(link, state);
                 send(link, frames, out);
@@ -229,6 +373,13 @@ impl Switchboard {
             Ok(Heard::Room(room, frame)) => {
                 self.room_input(room, room::Input::Frame { link, frame }, now, out)
             }
+            Ok(Heard::Claimed(claim)) => {
+                out.push(Output::Claimed { link, peer: state.peer(), claim });
+            }
+            Ok(Heard::Welcomed { invite, founding, secret }) => {
+                out.push(Output::Welcomed { invite, founding, secret });
+            }
+            Ok(Heard::Refused { invite, why }) => out.push(Output::Refused { invite, why }),
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),
@@ -251,9 +402,14 @@ impl Switchboard {
             link.unsent();
         }
         let Some(member) = self.rooms.get_mut(&id) else { return };
+        // Not what was committed and is not told yet: who is removed is to hear of it.
+        let may_be_news = matches!(input, room::Input::Flush | room::Input::Frame { .. } | room::Input::Wake);
         let mut outputs = Vec::new();
         member.room.handle(input, now, &mut outputs);
         self.carry_out(id, outputs, out);
+        if may_be_news {
+            self.heed(id, now, out);
+        }
     }
 
     /// Puts what a room sends into frames of its connections.

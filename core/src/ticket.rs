@@ -1,4 +1,4 @@
-//! What lets a daemon into a room: `rtc1…`, printed by `rtc invite` and redeemed by `rtc join`.
+//! What lets a daemon into a room: `rtc2…`, printed by `rtc invite` and redeemed by `rtc join`; `rtc1…` for open rooms.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,10 @@ use data_encoding::BASE32_NOPAD;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::id::{PeerKey, RoomId};
 
-/// What every ticket begins with: its format.
-const PREFIX: &str = "rtc1";
+/// What the ticket of an open room begins with.
+const OPEN: &str = "rtc1";
+/// What an invitation's ticket begins with.
+const INVITE: &str = "rtc2";
 /// Bytes a ticket may decode to.
 const TICKET_BYTES_MAX: usize = 4096;
 /// Addresses a ticket may carry.
@@ -27,14 +29,24 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a ticket's secret is good for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pass {
+    /// It is the room's own: an open room, which whoever knows it belongs to.
+    Open(Secret),
+    /// It is an invitation's: whoever made that admits who shows it, or does not.
+    Invite(Secret),
+}
+
 /// A room, the way into it, and where a member was last seen. As text it is one word that says whether it was copied whole.
 ///
 /// ```
 /// use rtc_core::id::{PeerKey, RoomId};
-/// use rtc_core::ticket::{Secret, Ticket, TicketError};
+/// use rtc_core::ticket::{Pass, Secret, Ticket, TicketError};
 ///
 /// let addresses = vec!["/ip4/192.0.2.1/tcp/4001".to_owned()];
-/// let ticket = Ticket { room: RoomId([1; 32]), secret: Secret([2; 32]), peer: PeerKey([3; 32]), addresses };
+/// let pass = Pass::Invite(Secret([2; 32]));
+/// let ticket = Ticket { room: RoomId([1; 32]), pass, peer: PeerKey([3; 32]), addresses };
 /// let text = ticket.to_string();
 /// assert_eq!(text.parse(), Ok(ticket));
 /// assert_eq!(text[1..].parse::<Ticket>(), Err(TicketError::NotATicket));
@@ -44,19 +56,35 @@ impl fmt::Debug for Secret {
 pub struct Ticket {
     /// The room.
     pub room: RoomId,
-    /// What proves membership.
-    pub secret: Secret,
+    /// What opens it.
+    pub pass: Pass,
     /// Who issued the ticket.
     pub peer: PeerKey,
     /// Where the issuer listens, as multiaddrs; may be empty.
     pub addresses: Vec<String>,
 }
 
+impl Pass {
+    /// The secret itself.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::Open(secret) | Self::Invite(secret) => secret,
+        }
+    }
+
+    fn prefix(&self) -> &'static str {
+        match self {
+            Self::Open(_) => OPEN,
+            Self::Invite(_) => INVITE,
+        }
+    }
+}
+
 /// A text that is no ticket of this format.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TicketError {
     /// It begins with something else.
-    #[error("a ticket begins with {PREFIX}")]
+    #[error("a ticket begins with rtc2 or rtc1")]
     NotATicket,
     /// It was cut or changed on the way.
     #[error("the ticket is incomplete or was changed: copy it whole")]
@@ -69,7 +97,7 @@ pub enum TicketError {
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut writer = Writer::new();
-        writer.array(4).bytes(&self.room.0).bytes(&self.secret.0).bytes(&self.peer.0);
+        writer.array(4).bytes(&self.room.0).bytes(&self.pass.secret().0).bytes(&self.peer.0);
         writer.array(self.addresses.len());
         for address in &self.addresses {
             writer.text(address);
@@ -77,7 +105,7 @@ impl fmt::Display for Ticket {
         let mut bytes = writer.finish();
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum);
-        write!(f, "{PREFIX}{}", BASE32_NOPAD.encode(&bytes).to_lowercase())
+        write!(f, "{}{}", self.pass.prefix(), BASE32_NOPAD.encode(&bytes).to_lowercase())
     }
 }
 
@@ -85,7 +113,14 @@ impl FromStr for Ticket {
     type Err = TicketError;
 
     fn from_str(text: &str) -> Result<Self, TicketError> {
-        let code = text.trim().strip_prefix(PREFIX).ok_or(TicketError::NotATicket)?;
+        let text = text.trim();
+        let (prefix, code) = text.split_at_checked(4).ok_or(TicketError::NotATicket)?;
+        // A picture of a ticket is smaller in capitals.
+        let pass = match prefix.to_ascii_lowercase().as_str() {
+            OPEN => Pass::Open,
+            INVITE => Pass::Invite,
+            _ => return Err(TicketError::NotATicket),
+        };
         if code.len() > TICKET_BYTES_MAX * 8 / 5 {
             return Err(TicketError::Garbled);
         }
@@ -98,7 +133,7 @@ impl FromStr for Ticket {
         reader.array_of(4, "a ticket")?;
         let ticket = Self {
             room: RoomId(reader.bytes_of()?),
-            secret: Secret(reader.bytes_of()?),
+            pass: pass(Secret(reader.bytes_of()?)),
             peer: PeerKey(reader.bytes_of()?),
             addresses: {
                 let len = reader.array(TICKET_ADDRESSES_MAX, "addresses")?;
@@ -122,18 +157,23 @@ mod tests {
 
     #[test]
     fn a_ticket_round_trips_and_a_changed_one_is_garbled() {
-        let ticket = Ticket {
-            room: RoomId([1; 32]),
-            secret: Secret([2; 32]),
-            peer: PeerKey([3; 32]),
-            addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
-        };
-        let text = ticket.to_string();
-        assert_eq!(text.parse(), Ok(ticket));
-        assert_eq!(text.to_uppercase().parse::<Ticket>(), Err(TicketError::NotATicket));
-        let changed = text.replace("rtc1q", "rtc1a");
-        assert_ne!(changed, text);
-        assert_eq!(changed.parse::<Ticket>(), Err(TicketError::Garbled));
-        assert_eq!(text[..text.len() - 1].parse::<Ticket>(), Err(TicketError::Garbled));
+        for pass in [Pass::Open(Secret([2; 32])), Pass::Invite(Secret([2; 32]))] {
+            let ticket = Ticket {
+                room: RoomId([1; 32]),
+                pass,
+                peer: PeerKey([3; 32]),
+                addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+            };
+            let text = ticket.to_string();
+            assert_eq!(text.parse().as_ref(), Ok(&ticket));
+            assert_eq!(text.to_uppercase().parse(), Ok(ticket));
+            let changed = text.replacen('q', "a", 1);
+            assert_ne!(changed, text);
+            assert_eq!(changed.parse::<Ticket>(), Err(TicketError::Garbled));
+            assert_eq!(text[..text.len() - 1].parse::<Ticket>(), Err(TicketError::Garbled));
+        }
+        for text in ["", "rtc", "rtc3abc", "rtcé", "join"] {
+            assert_eq!(text.parse::<Ticket>(), Err(TicketError::NotATicket));
+        }
     }
 }

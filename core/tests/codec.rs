@@ -20,7 +20,7 @@ use rtc_core::op::{Op, OpCode, Options, table};
 use rtc_core::place::Place;
 use rtc_core::raw::Raw;
 use rtc_core::sync::{LinkFrame, RoomFrame, Run};
-use rtc_core::ticket::{Secret, Ticket};
+use rtc_core::ticket::{Pass, Secret, Ticket};
 use rtc_core::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -108,12 +108,14 @@ fn founding() -> impl Strategy<Value = Founding> {
 
 fn ticket() -> impl Strategy<Value = Ticket> {
     let bytes = any::<[[u8; 32]; 3]>();
-    (bytes, vec("[a-z0-9/.]{0,40}", 0..4)).prop_map(|([room, secret, peer], addresses)| Ticket {
-        room: RoomId(room),
-        secret: Secret(secret),
-        peer: PeerKey(peer),
-        addresses,
-    })
+    (bytes, any::<bool>(), vec("[a-z0-9/.]{0,40}", 0..4)).prop_map(
+        |([room, secret, peer], is_open, addresses)| Ticket {
+            room: RoomId(room),
+            pass: if is_open { Pass::Open(Secret(secret)) } else { Pass::Invite(Secret(secret)) },
+            peer: PeerKey(peer),
+            addresses,
+        },
+    )
 }
 
 fn room_frame() -> impl Strategy<Value = RoomFrame> {

@@ -8,7 +8,7 @@ use rtc_core::id::{Actor, PeerKey};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog, live};
-use rtc_core::ticket::{Secret, Ticket};
+use rtc_core::ticket::{Pass, Secret, Ticket};
 use rtc_core::value::Value;
 
 fn keys() -> Ed25519 {
@@ -146,11 +146,10 @@ fn bytes_are_those_of_version_1() {
     check("signature", &signature.0);
     let run = Run { actor: message.actor, first: 1, bodies: [body].into_iter().collect(), signature };
     check("run-frame", &LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode());
-    let ticket = Ticket {
-        room,
-        secret: Secret([5; 32]),
-        peer: keys().public(),
-        addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+    let ticket = |pass| {
+        let addresses = vec!["/ip4/192.0.2.1/tcp/4001".into()];
+        Ticket { room, pass, peer: keys().public(), addresses }.to_string()
     };
-    check("ticket", ticket.to_string().as_bytes());
+    check("ticket", ticket(Pass::Open(Secret([5; 32]))).as_bytes());
+    check("ticket-2", ticket(Pass::Invite(Secret([5; 32]))).as_bytes());
 }

@@ -20,7 +20,7 @@ use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
 use rtc_core::sim::Random;
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog};
-use rtc_core::ticket::{Secret, TICKET_ADDRESSES_MAX, Ticket};
+use rtc_core::ticket::{Pass, Secret, TICKET_ADDRESSES_MAX, Ticket};
 use rtc_core::value::Value;
 
 fn op(value: Value) -> Op {
@@ -294,8 +294,12 @@ fn foundings_past_a_limit_are_refused_by_its_name() {
 #[test]
 fn tickets_past_a_limit_are_refused_by_its_name() {
     let said = |addresses: Vec<String>| {
-        let ticket =
-            Ticket { room: RoomId([1; 32]), secret: Secret([2; 32]), peer: PeerKey([3; 32]), addresses };
+        let ticket = Ticket {
+            room: RoomId([1; 32]),
+            pass: Pass::Open(Secret([2; 32])),
+            peer: PeerKey([3; 32]),
+            addresses,
+        };
         ticket.to_string().parse::<Ticket>().err().map(|error| error.to_string())
     };
     let invalid =

@@ -75,6 +75,33 @@ impl Identity {
         }
     }
 
+    /// Copies the identity in the file `path` into the new file `copy`, durably; nobody else may read either.
+    pub fn back_up(path: &Path, copy: &Path) -> Result<(), IdentityError> {
+        let identity = Self::read(path)?;
+        let created = durable::create(copy, &*encode(&identity.seed));
+        created.map_err(|error| IdentityError::Io { path: copy.to_owned(), error })
+    }
+
+    /// Puts the identity of `copy` into the file `path`, durably, and gives its key. Another one that was there stays beside it.
+    pub fn restore(copy: &Path, path: &Path) -> Result<PeerKey, IdentityError> {
+        let (restored, replaced) = (Self::read(copy)?, Self::read(path)?);
+        if restored.key != replaced.key {
+            let beside = path.with_file_name(format!("identity.replaced-{}", replaced.key));
+            match Self::back_up(path, &beside) {
+                Err(IdentityError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                kept => kept?,
+            }
+            durable::replace(path, &*encode(&restored.seed))
+                .map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+        }
+        Ok(restored.key)
+    }
+
+    fn read(path: &Path) -> Result<Self, IdentityError> {
+        let file = File::open(path).map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+        Self::load(path, file)
+    }
+
     /// The public key: what peers know this daemon by.
     pub fn key(&self) -> PeerKey {
         self.key
@@ -179,6 +206,29 @@ mod tests {
             assert_eq!(first.keys().public(), first.key());
             assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o600);
         });
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_copy_and_the_one_it_replaces_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, new, copy] = ["old", "new", "copy"].map(|name| dir.path().join(name));
+        let lost = Identity::load_or_create(&old).unwrap().key();
+        Identity::back_up(&old, &copy).unwrap();
+        assert_eq!(fs::metadata(&copy).unwrap().mode() & 0o777, 0o600);
+        assert!(
+            matches!(Identity::back_up(&old, &copy), Err(IdentityError::Io { .. })),
+            "nothing is overwritten"
+        );
+        let fresh = Identity::load_or_create(&new).unwrap().key();
+        for _ in 0..2 {
+            assert_eq!(Identity::restore(&copy, &new).unwrap(), lost);
+            assert_eq!(Identity::load_or_create(&new).unwrap().key(), lost);
+        }
+        let beside = dir.path().join(format!("identity.replaced-{fresh}"));
+        assert_eq!(Identity::load_or_create(&beside).unwrap().key(), fresh);
+        fs::write(&copy, b"rtc-key1").unwrap();
+        assert!(matches!(Identity::restore(&copy, &new), Err(IdentityError::Damaged { .. })));
+        assert_eq!(Identity::load_or_create(&new).unwrap().key(), lost);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rtc_core::id::RoomId;
-use rtc_core::ticket::Secret;
+use rtc_core::ticket::{Secret, Ticket, TicketError};
 
 use crate::durable;
 
@@ -152,6 +152,18 @@ impl State {
         self.write("listen-port", &port.to_string())
     }
 
+    /// The invitations into rooms that were not redeemed when the daemon last ran.
+    pub fn joins(&self) -> Result<Vec<Ticket>, StateError> {
+        let Joins(tickets) = self.read("joins", "one ticket on each line")?.unwrap_or_default();
+        Ok(tickets)
+    }
+
+    /// Remembers the invitations that are not redeemed yet, durably.
+    pub fn set_joins(&self, tickets: &[Ticket]) -> Result<(), StateError> {
+        let lines: Vec<String> = tickets.iter().map(ToString::to_string).collect();
+        self.write("joins", &lines.join("\n"))
+    }
+
     fn rooms_dir(&self) -> PathBuf {
         self.data_dir.join("rooms")
     }
@@ -180,6 +192,18 @@ impl State {
         let path = self.data_dir.join(name);
         durable::replace(&path, format!("{text}\n").as_bytes())
             .map_err(|error| StateError::Io { path, error })
+    }
+}
+
+/// What the file of joins holds.
+#[derive(Default)]
+struct Joins(Vec<Ticket>);
+
+impl std::str::FromStr for Joins {
+    type Err = TicketError;
+
+    fn from_str(text: &str) -> Result<Self, TicketError> {
+        text.lines().map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use rtc_client::{Client, Places};
-use rtc_core::api::{Ask, Edit, EditOp, Reply, RoomInfo, Wait};
+use rtc_core::api::{Ask, Edit, EditOp, Invite, Reply, RoomInfo, Wait};
 use rtc_core::value::Value;
 use tempfile::TempDir;
 
@@ -68,8 +68,7 @@ impl Machine {
 
     /// Joins the other's default room.
     pub(crate) async fn join(&self, other: &Self) -> anyhow::Result<()> {
-        let Reply::Ticket { ticket } = other.client.ask(Ask::Invite { room: None, addresses: true }).await?
-        else {
+        let Reply::Ticket { ticket } = other.client.ask(Ask::Invite(Invite::default())).await? else {
             bail!("no ticket");
         };
         self.client.ask(Ask::Join { ticket, timeout_ms: 30_000 }).await?;

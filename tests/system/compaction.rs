@@ -34,7 +34,7 @@ fn history_goes_and_the_scene_stays_for_members_newcomers_and_restarts() {
     }
     let c = host.home();
     c.start();
-    c.join(&b);
+    c.join(&a);
     assert_eq!(converged(&[&a, &b, &c]), before);
     for home in [&a, &b, &c] {
         add_one(home);

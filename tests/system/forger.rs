@@ -11,8 +11,8 @@ use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::message::Message;
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::link::Heard;
-use rtc_core::sync::{Lane, Link, LinkFrame, Now, RoomFrame, Run, backlog};
-use rtc_core::ticket::{Secret, Ticket};
+use rtc_core::sync::{End, Lane, Link, LinkFrame, Now, RoomFrame, Run, backlog};
+use rtc_core::ticket::{Pass, Secret, Ticket};
 use rtc_daemon::net::{self, LinkSender, Net, NetConfig, NetEvent, Source, TakenPort};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -31,6 +31,7 @@ pub(crate) struct Forger {
     keys: Ed25519,
     seed: u8,
     ticket: Ticket,
+    secret: Secret,
     epochs: u64,
     pings: u64,
     says: mpsc::UnboundedSender<Vec<u8>>,
@@ -62,45 +63,49 @@ pub(crate) struct Seen {
 }
 
 impl Forger {
-    /// A peer with a ticket's secret, on its way to the daemon that issued it.
+    /// A peer who redeems a ticket, and is then on its way to the daemon that issued it.
     pub(crate) fn start(seed: u8, ticket: &Ticket) -> Self {
+        let secret = match ticket.pass {
+            Pass::Open(secret) => secret,
+            Pass::Invite(invite) => admitted(seed, ticket, invite),
+        };
+        Self::knowing(seed, ticket, secret)
+    }
+
+    /// A peer whom `owner` lets in, and who is then on its way to the addresses of the ticket.
+    pub(crate) fn let_in_by(owner: &Home, seed: u8, ticket: &Ticket) -> Self {
+        let theirs = Ticket { addresses: owner.ticket_addresses(), ..ticket.clone() };
+        Self::knowing(seed, ticket, admitted(seed, &theirs, *ticket.pass.secret()))
+    }
+
+    /// A peer who knows this secret of the ticket's room, or thinks so.
+    pub(crate) fn knowing(seed: u8, ticket: &Ticket, secret: Secret) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let home = tempfile::tempdir().expect("a directory for the test");
-        let config = NetConfig {
-            seed: [seed; 32],
-            listen: Vec::new(),
-            taken_port: TakenPort::Refuse,
-            mdns: false,
-            rendezvous_dir: None,
-            wan: None,
-            book: home.path().join("peers"),
-        };
-        let keys = Ed25519::from_seed(&config.seed);
-        let (events_tx, events) = mpsc::channel(64);
-        let (handle, net) = runtime.block_on(net::start(config, events_tx)).expect("the network starts");
-        let address = ticket.addresses[0].parse().expect("an address");
-        handle.dial(address, Source::Ticket).expect("it can be dialled");
+        let keys = Ed25519::from_seed(&[seed; 32]);
+        let (events, net) = runtime.block_on(dial(seed, ticket, &home));
         let (says, orders) = mpsc::unbounded_channel();
         let (seen_tx, seen) = watch::channel(Seen::default());
         let line = Line {
             me: keys.public(),
             room: ticket.room,
-            secret: ticket.secret,
+            secret,
             seen: seen_tx,
+            waiting: None,
             line: None,
             unsent: VecDeque::new(),
             began: Instant::now(),
         };
         runtime.spawn(line.live(events, orders));
         let ticket = ticket.clone();
-        Self { keys, seed, ticket, epochs: 0, pings: 0, says, seen, runtime, _net: net, _home: home }
+        Self { keys, seed, ticket, secret, epochs: 0, pings: 0, says, seen, runtime, _net: net, _home: home }
     }
 
     /// Comes back at once after the daemon has hung up, as a peer that was started again.
     pub(crate) fn come_back(&mut self) {
         self.until("the daemon hangs up", |seen| seen.gone);
-        *self = Self { epochs: self.epochs, ..Self::start(self.seed, &self.ticket) };
+        *self = Self { epochs: self.epochs, ..Self::knowing(self.seed, &self.ticket, self.secret) };
         self.until("the daemon lets it in again", |seen| seen.open);
     }
 
@@ -151,6 +156,61 @@ impl Forger {
         self.epochs += 1;
         Pen { keys: &self.keys, room: self.ticket.room, actor: Actor::new(self.keys.public(), self.epochs) }
     }
+}
+
+/// Begins to dial who has issued a ticket.
+async fn dial(seed: u8, ticket: &Ticket, home: &TempDir) -> (mpsc::Receiver<NetEvent>, Net) {
+    let config = NetConfig {
+        seed: [seed; 32],
+        listen: Vec::new(),
+        taken_port: TakenPort::Refuse,
+        mdns: false,
+        rendezvous_dir: None,
+        wan: None,
+        book: home.path().join("peers"),
+    };
+    let (events_tx, events) = mpsc::channel(64);
+    let (handle, net) = net::start(config, events_tx).await.expect("the network starts");
+    let address = ticket.addresses[0].parse().expect("an address");
+    handle.dial(address, Source::Ticket).expect("it can be dialled");
+    (events, net)
+}
+
+/// Redeems a ticket, and gives the room's secret.
+fn admitted(seed: u8, ticket: &Ticket, invite: Secret) -> Secret {
+    let me = Ed25519::from_seed(&[seed; 32]).public();
+    let home = tempfile::tempdir().expect("a directory for the test");
+    let redeem = async {
+        let (mut events, _net) = dial(seed, ticket, &home).await;
+        let mut line = None;
+        loop {
+            match events.recv().await.expect("the network runs") {
+                NetEvent::Up { peer, sender, .. } => {
+                    let mut said = Vec::new();
+                    let mut link = Link::new(me, peer, End::Listened, [seed; 32], Now::default(), &mut said);
+                    link.redeem(invite, &mut said);
+                    line = Some((link, sender, said));
+                }
+                NetEvent::Frame { bytes, .. } => {
+                    let Some((link, _, said)) = &mut line else { continue };
+                    let heard =
+                        link.hear(&bytes, Now::default(), said).expect("a daemon keeps to the protocol");
+                    if let Heard::Welcomed { secret, .. } = heard {
+                        return secret;
+                    }
+                }
+                NetEvent::Listening { .. } => {}
+                NetEvent::Down { .. } => line = None,
+            }
+            if let Some((_, sender, said)) = &mut line {
+                for frame in said.drain(..) {
+                    sender.try_send(Lane::Live, frame.encode()).expect("little is said");
+                }
+            }
+        }
+    };
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async { timeout(PATIENCE, redeem).await }).expect("the ticket is redeemed")
 }
 
 /// Writes messages of one actor, and signs them with the forger's key.
@@ -213,6 +273,8 @@ struct Line {
     room: RoomId,
     secret: Secret,
     seen: watch::Sender<Seen>,
+    /// A connection over which nothing was said yet.
+    waiting: Option<(PeerKey, LinkSender)>,
     line: Option<(Link, LinkSender)>,
     unsent: VecDeque<Vec<u8>>,
     began: Instant,
@@ -253,8 +315,13 @@ impl Line {
     fn hear(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening { .. } => {}
-            NetEvent::Up { peer, sender, .. } => self.up(peer, sender),
-            NetEvent::Frame { bytes, .. } => self.frame(&bytes),
+            NetEvent::Up { peer, sender, .. } => self.waiting = Some((peer, sender)),
+            NetEvent::Frame { bytes, .. } => {
+                if let Some((peer, sender)) = self.waiting.take() {
+                    self.up(peer, sender, &bytes);
+                }
+                self.frame(&bytes);
+            }
             NetEvent::Down { .. } => {
                 self.line = None;
                 self.seen.send_modify(|seen| seen.gone = true);
@@ -263,18 +330,41 @@ impl Line {
         }
     }
 
-    fn up(&mut self, peer: PeerKey, sender: LinkSender) {
+    /// Begins once the other side has said `hello`, and with such randomness that [`CHANNEL`] is the room's number.
+    fn up(&mut self, peer: PeerKey, sender: LinkSender, hello: &[u8]) {
         let links = self.seen.borrow().links + 1;
-        let nonce = [u8::try_from(links % 251).expect("a byte"); 32];
-        let mut frames = Vec::new();
-        let mut link = Link::new(self.me, peer, nonce, self.now(), &mut frames);
-        link.add_room(self.room, self.secret, &mut frames);
+        let random =
+            |attempt: u64| *blake3::hash(&[links, attempt].map(u64::to_be_bytes).concat()).as_bytes();
+        let first_tags = |attempt: &u64| {
+            [true, false].map(|with_room| {
+                let (mut link, mut out) = self.link(peer, random(*attempt), with_room);
+                out.clear();
+                link.hear(hello, self.now(), &mut out).expect("a daemon says hello");
+                out.first().and_then(tag_of).expect("who dialled opens something")
+            })
+        };
+        // The first tag is another one without the room, and the least: so it is the room's.
+        let is_first = |attempt: &u64| {
+            let [with, without] = first_tags(attempt);
+            with < without
+        };
+        let attempt = (0..).find(is_first).expect("one of eight or so");
+        let (link, frames) = self.link(peer, random(attempt), true);
         self.line = Some((link, sender));
         self.unsent = frames.iter().map(LinkFrame::encode).collect();
         self.seen.send_modify(|seen| {
             let (pong, digests, bodies) = (seen.pong, seen.digests, std::mem::take(&mut seen.bodies));
             *seen = Seen { links, pong, digests, bodies, ..Seen::default() };
         });
+    }
+
+    fn link(&self, peer: PeerKey, random: [u8; 32], with_room: bool) -> (Link, Vec<LinkFrame>) {
+        let mut frames = Vec::new();
+        let mut link = Link::new(self.me, peer, End::Dialled, random, self.now(), &mut frames);
+        if with_room {
+            link.add_room(self.room, vec![self.secret], &mut frames);
+        }
+        (link, frames)
     }
 
     fn frame(&mut self, bytes: &[u8]) {
@@ -284,7 +374,7 @@ impl Line {
         let mut out = Vec::new();
         let heard = link.hear(bytes, now, &mut out).expect("a daemon keeps to the protocol");
         self.seen.send_modify(|seen| {
-            let opening = out.iter().find(|frame| matches!(frame, LinkFrame::Open { .. }));
+            let opening = out.iter().find(|frame| matches!(frame, LinkFrame::Open { channel: CHANNEL, .. }));
             seen.opening = opening.cloned().or(seen.opening.take());
             seen.open |= matches!(heard, Heard::Opened(_));
             if let Heard::Room(_, RoomFrame::Run { run }) = &heard {
@@ -306,6 +396,13 @@ impl Line {
     }
 }
 
+fn tag_of(frame: &LinkFrame) -> Option<[u8; 16]> {
+    match frame {
+        LinkFrame::Open { tag, .. } => Some(*tag),
+        _ => None,
+    }
+}
+
 impl Seen {
     fn note(&mut self, frame: LinkFrame) {
         match &frame {
@@ -320,6 +417,9 @@ impl Seen {
             | LinkFrame::Open { .. }
             | LinkFrame::Close { .. }
             | LinkFrame::Live { .. }
+            | LinkFrame::Redeem(_)
+            | LinkFrame::Welcome { .. }
+            | LinkFrame::Refused { .. }
             | LinkFrame::Room { .. } => {}
         }
         if self.said.len() < SAID_MAX {
@@ -335,6 +435,13 @@ impl Seen {
 }
 
 impl Home {
+    /// Where this home's daemon listens.
+    pub(crate) fn ticket_addresses(&self) -> Vec<String> {
+        let status = self.json(&["status"]);
+        let addresses = status["listening"].as_array().expect("addresses");
+        addresses.iter().map(|address| address.as_str().expect("an address").to_owned()).collect()
+    }
+
     /// A ticket for this home's default room.
     pub(crate) fn ticket(&self) -> Ticket {
         self.ok(&["invite"]).lines().last().expect("a ticket").parse().expect("a valid one")

@@ -278,7 +278,7 @@ pub(crate) const FRAMES: &[Case] = &[
     }),
     ("too many rooms", Outcome::Cut("opened more than 1024 rooms"), |_, _| {
         let open = |channel| LinkFrame::Open { channel, tag: [0; 16], proof: [0; 32] }.encode();
-        Attack { before: Vec::new(), frames: (2..=LINK_ROOMS_MAX as u64 + 1).map(open).collect() }
+        Attack { before: Vec::new(), frames: (9..=LINK_ROOMS_MAX as u64 + 1).map(open).collect() }
     }),
     ("too long a founding message", Outcome::Cut("founding message of 1025 exceeds 1024"), |_, _| {
         says(room_frame(RoomFrame::Founding { bytes: vec![0; 1025] }))
@@ -292,7 +292,7 @@ pub(crate) const FRAMES: &[Case] = &[
         says(LinkFrame::Close { channel: 2 }.encode())
     }),
     ("a room nobody knows", Outcome::PassedOver, |_, _| {
-        says(LinkFrame::Open { channel: 3, tag: [1; 16], proof: [1; 32] }.encode())
+        says(LinkFrame::Open { channel: 30, tag: [1; 16], proof: [1; 32] }.encode())
     }),
     ("an answer to no question", Outcome::PassedOver, |_, _| {
         says(LinkFrame::Pong { ping: u64::MAX }.encode())

@@ -5,7 +5,7 @@ use rtc_client::blocking::Client;
 use rtc_core::api::{Ask, Reply, Status};
 use rtc_core::chain::Link as ChainLink;
 use rtc_core::clock::VersionVector;
-use rtc_core::id::{Actor, Dot, RoomId};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
 use rtc_core::limits::MESSAGE_BYTES_MAX;
 #[cfg(target_os = "linux")]
 use rtc_core::limits::WAITING_BYTES_MAX;
@@ -14,7 +14,7 @@ use rtc_core::sync::{LinkFrame, RoomFrame};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_core::value::Value;
 
-use crate::forger::{CHANNEL, Forger};
+use crate::forger::{CHANNEL, Forger, Seen};
 #[cfg(target_os = "linux")]
 use crate::forgeries::FLOODS;
 use crate::forgeries::{Attack, Case, FRAMES, MESSAGES, Outcome, Theirs};
@@ -26,11 +26,15 @@ const FLOOD_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A daemon, an honest peer of it, and a forger.
 struct Stage {
+    /// Not running any more: it has let everybody in.
+    _owner: Home,
     victim: Home,
     honest: Home,
     to_victim: Client,
     forger: Forger,
     theirs: Theirs,
+    /// What let the forger in: the head of what its messages must have seen to count, and its lamport.
+    grant: (Head, u64),
 }
 
 /// What of a daemon no forgery may change.
@@ -45,17 +49,35 @@ struct Facts {
 impl Stage {
     fn set() -> Self {
         let host = Host::new();
-        let (victim, honest) = (host.home(), host.home());
-        victim.start();
-        honest.start();
-        honest.join(&victim);
-        victim.ok(&["edit", "cube", "node.insert", "--wait", "peer"]);
-        let ticket = victim.ticket();
-        let mut forger = Forger::start(7, &ticket);
-        forger.until("the victim sends what it has", |seen| !seen.bodies.is_empty());
-        let first = forger.seen(|seen| seen.bodies.clone()).pop_first();
-        let (dot, body) = first.expect("it was waited for");
+        let (owner, victim, honest) = (host.home(), host.home(), host.home());
+        for home in [&owner, &victim, &honest] {
+            home.start();
+        }
+        victim.join(&owner);
+        honest.join(&owner);
+        victim.ok(&["edit", "cube", "node.insert", "--wait", "peer:2"]);
+        let ticket = Ticket { addresses: victim.ticket_addresses(), ..owner.ticket() };
+        let mut forger = Forger::let_in_by(&owner, 7, &ticket);
+        let key = |home: &Home| home.ok(&["identity", "show"]).parse::<PeerKey>().expect("a key");
+        let (owners, victims) = (key(&owner), key(&victim));
+        let of = |seen: &Seen, key: PeerKey| -> Vec<(Dot, Vec<u8>)> {
+            let bodies = seen.bodies.iter().filter(|(dot, _)| dot.actor.key() == key);
+            bodies.map(|(dot, body)| (*dot, body.clone())).collect()
+        };
+        forger.until("the victim sends what it has", |seen| {
+            of(seen, owners).len() == 3 && of(seen, victims).len() == 1
+        });
+        let (dot, body) = forger.seen(|seen| of(seen, victims)).remove(0);
+        let grants = forger.seen(|seen| of(seen, owners));
+        let actor = grants[0].0.actor;
+        let link =
+            grants.iter().fold(ChainLink::origin(&ticket.room, &actor), |link, (_, body)| link.next(body));
+        let lamport = Message::decode(actor, &grants[2].1).expect("a daemon's message").lamport;
+        let grant = (Head { actor, seq: 3, link: link.short() }, lamport);
+        owner.rtcd(&["stop"]);
         Self {
+            _owner: owner,
+            grant,
             to_victim: client(&victim),
             theirs: Theirs::new(ticket.room, dot, body),
             victim,
@@ -95,7 +117,8 @@ impl Stage {
     fn goes_on(&mut self, what: &str) {
         let before = self.facts();
         let pen = self.forger.pen();
-        let run = pen.first(&pen.message(1, 1));
+        let (head, lamport) = self.grant;
+        let run = pen.first(&Message { clock: vec![head], ..pen.message(1, lamport + 1) });
         self.forger.say_of_room(RoomFrame::Run { run });
         self.forger.heard_out();
         let after = self.facts();
@@ -212,29 +235,22 @@ fn a_stranger_learns_nothing_not_even_by_a_number_of_bytes() {
     home.start();
     home.ok(&["edit", "cube", "node.insert"]);
     let ticket = home.ticket();
-    let guessed = Ticket { secret: Secret([7; 32]), ..ticket.clone() };
-    let mut stranger = Forger::start(8, &guessed);
-    stranger.until("the daemon has opened its room", |seen| {
-        seen.said.iter().any(|frame| matches!(frame, LinkFrame::Open { .. }))
-    });
+    let mut stranger = Forger::knowing(8, &ticket, Secret([7; 32]));
+    stranger.until("the stranger has tried its own secret", |seen| seen.opening.is_some());
     stranger.heard_out();
     let said = stranger.seen(|seen| seen.said.clone());
-    let [LinkFrame::Hello { .. }, LinkFrame::Open { channel, tag, proof }, LinkFrame::Pong { .. }] =
-        &said[..]
-    else {
-        panic!("one hello, one room that could be any, one answer: {said:?}")
-    };
+    assert!(matches!(said[..], [LinkFrame::Hello { .. }, LinkFrame::Pong { .. }]), "{said:?}");
     let wrong = stranger.seen(|seen| seen.opening.clone());
     let Some(LinkFrame::Open { tag: wrong_tag, proof: wrong_proof, .. }) = wrong else {
         panic!("the stranger has tried its own secret")
     };
-    // A room nobody has; our tag of it; the daemon's own tag with our proof; the daemon's own words, sent back.
-    let tries = [([3; 16], [3; 32]), (wrong_tag, [3; 32]), (*tag, wrong_proof), (*tag, *proof)];
+    // A room nobody has; our tag of it; our own words, again.
+    let tries = [([3; 16], [3; 32]), (wrong_tag, [3; 32]), (wrong_tag, wrong_proof)];
     let mut answers = Vec::new();
     for (ours, (tag, proof)) in (10..).zip(tries) {
         let before = stranger.seen(|seen| seen.said.len());
         stranger.say(LinkFrame::Open { channel: ours, tag, proof }.encode());
-        for channel in [ours, CHANNEL, *channel] {
+        for channel in [ours, CHANNEL, 1000] {
             let held = VersionVector::default();
             let exact = RoomFrame::Vector { held, runs_taken: 0, exact: true };
             stranger.say(LinkFrame::Room { channel, frame: exact }.encode());

@@ -19,6 +19,7 @@ mod hostile;
 mod hosts;
 mod insight;
 mod lifecycle;
+mod members;
 mod metrics;
 mod opening;
 mod pause;

@@ -12,7 +12,7 @@ use crate::session::Session;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 All rooms, or the one of --room, while the daemon goes on. The file holds the rooms' secrets: keep it as you would a password.
-It does not hold this daemon's key; that is the file `identity` of the data directory, which `rtc status` names.")]
+It does not hold this daemon's key: `rtc identity backup` copies that.")]
 pub struct Args {
     /// The file; what it held before is replaced
     file: PathBuf,

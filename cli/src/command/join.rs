@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::globals::Globals;
 use crate::session::Session;
+use crate::short;
 
 /// How long the first sync may take, where `--timeout` does not say.
 const FIRST_SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,8 +20,8 @@ const TICKET_BYTES_MAX: u64 = 64 * 1024;
 /// What `rtc join` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Returns when the first sync is done; the room is then the default one. The earlier one is kept, unmerged.
-A room whose peers are not in reach within --timeout (60 s) stays joined, and syncs when they are.")]
+Returns when the machine that made the ticket has let this one in and the first sync is done; the room is then the default one. The earlier
+one is kept, unmerged. Where that takes longer than --timeout (60 s) the join goes on in the background, and `rtc status` shows it.")]
 pub struct Args {
     /// The ticket that `rtc invite` printed; `-` reads it from stdin, where no other user of this machine sees it
     ticket: String,
@@ -36,6 +37,7 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     })?;
     let limit = session.globals.timeout.unwrap_or(FIRST_SYNC_TIMEOUT);
     let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    session.say(format_args!("asking {} to let this machine in", short::short(ticket.peer)));
     let ask = Ask::Join { ticket: ticket.to_string(), timeout_ms };
     let Reply::Room(room) = session.ask_within(ask, Globals::patience(limit)).await? else {
         return Err(Failure::unexpected());

@@ -10,10 +10,12 @@ pub mod doctor;
 pub mod edit;
 pub mod export;
 pub mod get;
+pub mod identity;
 pub mod import;
 pub mod invite;
 pub mod join;
 pub mod log;
+pub mod members;
 pub mod ops;
 pub mod peers;
 pub mod presence;
@@ -57,12 +59,14 @@ pub async fn run(command: Command, mut session: Session) -> Result<(), Failure> 
         Command::Why(args) => why::run(args, session).await,
         Command::Peers(args) => peers::run(args, session).await,
         Command::Invite(args) => invite::run(args, session).await,
+        Command::Members(args) => members::run(args, session).await,
         Command::Join(args) => join::run(args, session).await,
         Command::Room(args) => room::run(args, session).await,
         Command::Rooms(args) => rooms::run(args, session).await,
         Command::Compact(args) => compact::run(args, session).await,
         Command::Export(args) => export::run(args, session).await,
         Command::Import(args) => import::run(args, session).await,
+        Command::Identity(args) => identity::run(args, session).await,
         Command::Doctor(args) => doctor::run(args, session).await,
         Command::Backup(args) => backup::run(args, session).await,
         Command::Restore(args) => restore::run(args, session).await,

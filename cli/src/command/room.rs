@@ -1,9 +1,9 @@
 //! `rtc room`: rooms are made, chosen, looked at and left.
 
 use clap::Subcommand;
-use rtc_core::api::{Ask, At, Reply, RoomInfo};
+use rtc_core::api::{Ask, At, Reply, RoomInfo, Says};
 
-use super::{export, import, rooms};
+use super::{export, import, members, rooms};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -39,6 +39,11 @@ Examples:
     Info {
         /// Its name, its id, or the beginning of that; the default room where absent
         room: Option<String>,
+    },
+    /// Give the room another name, for all its members; owners may
+    Rename {
+        /// How it is to be called
+        name: String,
     },
     /// Make a room the default one: commands without --room mean it
     Use {
@@ -98,6 +103,10 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         RoomCommand::Info { room } => {
             let wanted = room.or_else(|| session.room());
             info(wanted.as_deref(), session).await
+        }
+        RoomCommand::Rename { name } => {
+            members::govern(Says::RoomRename { name }, session).await?;
+            info(session.room().as_deref(), session).await
         }
         RoomCommand::Use { room } => {
             let info = ask_room(Ask::Use { room }, session).await?;
@@ -161,9 +170,19 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
         return Ok(session.out.object("rtc.room/1", info)?);
     }
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let Reply::Members(members) = session.ask(Ask::Members { room: Some(info.room.to_string()) }).await?
+    else {
+        return Err(Failure::unexpected());
+    };
+    let own = match (info.open, info.role) {
+        (true, _) => "none: the room is open, whoever has a ticket may edit".to_owned(),
+        (false, Some(role)) => role.to_string(),
+        (false, None) => "none: this machine is not a member".to_owned(),
+    };
     let mut lines = vec![
         ("room", info.room.to_string()),
         ("name", draw::plain(&info.name).to_string()),
+        ("own role", own),
         ("default", yes(info.default)),
         ("nodes", info.nodes.to_string()),
         ("messages", info.messages.to_string()),
@@ -175,6 +194,8 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
     lines.extend(info.horizon.map(|horizon| ("horizon", horizon.to_string())));
     lines.extend(info.read_only.as_ref().map(|why| ("read-only", draw::plain(why).to_string())));
     lines.extend(info.alarm.as_ref().map(|why| ("alarm", draw::plain(why).to_string())));
+    let members = members.iter().filter(|member| member.role.is_some());
+    lines.extend(members.map(|member| ("member", members::line(member, &[]))));
     for (what, text) in lines {
         session.out.line(format!("{what:<26} {text}"))?;
     }

@@ -38,6 +38,11 @@ pub fn line(room: &RoomInfo) -> String {
     if room.default {
         line += " (default)";
     }
+    line += &match room.role {
+        Some(role) => format!("  {role}"),
+        None if room.open => "  open".to_owned(),
+        None => format!("  {RED}not a member{RESET}"),
+    };
     line += &format!(
         "  {}, {}, {} connected  {DIM}state {}{RESET}",
         age::count(room.nodes, "node"),

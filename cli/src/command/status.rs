@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::draw::{BOLD, GREEN, RED, RESET};
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::{age, draw};
+use crate::{age, draw, short};
 
 /// What `rtc status` takes.
 #[derive(clap::Args, Debug)]
@@ -74,6 +74,11 @@ fn lines(status: &Status, peers: &[Peer]) -> Vec<String> {
     }
     if let Some(bytes) = status.resident_bytes {
         row("memory", age::size(bytes));
+    }
+    for joining in &status.joining {
+        let (room, peer) = (short::short(joining.room), short::short(joining.peer));
+        let stands = if joining.asked { "has been asked and has not answered" } else { "is not in reach" };
+        row("joining", format!("{room}: {peer}, who made the ticket, {stands}"));
     }
     for room in &status.rooms {
         row("room", super::rooms::line(room));

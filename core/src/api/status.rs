@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LogEntry;
+use super::{Joining, LogEntry};
 use crate::id::{Dot, PeerKey, RoomId, StateHash};
+use crate::members::Role;
 
 /// How the daemon is.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Status {
     pub peers_connected: u32,
     /// Its rooms; the default one first.
     pub rooms: Vec<RoomInfo>,
+    /// Rooms it was invited into, and is not let into yet.
+    #[serde(default)]
+    pub joining: Vec<Joining>,
 }
 
 /// One room.
@@ -41,6 +45,12 @@ pub struct RoomInfo {
     pub room: RoomId,
     /// Its name, for people; empty until its founding message has come.
     pub name: String,
+    /// What this daemon may do in it; nothing in an open room, where everybody may edit.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// Whether it is an open room.
+    #[serde(default)]
+    pub open: bool,
     /// Whether commands without `--room` mean this one.
     pub default: bool,
     /// Messages held.

@@ -234,6 +234,11 @@ impl Engine {
         }
     }
 
+    /// How much was said of the room: nothing about it is otherwise while this is the same.
+    pub fn rules(&self) -> u64 {
+        self.rights.rules.len() as u64
+    }
+
     /// All who are members of the room or were, in order of seniority; nobody in an open room.
     pub fn members(&self) -> Vec<Member> {
         self.rights.judgement.members().collect()

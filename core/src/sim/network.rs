@@ -5,7 +5,7 @@ use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
 use crate::sim::universe::{Event, Universe};
 use crate::switchboard::Input;
 use crate::sync::frame::is_about_room;
-use crate::sync::{Lane, LinkId};
+use crate::sync::{End as Side, Lane, LinkId};
 
 /// How often two daemons that are not connected try it.
 const REDIAL_MS: u64 = 200;
@@ -111,8 +111,9 @@ impl Universe {
             self.network.ends.push(end);
         }
         for (index, peer) in [a, b].into_iter().enumerate() {
-            let nonce = self.random.bytes();
-            self.input(peer, Input::LinkUp { link: links[index], peer: keys[1 - index], nonce })?;
+            let (link, peer_key, random) = (links[index], keys[1 - index], self.random.bytes());
+            let end = if index == 0 { Side::Dialled } else { Side::Listened };
+            self.input(peer, Input::LinkUp { link, peer: peer_key, end, random })?;
         }
         Ok(())
     }

@@ -146,7 +146,7 @@ impl SimPeer {
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
         self.ground = room.ground();
         let mut board = Switchboard::new(self.keys.public());
-        board.add_room(room, self.secret, now, &mut Vec::new());
+        board.add_room(room, vec![self.secret], now, &mut Vec::new());
         self.board = Some(board);
         self.life += 1;
         self.has_lost |= has_lost;

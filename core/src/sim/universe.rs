@@ -415,7 +415,11 @@ impl Universe {
                 self.unplug(link);
                 return Ok(());
             }
-            Output::Met { .. } => return Ok(()),
+            Output::Secrets { .. }
+            | Output::Met { .. }
+            | Output::Claimed { .. }
+            | Output::Welcomed { .. }
+            | Output::Refused { .. } => return Ok(()),
             Output::Room { output, .. } => output,
         };
         let life = self.peers[peer].life;

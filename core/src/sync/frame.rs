@@ -9,6 +9,7 @@ use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
 use crate::id::{Actor, Session, StateHash};
+use crate::invite::InviteRefusal;
 use crate::limits::{
     FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX, RANGE_NAMES_MAX, RANGES_ASKED_MAX,
 };
@@ -16,6 +17,7 @@ use crate::presence::Part;
 use crate::sync::Run;
 use crate::sync::ranges::{PARTS, Range, Sum, Sums, Told, Wanted};
 use crate::sync::survey::Opening;
+use crate::ticket::Secret;
 
 /// Actors a vector may list in one frame.
 const VECTOR_ENTRIES_MAX: usize = 65_536;
@@ -67,6 +69,24 @@ pub enum LinkFrame {
         /// Its number.
         ping: u64,
     },
+    /// The sender was invited into a room by the receiver, and asks to be admitted.
+    Redeem(Claim),
+    /// The answer: the sender of the claim is a member.
+    Welcome {
+        /// The claim's tag.
+        tag: [u8; 16],
+        /// The room's founding message.
+        founding: Vec<u8>,
+        /// What proves membership.
+        secret: Secret,
+    },
+    /// The answer: the invitation is good no more.
+    Refused {
+        /// The claim's tag.
+        tag: [u8; 16],
+        /// Why.
+        why: InviteRefusal,
+    },
     /// A run that was just made, for a room.
     Live {
         /// The sender's number for it.
@@ -81,6 +101,15 @@ pub enum LinkFrame {
         /// The frame.
         frame: RoomFrame,
     },
+}
+
+/// Shows that somebody has an invitation's secret, to who made it and to nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// Names the invitation to who knows its secret; other on every connection.
+    pub tag: [u8; 16],
+    /// Shows that the sender knows it.
+    pub proof: [u8; 32],
 }
 
 /// What concerns one room.
@@ -190,6 +219,9 @@ const OPEN: u64 = 1;
 const CLOSE: u64 = 2;
 const BEAT: u64 = 3;
 const PONG: u64 = 4;
+const REDEEM: u64 = 5;
+const WELCOME: u64 = 6;
+const REFUSED: u64 = 7;
 const VECTOR: u64 = 16;
 const RUN: u64 = 17;
 const CREDIT: u64 = 18;
@@ -232,6 +264,11 @@ impl LinkFrame {
                 &mut writer
             }
             Self::Pong { ping } => writer.array(2).uint(PONG).uint(*ping),
+            Self::Redeem(Claim { tag, proof }) => writer.array(3).uint(REDEEM).bytes(tag).bytes(proof),
+            Self::Welcome { tag, founding, secret } => {
+                writer.array(4).uint(WELCOME).bytes(tag).bytes(founding).bytes(&secret.0)
+            }
+            Self::Refused { tag, why } => writer.array(3).uint(REFUSED).bytes(tag).uint(why.number()),
             Self::Live { channel, content } => writer.array(3).uint(LIVE).uint(*channel).bytes(content),
             Self::Room { channel, frame } => frame.encode(*channel, &mut writer),
         };
@@ -253,6 +290,15 @@ impl LinkFrame {
             CLOSE => Self::Close { channel: reader.uint()? },
             BEAT => Self::Beat { ping: reader.uint()?, digests: decode_digests(&mut reader)? },
             PONG => Self::Pong { ping: reader.uint()? },
+            REDEEM => Self::Redeem(Claim { tag: reader.bytes_of()?, proof: reader.bytes_of()? }),
+            WELCOME => Self::Welcome {
+                tag: reader.bytes_of()?,
+                founding: reader.bytes(FOUNDING_BYTES_MAX, "founding message")?,
+                secret: Secret(reader.bytes_of()?),
+            },
+            REFUSED => {
+                Self::Refused { tag: reader.bytes_of()?, why: InviteRefusal::of_number(reader.uint()?) }
+            }
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
             kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | RANGES..=KEPT | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
@@ -487,6 +533,9 @@ mod tests {
         check(LinkFrame::Close { channel: 1 });
         check(LinkFrame::Beat { ping: 9, digests: vec![(1, [4; 16])] });
         check(LinkFrame::Pong { ping: 9 });
+        check(LinkFrame::Redeem(Claim { tag: [2; 16], proof: [3; 32] }));
+        check(LinkFrame::Welcome { tag: [2; 16], founding: vec![1, 2], secret: Secret([4; 32]) });
+        check(LinkFrame::Refused { tag: [2; 16], why: InviteRefusal::Spent });
         check(LinkFrame::Live { channel: 9, content: vec![1, 2, 3] });
         for frame in [
             RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },

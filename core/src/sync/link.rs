@@ -1,14 +1,13 @@
 //! One connection to one peer: which rooms both are in, whether it is alive, and how far away it is.
-//!
-//! A room is named only by a tag and a proof that nobody without its secret can make, tell apart or replay: both are
-//! bound to this connection's nonces and keys. To who has no common room, nothing is said of any.
 
 use std::collections::BTreeMap;
 
 use crate::canonical::DecodeError;
 use crate::id::{PeerKey, RoomId};
-use crate::limits::{HEARTBEAT_MS, LINK_ROOMS_MAX, SILENCE_MS};
-use crate::sync::frame::Digest;
+use crate::invite::InviteRefusal;
+use crate::limits::{HEARTBEAT_MS, LINK_CLAIMS_MAX, LINK_ROOMS_MAX, SILENCE_MS};
+use crate::sync::frame::{Claim, Digest};
+use crate::sync::opening::{End, Openings};
 use crate::sync::{LinkFrame, Now, RoomFrame, live};
 use crate::ticket::Secret;
 
@@ -27,6 +26,24 @@ pub enum Heard {
     Digests(BTreeMap<RoomId, Digest>),
     /// A frame for a room both are in.
     Room(RoomId, RoomFrame),
+    /// The peer says that we have invited it: see [`Link::has_proven`].
+    Claimed(Claim),
+    /// We are a member of a room, by the invitation of that secret.
+    Welcomed {
+        /// The invitation's.
+        invite: Secret,
+        /// The room's founding message, as the peer says.
+        founding: Vec<u8>,
+        /// The room's.
+        secret: Secret,
+    },
+    /// The invitation of that secret is good no more.
+    Refused {
+        /// The invitation's.
+        invite: Secret,
+        /// Why.
+        why: InviteRefusal,
+    },
     /// A live run for a room both are in, which cannot be read since one before it did not come.
     Missed(RoomId),
     /// Nothing that concerns a room.
@@ -49,16 +66,12 @@ pub enum LinkError {
 
 /// The state of one connection.
 pub struct Link {
-    me: PeerKey,
     peer: PeerKey,
-    nonce: [u8; 32],
-    peer_nonce: Option<[u8; 32]>,
-    rooms: BTreeMap<RoomId, Secret>,
-    /// Our numbers of rooms we have opened; one is never used again.
-    channels: BTreeMap<RoomId, u64>,
-    channel_next: u64,
-    /// What the peer has opened, whether or not we know the room (yet).
-    opened: BTreeMap<u64, Opened>,
+    openings: Openings,
+    /// Secrets of invitations that the peer has made and we redeem.
+    invites: Vec<Secret>,
+    /// Claims of the peer's heard so far.
+    claims: usize,
     /// Whether somebody has asked and heard that the peer is a member of a room of ours.
     met: bool,
     live_out: live::Encoder,
@@ -70,26 +83,24 @@ pub struct Link {
     beat_us: u64,
 }
 
-/// A room as the peer has opened it.
-struct Opened {
-    tag: [u8; 16],
-    proof: [u8; 32],
-    room: Option<RoomId>,
-}
-
 impl Link {
-    /// A connection to `peer` that has just come up; `nonce` is random. The first frame goes to `out`.
-    pub fn new(me: PeerKey, peer: PeerKey, nonce: [u8; 32], now: Now, out: &mut Vec<LinkFrame>) -> Self {
-        out.push(LinkFrame::Hello { nonce });
+    /// A connection to `peer` that has just come up, of which ours is that `end`; `random` is used for no other. The first frame goes
+    /// to `out`.
+    pub fn new(
+        me: PeerKey,
+        peer: PeerKey,
+        end: End,
+        random: [u8; 32],
+        now: Now,
+        out: &mut Vec<LinkFrame>,
+    ) -> Self {
+        let openings = Openings::new(me, peer, end, random);
+        out.push(LinkFrame::Hello { nonce: openings.sides().nonce() });
         Self {
-            me,
             peer,
-            nonce,
-            peer_nonce: None,
-            rooms: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            channel_next: 1,
-            opened: BTreeMap::new(),
+            openings,
+            invites: Vec::new(),
+            claims: 0,
             met: false,
             live_out: live::Encoder::default(),
             live_in: live::Decoder::default(),
@@ -118,7 +129,7 @@ impl Link {
 
     /// Rooms both are in.
     pub fn shared_rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
-        self.opened.values().filter_map(|opened| opened.room)
+        self.openings.shared_rooms()
     }
 
     /// Whether the peer has proven to be a member of a room of ours; true once per connection.
@@ -128,36 +139,34 @@ impl Link {
         news
     }
 
-    /// We are in `room`. Returns whether the peer is known to be as well.
-    pub fn add_room(&mut self, room: RoomId, secret: Secret, out: &mut Vec<LinkFrame>) -> bool {
-        self.rooms.insert(room, secret);
-        let Some(peer_nonce) = self.peer_nonce else { return false };
-        self.open(room, secret, peer_nonce, out);
-        let waiting: Vec<u64> = self
-            .opened
-            .iter()
-            .filter(|(_, opened)| opened.room.is_none())
-            .map(|(&channel, _)| channel)
-            .collect();
-        waiting.into_iter().any(|channel| self.recognise(channel) == Some(room))
+    /// We are in `room`, as each of `secrets` proves; whatever proved it before does not any more. Returns whether the peer turns out to be
+    /// in it as well.
+    pub fn add_room(&mut self, room: RoomId, secrets: Vec<Secret>, out: &mut Vec<LinkFrame>) -> bool {
+        self.openings.add_room(room, secrets, out)
     }
 
-    /// We have left `room`.
+    /// We are not in `room` any more, or not with this peer.
     pub fn remove_room(&mut self, room: &RoomId, out: &mut Vec<LinkFrame>) {
-        self.rooms.remove(room);
-        self.opened
-            .values_mut()
-            .filter(|opened| opened.room == Some(*room))
-            .for_each(|opened| opened.room = None);
-        if let Some(channel) = self.channels.remove(room) {
-            out.push(LinkFrame::Close { channel });
+        self.openings.remove_room(room, out);
+    }
+
+    /// Shows the peer that it has invited us, now or as soon as it has said hello.
+    pub fn redeem(&mut self, invite: Secret, out: &mut Vec<LinkFrame>) {
+        if !self.invites.contains(&invite) {
+            self.invites.push(invite);
         }
+        out.extend(self.openings.sides().claim(&invite).map(LinkFrame::Redeem));
+    }
+
+    /// Whether the peer has shown to know the secret of that invitation.
+    pub fn has_proven(&self, claim: &Claim, invite: &Secret) -> bool {
+        self.openings.sides().is_claim(claim, invite)
     }
 
     /// The frame that carries `frame` about `room`; none where the room is not open. Runs have to be sent in the order in which
     /// they were wrapped.
     pub fn wrap(&mut self, room: &RoomId, frame: RoomFrame) -> Option<LinkFrame> {
-        let channel = *self.channels.get(room)?;
+        let channel = self.openings.channel(room)?;
         Some(match frame {
             RoomFrame::Run { run } => LinkFrame::Live { channel, content: self.live_out.encode(&run) },
             frame => LinkFrame::Room { channel, frame },
@@ -173,28 +182,42 @@ impl Link {
     pub fn hear(&mut self, bytes: &[u8], now: Now, out: &mut Vec<LinkFrame>) -> Result<Heard, LinkError> {
         self.heard_us = now.monotonic_us;
         let Some(frame) = LinkFrame::decode(bytes)? else { return Ok(Heard::Nothing) };
-        if matches!(frame, LinkFrame::Hello { .. }) == self.peer_nonce.is_some() {
+        if matches!(frame, LinkFrame::Hello { .. }) == self.openings.sides().is_known() {
             return Err(LinkError::Hello);
         }
         Ok(match frame {
             LinkFrame::Hello { nonce } => {
-                self.peer_nonce = Some(nonce);
-                for (room, secret) in self.rooms.clone() {
-                    self.open(room, secret, nonce, out);
-                }
+                self.openings.hear_hello(nonce, out);
+                let sides = self.openings.sides();
+                out.extend(
+                    self.invites.iter().filter_map(|invite| sides.claim(invite)).map(LinkFrame::Redeem),
+                );
                 Heard::Nothing
             }
-            LinkFrame::Open { channel, tag, proof } => self.hear_open(channel, tag, proof)?,
-            LinkFrame::Close { channel } => match self.opened.remove(&channel).and_then(|opened| opened.room)
-            {
-                Some(room) => Heard::Closed(room),
+            LinkFrame::Redeem(claim) => {
+                self.claims += 1;
+                if self.claims > LINK_CLAIMS_MAX { Heard::Nothing } else { Heard::Claimed(claim) }
+            }
+            LinkFrame::Welcome { tag, founding, secret } => match self.take_invite(tag) {
+                Some(invite) => Heard::Welcomed { invite, founding, secret },
                 None => Heard::Nothing,
             },
+            LinkFrame::Refused { tag, why } => match self.take_invite(tag) {
+                Some(invite) => Heard::Refused { invite, why },
+                None => Heard::Nothing,
+            },
+            LinkFrame::Open { channel, tag, proof } => {
+                self.openings.hear_open(channel, tag, proof, out)?.map_or(Heard::Nothing, Heard::Opened)
+            }
+            LinkFrame::Close { channel } => {
+                self.openings.hear_close(channel, out).map_or(Heard::Nothing, Heard::Closed)
+            }
             LinkFrame::Beat { ping, digests } => {
                 out.push(LinkFrame::Pong { ping });
                 // One of each room, however many the frame has: each is answered with a whole vector.
                 let digests = digests.into_iter();
-                let of_rooms = digests.filter_map(|(channel, digest)| Some((self.room(channel)?, digest)));
+                let of_rooms =
+                    digests.filter_map(|(channel, digest)| Some((self.openings.room(channel)?, digest)));
                 Heard::Digests(of_rooms.collect())
             }
             LinkFrame::Pong { ping } if ping == self.ping => {
@@ -205,13 +228,13 @@ impl Link {
             LinkFrame::Live { channel, content } => {
                 // Read whether or not the room is known: the next one may build on it.
                 let run = self.live_in.decode(&content)?;
-                match (self.room(channel), run) {
+                match (self.openings.room(channel), run) {
                     (Some(room), Some(run)) => Heard::Room(room, RoomFrame::Run { run }),
                     (Some(room), None) => Heard::Missed(room),
                     (None, _) => Heard::Nothing,
                 }
             }
-            LinkFrame::Room { channel, frame } => match self.room(channel) {
+            LinkFrame::Room { channel, frame } => match self.openings.room(channel) {
                 Some(room) => Heard::Room(room, frame),
                 None => Heard::Nothing,
             },
@@ -239,75 +262,19 @@ impl Link {
             self.ping += 1;
             self.ping_sent_us = now.monotonic_us;
             let digests =
-                self.shared_rooms().filter_map(|room| Some((*self.channels.get(&room)?, digest(&room)?)));
+                self.shared_rooms().filter_map(|room| Some((self.openings.channel(&room)?, digest(&room)?)));
             out.push(LinkFrame::Beat { ping: self.ping, digests: digests.collect() });
         }
         true
     }
 
-    fn room(&self, channel: u64) -> Option<RoomId> {
-        self.opened.get(&channel).and_then(|opened| opened.room)
+    /// The invitation that the peer has answered; it is answered once.
+    fn take_invite(&mut self, tag: [u8; 16]) -> Option<Secret> {
+        let sides = self.openings.sides();
+        let is_it = |invite: &Secret| sides.claim(invite).is_some_and(|claim| claim.tag == tag);
+        let index = self.invites.iter().position(is_it)?;
+        Some(self.invites.swap_remove(index))
     }
-
-    fn open(&mut self, room: RoomId, secret: Secret, peer_nonce: [u8; 32], out: &mut Vec<LinkFrame>) {
-        if self.channels.contains_key(&room) {
-            return;
-        }
-        let channel = self.channel_next;
-        self.channel_next += 1;
-        self.channels.insert(room, channel);
-        let tag = tag(&secret, (&self.me, &self.nonce), (&self.peer, &peer_nonce));
-        let proof = proof(&secret, (&self.me, &self.nonce), (&self.peer, &peer_nonce));
-        out.push(LinkFrame::Open { channel, tag, proof });
-    }
-
-    fn hear_open(&mut self, channel: u64, tag: [u8; 16], proof: [u8; 32]) -> Result<Heard, LinkError> {
-        if self.opened.len() >= LINK_ROOMS_MAX || self.opened.contains_key(&channel) {
-            return Err(LinkError::Rooms);
-        }
-        self.opened.insert(channel, Opened { tag, proof, room: None });
-        Ok(self.recognise(channel).map_or(Heard::Nothing, Heard::Opened))
-    }
-
-    /// Finds the room of ours that the peer's `channel` is about, if its proof holds.
-    fn recognise(&mut self, channel: u64) -> Option<RoomId> {
-        let peer_nonce = self.peer_nonce?;
-        let (me, peer) = ((&self.me, &self.nonce), (&self.peer, &peer_nonce));
-        let opened = self.opened.get(&channel)?;
-        let (room, secret) = self.rooms.iter().find(|(_, secret)| tag(secret, me, peer) == opened.tag)?;
-        let taken = self.opened.values().any(|other| other.room == Some(*room));
-        // A hash equals another in constant time: how long a wrong proof takes tells nothing.
-        let proven =
-            blake3::Hash::from_bytes(proof(secret, peer, me)) == blake3::Hash::from_bytes(opened.proof);
-        let room = (proven && !taken).then_some(*room)?;
-        self.opened.get_mut(&channel)?.room = Some(room);
-        Some(room)
-    }
-}
-
-type Side<'a> = (&'a PeerKey, &'a [u8; 32]);
-
-/// Names a room on one connection, alike from both sides.
-fn tag(secret: &Secret, me: Side<'_>, peer: Side<'_>) -> [u8; 16] {
-    let (low, high) = if me.0 < peer.0 { (me, peer) } else { (peer, me) };
-    let hash = keyed(secret, b"tag", low, high);
-    let mut tag = [0; 16];
-    tag.copy_from_slice(&hash[..16]);
-    tag
-}
-
-/// Shows that `from` knows the secret, to `to` alone.
-fn proof(secret: &Secret, from: Side<'_>, to: Side<'_>) -> [u8; 32] {
-    keyed(secret, b"proof", from, to)
-}
-
-fn keyed(secret: &Secret, what: &[u8], first: Side<'_>, second: Side<'_>) -> [u8; 32] {
-    let key = blake3::derive_key("rtc 2026 room proof v1", &secret.0);
-    let mut hasher = blake3::Hasher::new_keyed(&key);
-    for (key, nonce) in [first, second] {
-        hasher.update(&key.0).update(nonce);
-    }
-    *hasher.update(what).finalize().as_bytes()
 }
 
 #[cfg(test)]
@@ -320,8 +287,8 @@ mod tests {
     fn pair() -> (Link, Link, Vec<LinkFrame>, Vec<LinkFrame>) {
         let (a, b) = (PeerKey([10; 32]), PeerKey([11; 32]));
         let (mut to_b, mut to_a) = (Vec::new(), Vec::new());
-        let left = Link::new(a, b, [5; 32], Now::default(), &mut to_b);
-        let right = Link::new(b, a, [6; 32], Now::default(), &mut to_a);
+        let left = Link::new(a, b, End::Dialled, [5; 32], Now::default(), &mut to_b);
+        let right = Link::new(b, a, End::Listened, [6; 32], Now::default(), &mut to_a);
         (left, right, to_b, to_a)
     }
 
@@ -348,19 +315,114 @@ mod tests {
     #[test]
     fn members_recognise_a_room_whoever_joins_last() {
         let (mut left, mut right, mut to_b, mut to_a) = pair();
-        left.add_room(ROOM, SECRET, &mut to_b);
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
         assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), []);
-        assert!(right.add_room(ROOM, SECRET, &mut to_a));
+        assert!(right.add_room(ROOM, vec![SECRET], &mut to_a));
         assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), [Heard::Opened(ROOM)]);
-        assert_eq!(left.shared_rooms().collect::<Vec<_>>(), [ROOM]);
-        assert_eq!(right.shared_rooms().collect::<Vec<_>>(), [ROOM]);
+        assert!(are_in(&left, &right));
+    }
+
+    fn are_in(left: &Link, right: &Link) -> bool {
+        let both = [left, right].map(|link| link.shared_rooms().collect::<Vec<_>>());
+        both == [[ROOM], [ROOM]]
+    }
+
+    #[test]
+    fn who_dialled_may_come_later_and_both_may_come_and_go() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        right.add_room(ROOM, vec![SECRET], &mut to_a);
+        talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        for _ in 0..3 {
+            left.add_room(ROOM, vec![SECRET], &mut to_b);
+            let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
+            assert_eq!(heard, [Heard::Opened(ROOM), Heard::Opened(ROOM)]);
+            assert!(are_in(&left, &right));
+            left.remove_room(&ROOM, &mut to_b);
+            let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
+            assert_eq!(heard, [Heard::Closed(ROOM)]);
+            assert_eq!(left.shared_rooms().chain(right.shared_rooms()).count(), 0);
+        }
+    }
+
+    #[test]
+    fn who_leaves_and_comes_back_before_the_answer_is_understood() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        right.add_room(ROOM, vec![SECRET], &mut to_a);
+        talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        for _ in 0..3 {
+            left.add_room(ROOM, vec![SECRET], &mut to_b);
+            left.remove_room(&ROOM, &mut to_b);
+        }
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
+        talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        assert!(are_in(&left, &right));
+        let about = left.wrap(&ROOM, RoomFrame::Credit { bytes: 1 }).unwrap();
+        let heard = right.hear(&about.encode(), Now::default(), &mut to_a).unwrap();
+        assert_eq!(heard, Heard::Room(ROOM, RoomFrame::Credit { bytes: 1 }));
+        let about = right.wrap(&ROOM, RoomFrame::Credit { bytes: 2 }).unwrap();
+        let heard = left.hear(&about.encode(), Now::default(), &mut to_b).unwrap();
+        assert_eq!(heard, Heard::Room(ROOM, RoomFrame::Credit { bytes: 2 }));
+    }
+
+    #[test]
+    fn one_of_several_secrets_is_enough() {
+        let (old, new) = (Secret([7; 32]), Secret([8; 32]));
+        let check = |dialler: &[Secret], listener: &[Secret]| {
+            let (mut left, mut right, mut to_b, mut to_a) = pair();
+            left.add_room(ROOM, dialler.to_vec(), &mut to_b);
+            right.add_room(ROOM, listener.to_vec(), &mut to_a);
+            talk(&mut left, &mut right, &mut to_b, &mut to_a);
+            are_in(&left, &right)
+        };
+        assert!(check(&[new, old], &[old]));
+        assert!(check(&[old], &[new, old]));
+        assert!(check(&[new, old], &[new, old]));
+        assert!(!check(&[new], &[old]));
+    }
+
+    /// What a listener with these rooms answers to a stranger who says `frames`.
+    fn answers(rooms: u8, frames: &[LinkFrame]) -> Vec<Vec<u8>> {
+        let (_, mut right, _, mut to_a) = pair();
+        for number in 0..rooms {
+            right.add_room(RoomId([number; 32]), vec![Secret([number; 32])], &mut to_a);
+        }
+        for frame in frames {
+            right.hear(&frame.encode(), Now::default(), &mut to_a).unwrap();
+        }
+        right.wake(Now { monotonic_us: 500_000, wall_ms: 0 }, |_| Some([0; 16]), &mut to_a);
+        to_a.iter().map(LinkFrame::encode).collect()
+    }
+
+    #[test]
+    fn strangers_hear_the_same_whatever_rooms_there_are() {
+        let mut random = blake3::Hasher::new().update(b"strangers").finalize_xof();
+        let mut bytes = || {
+            let mut bytes = [0; 48];
+            random.fill(&mut bytes);
+            (*bytes.first_chunk::<16>().unwrap(), *bytes.last_chunk::<32>().unwrap())
+        };
+        // More than one connection takes, over as many connections as that needs.
+        for connection in 0..20 {
+            let mut frames = vec![LinkFrame::Hello { nonce: bytes().1 }];
+            for channel in 0..500 {
+                let (tag, proof) = bytes();
+                frames.push(LinkFrame::Open { channel, tag, proof });
+                let (tag, proof) = bytes();
+                frames.push(LinkFrame::Redeem(Claim { tag, proof }));
+            }
+            frames.push(LinkFrame::Beat { ping: 1, digests: vec![(1, [0; 16]), (2, [1; 16])] });
+            let nothing = answers(0, &frames);
+            assert_eq!(nothing.len(), 3, "a hello, a pong and a beat");
+            assert_eq!(nothing, answers(1, &frames), "connection {connection}");
+            assert_eq!(nothing, answers(200, &frames), "connection {connection}");
+        }
     }
 
     #[test]
     fn another_secret_opens_nothing() {
         let (mut left, mut right, mut to_b, mut to_a) = pair();
-        left.add_room(ROOM, SECRET, &mut to_b);
-        right.add_room(ROOM, Secret([3; 32]), &mut to_a);
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
+        right.add_room(ROOM, vec![Secret([3; 32])], &mut to_a);
         assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), []);
         assert!(!left.has_just_proven() && !right.has_just_proven());
     }
@@ -368,12 +430,12 @@ mod tests {
     #[test]
     fn a_member_has_proven_it_once_however_often_it_comes_and_goes() {
         let (mut left, mut right, mut to_b, mut to_a) = pair();
-        left.add_room(ROOM, SECRET, &mut to_b);
-        right.add_room(ROOM, SECRET, &mut to_a);
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
+        right.add_room(ROOM, vec![SECRET], &mut to_a);
         talk(&mut left, &mut right, &mut to_b, &mut to_a);
         assert!(left.has_just_proven() && right.has_just_proven());
         right.remove_room(&ROOM, &mut to_a);
-        right.add_room(ROOM, SECRET, &mut to_a);
+        right.add_room(ROOM, vec![SECRET], &mut to_a);
         let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
         assert_eq!(heard, [Heard::Closed(ROOM), Heard::Opened(ROOM)]);
         assert!(!left.has_just_proven());
@@ -382,20 +444,42 @@ mod tests {
     #[test]
     fn a_proof_sent_back_opens_nothing() {
         let (mut left, mut right, mut to_b, mut to_a) = pair();
-        left.add_room(ROOM, SECRET, &mut to_b);
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
         talk(&mut left, &mut right, &mut to_b, &mut to_a);
-        // The stranger answers with the member's own proof.
-        let mut replayed = Vec::new();
-        left.open(RoomId([9; 32]), SECRET, [6; 32], &mut replayed);
-        let heard = left.hear(&replayed[0].encode(), Now::default(), &mut to_b).unwrap();
-        assert_eq!(heard, Heard::Nothing);
+        // The stranger answers with the member's own openings.
+        let mut said = Vec::new();
+        let mut left =
+            Link::new(PeerKey([10; 32]), PeerKey([11; 32]), End::Dialled, [5; 32], Now::default(), &mut said);
+        left.add_room(ROOM, vec![SECRET], &mut said);
+        left.hear(&LinkFrame::Hello { nonce: [6; 32] }.encode(), Now::default(), &mut said).unwrap();
+        for frame in &said[1..] {
+            let heard = left.hear(&frame.encode(), Now::default(), &mut to_b).unwrap();
+            assert_eq!(heard, Heard::Nothing);
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_shown_to_who_made_it_and_answered_once() {
+        let (mut left, mut right, mut to_b, mut to_a) = pair();
+        // Who was invited may be either end, and may ask before the hello.
+        right.redeem(SECRET, &mut to_a);
+        let heard = talk(&mut left, &mut right, &mut to_b, &mut to_a);
+        let [Heard::Claimed(claim)] = heard[..] else { panic!("{heard:?}") };
+        assert!(left.has_proven(&claim, &SECRET) && !left.has_proven(&claim, &Secret([3; 32])));
+        // Sent back, it shows nothing.
+        assert!(!right.has_proven(&claim, &SECRET));
+        let why = InviteRefusal::Spent;
+        for expected in [vec![Heard::Refused { invite: SECRET, why }], vec![]] {
+            to_b.push(LinkFrame::Refused { tag: claim.tag, why });
+            assert_eq!(talk(&mut left, &mut right, &mut to_b, &mut to_a), expected);
+        }
     }
 
     #[test]
     fn a_heartbeat_tells_one_digest_of_a_room() {
         let (mut left, mut right, mut to_b, mut to_a) = pair();
-        left.add_room(ROOM, SECRET, &mut to_b);
-        right.add_room(ROOM, SECRET, &mut to_a);
+        left.add_room(ROOM, vec![SECRET], &mut to_b);
+        right.add_room(ROOM, vec![SECRET], &mut to_a);
         talk(&mut left, &mut right, &mut to_b, &mut to_a);
         let beat = LinkFrame::Beat { ping: 1, digests: vec![(1, [0; 16]); LINK_ROOMS_MAX] };
         let heard = left.hear(&beat.encode(), Now::default(), &mut to_b).unwrap();

@@ -4,12 +4,14 @@ pub mod backlog;
 pub mod frame;
 pub mod link;
 pub mod live;
+mod opening;
 pub mod ranges;
 pub mod run;
 pub mod survey;
 
 pub use frame::{LinkFrame, RoomFrame};
 pub use link::{Link, LinkId};
+pub use opening::End;
 pub use run::Run;
 
 /// How urgent a frame is: backlog never delays what is live.

@@ -1,10 +1,10 @@
 //! Rooms that come and go at a client's word: founded, chosen as the default one, left.
 
 use rtc_core::api::{ApiError, Code, Reply};
-use rtc_core::founding::ROOM_NAME_BYTES_MAX;
 use rtc_core::id::RoomId;
 
 use crate::hub::care::begin;
+use crate::hub::members::check_name;
 use crate::hub::{Call, Hub};
 
 /// What a room that is being left says to clients.
@@ -27,12 +27,11 @@ impl Hub {
         let nonce = request.map(nonce_of);
         let rooms: Vec<RoomId> = self.board.rooms().collect();
         for id in rooms {
-            let founding = self.board.room(&id).and_then(|room| room.founding().cloned());
-            let Some(founding) = founding else { continue };
-            if Some(founding.nonce) == nonce {
+            let Some(room) = self.board.room(&id) else { continue };
+            if room.founding().is_some_and(|founding| Some(founding.nonce) == nonce) {
                 return self.choose(&id.to_string());
             }
-            if founding.name == name {
+            if room.name().as_deref() == Some(name) {
                 let text = format!("there is a room {name:?} here already");
                 return Err(ApiError::new(Code::BadArgument, text)
                     .with_hint("choose another name, or that room: `rtc room use`"));
@@ -120,6 +119,7 @@ impl Hub {
             .with_hint("`rtc doctor` looks at the disk")));
         }
         self.closed.remove(&room);
+        self.invites.remove(&room);
         tracing::info!(%room, delete, "the room is left");
         self.mend_default_room();
         if delete { self.delete(call, room) } else { call.answer(Ok(Reply::Done {})) }
@@ -161,17 +161,6 @@ impl Hub {
             }));
         });
     }
-}
-
-fn check_name(name: &str) -> Result<(), ApiError> {
-    let says = if name.trim().is_empty() || name.chars().any(char::is_control) {
-        "a room's name is a text of letters, and not an empty one".to_owned()
-    } else if name.len() > ROOM_NAME_BYTES_MAX {
-        format!("a room's name of {} bytes exceeds {ROOM_NAME_BYTES_MAX}", name.len())
-    } else {
-        return Ok(());
-    };
-    Err(ApiError::new(Code::BadArgument, says).with_hint("such as `rtc room create lab`"))
 }
 
 /// Asked again with one request id, one room is founded.

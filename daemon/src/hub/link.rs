@@ -4,7 +4,7 @@ use libp2p::multiaddr::Protocol;
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::room::{self, Refusal};
 use rtc_core::switchboard::Input;
-use rtc_core::sync::{Lane, LinkId};
+use rtc_core::sync::{End, Lane, LinkId};
 
 use crate::hub::Hub;
 use crate::metrics::{Direction, Loss};
@@ -31,8 +31,10 @@ impl Hub {
                 }
                 self.listening = addresses;
             }
-            NetEvent::Up { link, peer, address, sender, .. } => {
-                self.link_up(link, peer, &address.to_string(), sender)
+            NetEvent::Up { link, peer, outbound, address, sender, .. } => {
+                tracing::info!(link = link.0, %peer, %address, "connected");
+                let end = if outbound { End::Dialled } else { End::Listened };
+                self.link_up(link, peer, end, sender)
             }
             NetEvent::Frame { link, lane, bytes, share } => {
                 self.metrics.frame(Direction::In, lane, bytes.len());
@@ -48,16 +50,16 @@ impl Hub {
         }
     }
 
-    fn link_up(&mut self, link: LinkId, peer: PeerKey, address: &str, sender: net::LinkSender) {
-        tracing::info!(link = link.0, %peer, address, "connected");
-        let mut nonce = [0; 32];
-        if let Err(error) = getrandom::fill(&mut nonce) {
+    fn link_up(&mut self, link: LinkId, peer: PeerKey, end: End, sender: net::LinkSender) {
+        let mut random = [0; 32];
+        if let Err(error) = getrandom::fill(&mut random) {
             // Without randomness proofs could be replayed: better no connection.
             tracing::error!("no randomness: {error}");
             return self.end_link(link, "no randomness");
         }
         self.links.insert(link, sender);
-        self.input(Input::LinkUp { link, peer, nonce });
+        self.input(Input::LinkUp { link, peer, end, random });
+        self.redeem_all(&peer);
     }
 
     /// Tries to queue a frame. Of one that may be left out, such as a live run, its room is told where it finds no place; without any

@@ -3,11 +3,15 @@
 //! It waits for nobody: outward it only tries to send, and what cannot be sent is repaired by sync or a fresh read.
 //! Inward it stops listening while the disk is far behind, so that senders wait instead of memory growing.
 
+mod admitting;
 mod answer;
 mod care;
+mod identity;
+mod joining;
 mod keeping;
 mod leaving;
 mod link;
+mod members;
 mod presence;
 mod reading;
 mod request;
@@ -22,13 +26,16 @@ use rtc_client::Places;
 use rtc_core::api::{Answer, ApiError, Code, Reply};
 use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::id::{PeerKey, RoomId};
+use rtc_core::invite::Invites;
 use rtc_core::room;
 use rtc_core::store::StoreError;
 use rtc_core::switchboard::{Input, Output, Switchboard};
 use rtc_core::sync::{LinkId, Now};
+use rtc_core::ticket::Ticket;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::boot::House;
+use crate::hub::admitting::Errand;
 use crate::hub::keeping::Keeping;
 use crate::hub::presence::Sessions;
 use crate::hub::verify::Verification;
@@ -91,6 +98,12 @@ pub(crate) struct Hub {
     watches: Vec<Watch>,
     sessions: Sessions,
     joins: Vec<Join>,
+    /// Invitations into rooms that are not redeemed yet.
+    tickets: BTreeMap<RoomId, Ticket>,
+    /// Invitations that this daemon has made.
+    invites: BTreeMap<RoomId, Invites>,
+    /// What goes on once something is on the disk.
+    errands: BTreeMap<u64, (RoomId, Errand)>,
     verifications: Vec<Verification>,
     care: care::Care,
     leavings: BTreeMap<RoomId, leaving::Leaving>,
@@ -203,6 +216,9 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         watches: Vec::new(),
         sessions: Sessions::default(),
         joins: Vec::new(),
+        tickets: BTreeMap::new(),
+        invites: BTreeMap::new(),
+        errands: BTreeMap::new(),
         verifications: Vec::new(),
         care,
         leavings: BTreeMap::new(),
@@ -210,6 +226,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         metrics,
     };
     hub.open_rooms(rooms);
+    hub.recall_joins();
     // Whoever wanted to know may be going down already.
     let _ = opened.send(());
     while !hub.stopping {
@@ -255,7 +272,7 @@ impl Hub {
 
     fn wake(&mut self) {
         self.input(Input::Wake);
-        self.expire_joins();
+        self.advance_joins();
         self.expire_drafts();
         self.verify_waiting();
     }
@@ -344,6 +361,22 @@ impl Hub {
                 self.prefer(peer);
                 None
             }
+            Output::Claimed { link, peer, claim } => {
+                self.hear_claim(link, peer, claim);
+                None
+            }
+            Output::Welcomed { invite, founding, secret } => {
+                self.hear_welcome(invite, &founding, secret);
+                None
+            }
+            Output::Refused { invite, why } => {
+                self.hear_refusal(invite, why);
+                None
+            }
+            Output::Secrets { room, secrets } => {
+                self.keep_secrets(room, &secrets);
+                None
+            }
             Output::Room { room, output } => {
                 self.carry_out_of_room(room, output);
                 None
@@ -377,6 +410,9 @@ impl Hub {
                 }
             }
             room::Output::Reply { token, result } => {
+                if self.message_made(token, &result) {
+                    return;
+                }
                 if let Some((_, call)) = self.calls.remove(&token) {
                     call.answer(result.map(Reply::Edited));
                 }
@@ -423,15 +459,18 @@ impl Hub {
                 self.input(Input::Room { room, input });
             }
             Done::Forgotten { .. } => {}
-            Done::FactSet { room, result: Err(error), .. } => {
-                tracing::error!(%room, "a fact of the room is not remembered: {error}");
+            Done::FactSet { room, token, result } => {
+                if let Err(error) = &result {
+                    tracing::error!(%room, "a fact of the room is not remembered: {error}");
+                }
+                self.fact_set(token, result);
             }
             Done::Kept { room, result } => self.hear_kept(room, result),
             Done::Closed { room } => {
                 self.rebuild_closed(room);
                 self.leave_closed(room);
             }
-            Done::FactSet { .. } | Done::Opened { .. } => {}
+            Done::Opened { .. } => {}
         }
     }
 

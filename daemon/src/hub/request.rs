@@ -74,9 +74,9 @@ impl Hub {
             Ask::Stage(stage) => self.stage(&call, stage),
             Ask::Commit(commit) => return self.commit(call, commit),
             Ask::Cancel(cancel) => self.cancel(&call, &cancel),
-            Ask::Invite { room, addresses } => {
-                self.room_named(room.as_deref()).and_then(|room| self.invite(room, addresses))
-            }
+            Ask::Invite(ask) => return self.invite(call, ask),
+            Ask::Invites { room } => self.list_invites(room.as_deref()),
+            Ask::RevokeInvite { room, id } => return self.revoke_invite(call, room.as_deref(), &id),
             Ask::Compact(ask) => self.compact(&ask),
             Ask::Join { ticket, timeout_ms } => return self.join(call, &ticket, timeout_ms),
             Ask::AddPeer { address } => self.dial(&address, Source::Added).map(|()| Reply::Done {}),
@@ -86,6 +86,8 @@ impl Hub {
             Ask::Verify { room, bundle, timeout_ms } => {
                 return self.verify(call, &room, bundle, timeout_ms);
             }
+            Ask::BackupIdentity { file } => self.back_up_identity(&file),
+            Ask::RestoreIdentity { file } => self.restore_identity(&file),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;
@@ -115,8 +117,12 @@ impl Hub {
         }
     }
 
-    fn govern(&mut self, call: Call, govern: Govern) {
-        match self.room_named(govern.room.as_deref()) {
+    fn govern(&mut self, call: Call, mut govern: Govern) {
+        let governed = self.room_named(govern.room.as_deref()).and_then(|room| {
+            self.change_secret(room, &mut govern.says)?;
+            Ok(room)
+        });
+        match governed {
             Ok(room) => {
                 let token = self.owe(call, room);
                 self.input(Input::Room { room, input: room::Input::Govern { token, govern } });
@@ -197,6 +203,7 @@ impl Hub {
             resident_bytes: resident::bytes(),
             peers_connected: u32::try_from(self.links.len()).unwrap_or(u32::MAX),
             rooms: self.room_infos(),
+            joining: self.joining(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Rooms of the daemon: found, opened from the disk, joined by ticket.
+//! Rooms of the daemon: founded, opened from the disk, found by name.
 
 use std::ops::ControlFlow;
 
@@ -6,12 +6,12 @@ use anyhow::Context;
 use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
-use rtc_core::room::{Opening, Room};
+use rtc_core::room::{Opening, Room, Standing};
 use rtc_core::store::{GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
-use rtc_core::ticket::{Secret, Ticket};
+use rtc_core::ticket::Secret;
 
-use crate::hub::{Call, Hub, Join};
-use crate::net::{Multiaddr, Source};
+use crate::hub::Hub;
+use crate::hub::admitting::INVITES;
 use crate::number::{NumberRecord, Told};
 use crate::store::Job;
 use crate::store::SqliteStore;
@@ -23,6 +23,8 @@ const FIRST_ROOM: &str = "home";
 pub(super) const FOUNDING: &str = "founding";
 /// The fact that holds a room's secret.
 const SECRET: &str = "secret";
+/// The fact that holds the secrets it had before, the newest first.
+const FORMER_SECRETS: &str = "former-secrets";
 /// Bytes of records that a room takes in at once while it is opened: what they change is folded once for all of them.
 const LOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -70,7 +72,7 @@ impl Hub {
         getrandom::fill(&mut secret).context("no randomness")?;
         let (nonce, time_ms) = (nonce.unwrap_or(random), self.clock.now().wall_ms);
         let founding =
-            Founding { owner: self.me, nonce, name: name.to_owned(), time_ms, access: Access::Open };
+            Founding { owner: self.me, nonce, name: name.to_owned(), time_ms, access: Access::Members };
         let room = founding.room();
         self.add_room(room, Some(&founding), Secret(secret))?;
         self.make_default(room)
@@ -83,7 +85,12 @@ impl Hub {
     }
 
     /// Makes a room's file and opens it.
-    fn add_room(&mut self, room: RoomId, founding: Option<&Founding>, secret: Secret) -> anyhow::Result<()> {
+    pub(super) fn add_room(
+        &mut self,
+        room: RoomId,
+        founding: Option<&Founding>,
+        secret: Secret,
+    ) -> anyhow::Result<()> {
         let mut store = SqliteStore::open(&self.state.room_file(&room)?, room)?;
         // The secret comes first: a room with a secret can be opened, whatever else a crash prevents.
         store.set_fact(SECRET, &secret.0)?;
@@ -101,8 +108,10 @@ impl Hub {
                 "its file is empty: `rtc doctor --repair` fetches what it held, or join the room again with a ticket"
             );
         };
-        let secret = Secret(secret);
-        self.state.keep_secret(&id, &secret)?;
+        let former = store.fact(FORMER_SECRETS)?.unwrap_or_default();
+        let secrets: Vec<Secret> =
+            [&[secret], former.as_chunks::<32>().0].concat().into_iter().map(Secret).collect();
+        self.state.keep_secret(&id, &secrets[0])?;
         let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).context("no randomness")?;
@@ -133,14 +142,30 @@ impl Hub {
             value.iter().for_each(|value| room.recall(name, value));
         }
         store.check_heads(&room.vector())?;
+        if let Some(invites) = store.fact(INVITES)? {
+            self.recall_invites(id, &invites);
+        }
         self.kept.entry(id).or_default().messages = since;
         self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
         let mut outputs = Vec::new();
-        self.board.add_room(room, secret, self.clock.now(), &mut outputs);
+        self.board.add_room(room, secrets, self.clock.now(), &mut outputs);
         self.outputs(outputs);
         Ok(())
+    }
+
+    /// Remembers what proves membership in a room, the current secret first.
+    pub(super) fn keep_secrets(&mut self, room: RoomId, secrets: &[Secret]) {
+        let Some((current, former)) = secrets.split_first() else { return };
+        tracing::info!(%room, "the room has another secret");
+        let former: Vec<u8> = former.iter().flat_map(|secret| secret.0).collect();
+        for (name, value) in [(FORMER_SECRETS, former), (SECRET, current.0.to_vec())] {
+            self.store.send(Job::SetFact { room, token: 0, name: name.to_owned(), value });
+        }
+        if let Err(error) = self.state.keep_secret(&room, current) {
+            tracing::error!(%room, "the second copy of its secret is the one before: {error}");
+        }
     }
 
     /// Records the number that is about to be told.
@@ -177,7 +202,7 @@ impl Hub {
         let rooms: std::collections::BTreeSet<RoomId> =
             self.board.rooms().chain(self.closed.keys().copied()).collect();
         let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
-            board.room(id).and_then(|room| room.founding()).is_some_and(|founding| founding.name == name)
+            board.room(id).is_some_and(|room| room.name().as_deref() == Some(name))
         };
         let named: Vec<_> = rooms.iter().copied().filter(|id| by_name(id, &mut self.board)).collect();
         let is_beginning = |id: &RoomId| !name.is_empty() && id.to_string().starts_with(name);
@@ -224,10 +249,18 @@ impl Hub {
 
     pub(super) fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
         let default = self.default_room() == Some(id);
+        let me = self.me;
         let room = self.board.room(&id)?;
+        let standing = room.standing_of(&me);
+        let role = match standing {
+            Standing::Member(role) => Some(role),
+            Standing::Open | Standing::Removed | Standing::Unknown => None,
+        };
         Some(RoomInfo {
             room: id,
-            name: room.founding().map(|founding| founding.name.clone()).unwrap_or_default(),
+            name: room.name().unwrap_or_default(),
+            role,
+            open: standing == Standing::Open,
             default,
             messages: room.messages(),
             waiting: room.waiting() as u64,
@@ -238,94 +271,6 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
-        })
-    }
-
-    /// Joins a room; the answer comes when the first sync is done.
-    pub(super) fn join(&mut self, call: Call, ticket: &str, timeout_ms: u64) {
-        let ticket: Ticket = match ticket.parse() {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                let error = ApiError::new(Code::BadTicket, error.to_string())
-                    .with_hint("ask a member for a new one: `rtc invite`");
-                return call.answer(Err(error));
-            }
-        };
-        if let Err(error) = self.enter(&ticket) {
-            tracing::error!(room = %ticket.room, "cannot join: {error:#}");
-            return call
-                .answer(Err(ApiError::new(Code::Internal, format!("cannot join the room: {error:#}"))));
-        }
-        for address in &ticket.addresses {
-            self.dial(address, Source::Ticket).unwrap_or_else(|error| {
-                tracing::warn!(address, "an address of the ticket is of no use: {}", error.message);
-            });
-        }
-        // Where no address leads to it, a relay in common may. A network that is too busy meets it by other ways, or later.
-        let _ = self.net.prefer(ticket.peer);
-        let deadline_us = self.clock.now().after_ms(timeout_ms);
-        self.joins.push(Join { room: ticket.room, call, deadline_us });
-        if ticket.peer == self.me || self.is_in_sync(ticket.room) {
-            self.finish_joins(ticket.room);
-        }
-    }
-
-    /// Becomes a member of the ticket's room and makes it the default one.
-    fn enter(&mut self, ticket: &Ticket) -> anyhow::Result<()> {
-        if self.board.secret(&ticket.room).is_none() {
-            // What was held of it when it was left is there again.
-            self.state.bring_back(&ticket.room)?;
-            self.add_room(ticket.room, None, ticket.secret)?;
-        }
-        self.make_default(ticket.room)
-    }
-
-    pub(super) fn is_in_sync(&mut self, room: RoomId) -> bool {
-        let links: Vec<_> = self.board.links().map(|(link, _)| link).collect();
-        self.board.room(&room).is_some_and(|room| links.iter().any(|link| room.in_sync(*link)))
-    }
-
-    /// Answers those who wait for the first sync of `room`.
-    pub(super) fn finish_joins(&mut self, room: RoomId) {
-        let done: Vec<_> = self.joins.extract_if(.., |join| join.room == room).collect();
-        let Some(info) = self.room_info(room).filter(|_| !done.is_empty()) else { return };
-        for join in done {
-            join.call.answer(Ok(Reply::Room(info.clone())));
-        }
-    }
-
-    pub(super) fn expire_joins(&mut self) {
-        let now_us = self.clock.now().monotonic_us;
-        for join in self.joins.extract_if(.., |join| join.deadline_us <= now_us) {
-            let error = ApiError::new(Code::Timeout, "the room is joined, but no member was reached yet")
-                .with_hint("it syncs by itself once one is; `rtc peers add ADDRESS` helps where multicast is blocked");
-            join.call.answer(Err(error));
-        }
-    }
-
-    /// A ticket into a room.
-    pub(super) fn invite(&mut self, room: RoomId, addresses: bool) -> Result<Reply, ApiError> {
-        let secret =
-            self.board.secret(&room).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
-        let addresses = if addresses { self.ticket_addresses() } else { Vec::new() };
-        Ok(Reply::Ticket { ticket: Ticket { room, secret, peer: self.me, addresses }.to_string() })
-    }
-
-    fn ticket_addresses(&self) -> Vec<String> {
-        let mut addresses: Vec<_> = self.listening.iter().map(ToString::to_string).collect();
-        // Somebody elsewhere tries the addresses that can work first.
-        addresses.sort_by_key(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
-        addresses.truncate(rtc_core::ticket::TICKET_ADDRESSES_MAX);
-        addresses
-    }
-
-    pub(super) fn dial(&mut self, address: &str, source: Source) -> Result<(), ApiError> {
-        let parsed = address.parse::<Multiaddr>().map_err(|error| error.to_string());
-        let dialled =
-            parsed.and_then(|address| self.net.dial(address, source).map_err(|error| error.to_string()));
-        dialled.map_err(|error| {
-            ApiError::new(Code::BadArgument, format!("`{address}` cannot be dialled: {error}"))
-                .with_hint("write it like /ip4/192.0.2.1/tcp/4001")
         })
     }
 }
@@ -381,6 +326,8 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
     RoomInfo {
         room,
         name: String::new(),
+        role: None,
+        open: false,
         default,
         messages: 0,
         waiting: 0,

@@ -44,7 +44,10 @@ pub fn examine(path: &Path, room: RoomId, keys: &Arc<dyn Keys>) -> Result<Examin
     let mut found = Examined::default();
     found.faults.extend(store.broken_pages());
     found.faults.extend(store.broken_facts());
-    let mut reading = Reading::new(room, keys);
+    // A damaged one is named above; without it nobody is held to a role.
+    let founding = store.fact("founding").ok().flatten().and_then(|bytes| Founding::decode(&bytes).ok());
+    let opening = opening(room, founding, keys);
+    let mut reading = Reading::new(opening.clone(), keys);
     if let Err(error) = reading.stand(&mut store) {
         found.faults.push(error.to_string());
         return Ok(found);
@@ -59,7 +62,7 @@ pub fn examine(path: &Path, room: RoomId, keys: &Arc<dyn Keys>) -> Result<Examin
     match read.and_then(|room| store.check_heads(&room.vector()).map(|()| room)) {
         Ok(mut whole) => {
             let folded = (whole.vector(), whole.replica().state_hash());
-            found.faults.extend(store.kept_fault(opening(room, keys), &folded));
+            found.faults.extend(store.kept_fault(opening, &folded));
             found.folded = Some(folded);
         }
         Err(error) => found.faults.push(error.to_string()),
@@ -165,8 +168,8 @@ impl SqliteStore {
 }
 
 /// A room for looking only.
-pub(super) fn opening(room: RoomId, keys: &Arc<dyn Keys>) -> Opening {
-    Opening { room, founding: None, keys: Arc::clone(keys), epoch_fresh: 0, epoch_proof: None }
+pub(super) fn opening(room: RoomId, founding: Option<Founding>, keys: &Arc<dyn Keys>) -> Opening {
+    Opening { room, founding, keys: Arc::clone(keys), epoch_fresh: 0, epoch_proof: None }
 }
 
 fn plain(text: &str) -> String {
@@ -184,9 +187,9 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(room: RoomId, keys: &'a Arc<dyn Keys>) -> Self {
+    fn new(opening: Opening, keys: &'a Arc<dyn Keys>) -> Self {
         let (records, unsigned) = (Vec::new(), BTreeMap::new());
-        Self { room: Room::open(opening(room, keys)), keys, records, unsigned, fault: None }
+        Self { room: Room::open(opening), keys, records, unsigned, fault: None }
     }
 
     /// Begins with what is left of forgotten messages.

@@ -230,8 +230,10 @@ impl Found {
         let covered =
             |left: &Forgetting| left.frontier.iter().map(|(_, cut)| u128::from(cut.seq)).sum::<u128>();
         self.left.sort_by_key(covered);
+        let founding = self.facts.get("founding").and_then(|bytes| Founding::decode(bytes).ok());
+        let opening = opening(id, founding, keys);
         while let Some(left) = self.left.pop() {
-            let mut room = Room::open(opening(id, keys));
+            let mut room = Room::open(opening.clone());
             match room.restore(&left.ground, &left.outside) {
                 Ok(()) if room.forgotten() == left.frontier.version() => {
                     return Base { forgetting: Some(left), room };
@@ -240,7 +242,7 @@ impl Found {
                 Err(error) => tracing::warn!(room = %id, "it is not taken: {error}"),
             }
         }
-        Base { forgetting: None, room: Room::open(opening(id, keys)) }
+        Base { forgetting: None, room: Room::open(opening) }
     }
 
     fn read_rows(&mut self, connection: &Connection, order: &str) -> rusqlite::Result<()> {
@@ -396,7 +398,7 @@ mod tests {
     use rtc_core::founding::Access;
     use rtc_core::message::Message;
     use rtc_core::op::{Op, OpCode};
-    use rtc_core::room::{Input, Opening, Output};
+    use rtc_core::room::{Input, Output};
     use rtc_core::sync::Now;
     use rtc_core::value::Value;
 
@@ -435,7 +437,7 @@ mod tests {
             let mut store = SqliteStore::open(&dir.path().join(ROOM_FILE), id).unwrap();
             store.set_fact("secret", &SECRET.0).unwrap();
             store.set_fact("founding", &founding.encode()).unwrap();
-            let room = Room::open(Opening { founding: Some(founding), ..opening(id, &keys(1)) });
+            let room = Room::open(opening(id, Some(founding), &keys(1)));
             Self { dir, room, store, ms: 1_000 }
         }
 

@@ -8,7 +8,7 @@ use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::room::{Input, Output};
 use rtc_core::store::Record;
 use rtc_core::switchboard::{self, Switchboard};
-use rtc_core::sync::{LinkId, Now};
+use rtc_core::sync::{End, LinkId, Now};
 use rtc_core::ticket::Secret;
 
 use super::Choices;
@@ -63,7 +63,11 @@ impl World<'_, '_> {
                     switchboard::Output::Disconnect { link, .. } => {
                         self.cut(usize::try_from(link.0).expect("a wire"))
                     }
-                    switchboard::Output::Met { .. } => {}
+                    switchboard::Output::Claimed { .. }
+                    | switchboard::Output::Welcomed { .. }
+                    | switchboard::Output::Refused { .. }
+                    | switchboard::Output::Secrets { .. }
+                    | switchboard::Output::Met { .. } => {}
                     switchboard::Output::Room { room, output } => {
                         let answer = match output {
                             Output::Store { batch, records } => {
@@ -114,13 +118,10 @@ impl World<'_, '_> {
         self.cut(wire);
         self.up[wire] = true;
         let (a, b) = WIRES[wire];
-        for (who, other) in [(a, b), (b, a)] {
+        for (who, other, end) in [(a, b, End::Dialled), (b, a, End::Listened)] {
             self.connects = self.connects.wrapping_add(1);
-            let nonce = [self.connects; 32];
-            self.drive(
-                who,
-                switchboard::Input::LinkUp { link: link(wire), peer: keys(other).public(), nonce },
-            );
+            let (peer, random) = (keys(other).public(), [self.connects; 32]);
+            self.drive(who, switchboard::Input::LinkUp { link: link(wire), peer, end, random });
         }
     }
 
@@ -183,7 +184,7 @@ pub(super) fn switchboard(bytes: &[u8]) {
         let mut board = Switchboard::new(keys(who).public());
         board.add_room(
             open(u8::try_from(who + 1).expect("few")),
-            Secret([5; 32]),
+            vec![Secret([5; 32])],
             Now::default(),
             &mut Vec::new(),
         );

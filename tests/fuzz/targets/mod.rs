@@ -29,7 +29,7 @@ pub(crate) type Row = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All but the daemon's, which are in `daemon.rs`.
 pub(crate) fn all() -> Vec<Target> {
-    let targets: [Row; 22] = [
+    let targets: [Row; 23] = [
         ("value", wire::value, wire::values),
         ("message", wire::message, wire::messages),
         ("frame", wire::frame, wire::frames),

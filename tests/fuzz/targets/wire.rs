@@ -15,7 +15,7 @@ use rtc_core::presence::Part;
 use rtc_core::sync::ranges::{Range, Ranges, Told, Wanted};
 use rtc_core::sync::survey::{Opening, Survey};
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog as packing, live as dictionary};
-use rtc_core::ticket::{Secret, Ticket};
+use rtc_core::ticket::{Pass, Secret, Ticket};
 use rtc_core::value::Value;
 use rtc_core::view::MessageView;
 
@@ -314,19 +314,21 @@ pub(super) fn ticket(bytes: &[u8]) {
     let _ = bounded(bytes, 4 * text.len() as u64, |_| text.parse::<Ticket>());
     let checksum = blake3::derive_key("rtc 2026 ticket checksum v1", bytes);
     let sealed = BASE32_NOPAD.encode(&[bytes, &checksum[..4]].concat()).to_lowercase();
-    let text = format!("rtc1{sealed}");
-    let Ok(ticket) = bounded(text.as_bytes(), 0, |_| text.parse::<Ticket>()) else { return };
-    assert_eq!(ticket.to_string().parse(), Ok(ticket));
+    for prefix in ["rtc1", "rtc2"] {
+        let text = format!("{prefix}{sealed}");
+        let Ok(ticket) = bounded(text.as_bytes(), 0, |_| text.parse::<Ticket>()) else { return };
+        assert_eq!(ticket.to_string().parse(), Ok(ticket));
+    }
 }
 
 pub(super) fn tickets() -> Vec<Vec<u8>> {
     let ticket = Ticket {
         room: RoomId([1; 32]),
-        secret: Secret([2; 32]),
+        pass: Pass::Invite(Secret([2; 32])),
         peer: PeerKey([3; 32]),
         addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
     };
     let text = ticket.to_string();
-    let content = BASE32_NOPAD.decode(text["rtc1".len()..].to_uppercase().as_bytes()).expect("it is base32");
+    let content = BASE32_NOPAD.decode(text["rtc2".len()..].to_uppercase().as_bytes()).expect("it is base32");
     vec![content[..content.len() - 4].to_vec(), text.into_bytes()]
 }

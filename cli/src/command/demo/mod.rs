@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rtc_client::places::is_volatile;
-use rtc_core::api::{Ask, Reply};
+use rtc_core::api::{Ask, Invite, Reply};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::machine::Machine;
@@ -135,8 +135,8 @@ impl Show {
         self.step("they find and connect to each other", at, session)?;
 
         let at = Instant::now();
-        let Reply::Ticket { ticket } = self.ada.ask(Ask::Invite { room: None, addresses: true }).await?
-        else {
+        let invite = Invite { uses: 2, ..Invite::default() };
+        let Reply::Ticket { ticket } = self.ada.ask(Ask::Invite(invite)).await? else {
             return Err(Failure::unexpected());
         };
         let timeout_ms = u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX);
