@@ -217,8 +217,13 @@ mod tests {
         let text =
             "listen = [\"/ip4/127.0.0.1/tcp/4001\"]\nmdns = false\nlog = \"debug\"\nmetrics = \"9464\"\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/4001".to_owned()];
-        let file =
-            Settings { listen, mdns: false, log: "debug".into(), metrics: "9464".into(), ..Settings::default() };
+        let file = Settings {
+            listen,
+            mdns: false,
+            log: "debug".into(),
+            metrics: "9464".into(),
+            ..Settings::default()
+        };
         assert_eq!(load(text, &Overrides::default()), Ok(file.clone()));
         let flags = Overrides { mdns: Some(true), log: Some("warn".into()), ..Overrides::default() };
         assert_eq!(load(text, &flags), Ok(Settings { mdns: true, log: "warn".into(), ..file }));
