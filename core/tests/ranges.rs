@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rtc_core::chain::{Ed25519, Keys, Link};
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, PeerKey, RoomId};
 use rtc_core::limits::STRANGERS_MAX;
 use rtc_core::message::Message;
@@ -137,7 +137,13 @@ struct Peer {
 }
 
 fn founding() -> Founding {
-    Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 }
+    Founding {
+        owner: PeerKey([0; 32]),
+        nonce: [0; 16],
+        name: "test".into(),
+        time_ms: 0,
+        access: Access::Open,
+    }
 }
 
 /// The first message of an actor.
