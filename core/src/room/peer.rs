@@ -22,6 +22,9 @@ use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
 /// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
 const READ_BYTES: usize = 256 * 1024;
+/// Messages of at least so many bytes count that many times: they gain little by being packed together, and whatever is live waits while
+/// they are.
+const LARGE: (usize, usize) = (4 * 1024, 4);
 /// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
 const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
 
@@ -407,12 +410,14 @@ impl Room {
             return None;
         }
         let mut ranges = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut weight) = (0, 0);
         for run in self.log.plan(&peer.sent, &peer.goal) {
-            if bytes >= READ_BYTES || bytes + run.body_bytes > BLOCK_BYTES_MAX {
+            if weight >= READ_BYTES || bytes + run.body_bytes > BLOCK_BYTES_MAX {
                 break;
             }
             bytes += run.body_bytes;
+            let messages = usize::try_from(run.last - run.first + 1).unwrap_or(usize::MAX);
+            weight += run.body_bytes * if run.body_bytes / messages >= LARGE.0 { LARGE.1 } else { 1 };
             ranges.push((run.actor, run.first, run.last));
         }
         (!ranges.is_empty()).then_some(ranges)

@@ -14,6 +14,19 @@ use crate::net::{self, NetEvent};
 const REFUSALS_TOLD: u64 = 100;
 
 impl Hub {
+    /// Takes an event from the network; backlog is put aside for when there is nothing else to do.
+    pub(super) fn take_net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Frame { lane: Lane::Bulk, .. } => self.backlog.push_back(event),
+            NetEvent::Down { .. } => {
+                // What came before the end still counts.
+                std::mem::take(&mut self.backlog).into_iter().for_each(|event| self.hear_net(event));
+                self.hear_net(event);
+            }
+            NetEvent::Frame { .. } | NetEvent::Listening { .. } | NetEvent::Up { .. } => self.hear_net(event),
+        }
+    }
+
     pub(super) fn hear_net(&mut self, event: NetEvent) {
         match event {
             NetEvent::Listening { addresses } => {

@@ -86,6 +86,8 @@ pub(crate) struct Hub {
     net: NetHandle,
     listening: Vec<Multiaddr>,
     links: BTreeMap<LinkId, LinkSender>,
+    /// Frames of backlog that have come: they wait for everything else. The network bounds their bytes.
+    backlog: VecDeque<NetEvent>,
     /// How often each of them sent what was refused.
     refusals: BTreeMap<LinkId, u64>,
     /// Calls whose answer a room owes.
@@ -208,6 +210,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         net,
         listening: Vec::new(),
         links: BTreeMap::new(),
+        backlog: VecDeque::new(),
         refusals: BTreeMap::new(),
         calls: BTreeMap::new(),
         calls_made: 0,
@@ -237,12 +240,13 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
                 Some(report) => hub.hear_store(report),
                 None => hub.lose_store(),
             },
-            Some(event) = net_events.recv(), if disk_keeps_up => hub.hear_net(event),
+            Some(event) = net_events.recv(), if disk_keeps_up => hub.take_net(event),
             Some(event) = clients.recv(), if disk_keeps_up => hub.hear_client(event),
             Some(news) = news.recv() => hub.hear_care(news),
             // Whoever asked may be gone.
             Some(question) = questions.recv() => drop(question.send(hub.reading())),
             Ok(()) = settings.changed() => hub.follow_settings(),
+            () = std::future::ready(()), if disk_keeps_up && !hub.backlog.is_empty() => {}
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
             _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
         }
@@ -278,7 +282,8 @@ impl Hub {
     }
 
     /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a
-    /// flood from one keeps none of the others waiting.
+    /// flood from one keeps none of the others waiting. Backlog waits until nothing else does, and edits are told before each
+    /// frame of it.
     fn drain(
         &mut self,
         clients: &mut mpsc::Receiver<SocketEvent>,
@@ -291,10 +296,16 @@ impl Hub {
                 return;
             }
             match (clients.try_recv(), net.try_recv(), done.try_recv()) {
-                (Err(_), Err(_), Err(_)) => return,
+                (Err(_), Err(_), Err(_)) => {
+                    if !self.edited.is_empty() {
+                        return;
+                    }
+                    let Some(event) = self.backlog.pop_front() else { return };
+                    self.hear_net(event);
+                }
                 (client, peer, report) => {
                     client.into_iter().for_each(|event| self.hear_client(event));
-                    peer.into_iter().for_each(|event| self.hear_net(event));
+                    peer.into_iter().for_each(|event| self.take_net(event));
                     report.into_iter().for_each(|report| self.hear_store(report));
                 }
             }
