@@ -82,13 +82,6 @@ fn write_in(namespace: &str, variable: &str, value: &str) {
     assert!(status.expect("iproute2 is installed").success(), "{variable} cannot be set in {namespace}");
 }
 
-/// Where a daemon can be reached, as it says.
-fn listening(home: &Home) -> Vec<String> {
-    let status = home.json(&["status"]);
-    let all = status["listening"].as_array().expect("a list").iter();
-    all.map(|address| address.as_str().expect("an address").to_owned()).collect()
-}
-
 /// All sockets of a host: kind, state, local and remote address.
 fn sockets(net: &Internet, n: usize, home: &Home) -> Vec<[String; 4]> {
     let said = run_in(&net.host(n), home, "ss", &["-H", "-n", "-a", "-t", "-u"]);
@@ -166,6 +159,13 @@ fn a_daemon_built_for_the_lan_says_how_to_get_another() {
 #[cfg(feature = "wan")]
 mod relayed {
     use super::*;
+
+    /// Where a daemon can be reached, as it says.
+    fn listening(home: &Home) -> Vec<String> {
+        let status = home.json(&["status"]);
+        let all = status["listening"].as_array().expect("a list").iter();
+        all.map(|address| address.as_str().expect("an address").to_owned()).collect()
+    }
 
     /// How `home` is linked to the one peer with which it shares a room.
     fn path(home: &Home) -> Option<String> {
