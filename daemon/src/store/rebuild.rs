@@ -398,7 +398,7 @@ mod tests {
     use rtc_core::founding::Access;
     use rtc_core::message::Message;
     use rtc_core::op::{Op, OpCode};
-    use rtc_core::room::{Input, Opening, Output};
+    use rtc_core::room::{Input, Output};
     use rtc_core::sync::Now;
     use rtc_core::value::Value;
 
