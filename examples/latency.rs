@@ -6,18 +6,17 @@
 #[path = "sandbox/mod.rs"]
 mod sandbox;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rtc_client::Replies;
 use rtc_core::api::{Ask, Event, Reply, Wait};
-use rtc_core::chain::{Ed25519, Keys, Link};
+use rtc_core::chain::{Ed25519, Keys, Link, Signature};
 use rtc_core::value::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 
 /// Edits before the measured ones: caches warm, connections settled.
 const WARM_UP: usize = 200;
@@ -44,7 +43,7 @@ async fn measure() -> anyhow::Result<()> {
     println!("{:<44} {:>9} {:>9}", "one way", "p50", "p99");
     for daemons in FLEETS {
         let (mut rtc, rate) = fleet(daemons, edits).await?;
-        let mut tcp = raw_tcp(daemons - 1, edits, daemons > 2).await?;
+        let mut tcp = raw_tcp(daemons - 1, edits, daemons > 2)?;
         print(&format!("{daemons} daemons: edit to subscriber"), &mut rtc);
         let signed = if daemons > 2 { ", one signature made and checked" } else { "" };
         print(&format!("  raw TCP, {WIRE_BYTES} bytes{signed}"), &mut tcp);
@@ -75,7 +74,7 @@ async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f
         let value = Value::numbers(&[n as f64, 0.5, -1.25]);
         sandbox::edit("vector3.set", "cube", Some("transform.position"), value, wait)
     };
-    let (arrived_tx, mut arrived) = mpsc::unbounded_channel();
+    let (arrived_tx, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let listening: Vec<_> =
         subscriptions.into_iter().map(|events| tokio::spawn(listen(events, arrived_tx.clone()))).collect();
     let mut took = Vec::with_capacity(edits * others.len());
@@ -100,7 +99,7 @@ async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f
 }
 
 /// Says when each event came.
-async fn listen(mut events: Replies, arrived: mpsc::UnboundedSender<Instant>) {
+async fn listen(mut events: Replies, arrived: tokio::sync::mpsc::UnboundedSender<Instant>) {
     while let Some(Ok(Reply::Event(Event::Message { .. }))) = events.next().await {
         if arrived.send(Instant::now()).is_err() {
             return;
@@ -132,53 +131,52 @@ async fn throughput(
     Ok(edits as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// The same bytes to that many sockets, each read by a task of this process; perhaps with a signature that each of them checks.
-async fn raw_tcp(receivers: usize, count: usize, is_signed: bool) -> anyhow::Result<Vec<Duration>> {
-    let keys = Arc::new(Ed25519::from_seed(&[1; 32]));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let (arrived_tx, mut arrived) = mpsc::unbounded_channel();
-    let (mut senders, mut reading) = (Vec::new(), Vec::new());
-    for _ in 0..receivers {
-        let sender = TcpStream::connect(listener.local_addr()?).await?;
-        sender.set_nodelay(true)?;
-        senders.push(sender);
-        let (mut receiver, _) = listener.accept().await?;
-        let (arrived, keys) = (arrived_tx.clone(), Arc::clone(&keys));
-        reading.push(tokio::spawn(async move {
-            let mut bytes = [0; WIRE_BYTES];
-            while receiver.read_exact(&mut bytes).await.is_ok() {
-                let (signature, link) = bytes.split_at(64);
-                let signature = rtc_core::chain::Signature(signature.try_into().expect("64 bytes"));
-                let link = Link(*link.first_chunk().expect("32 bytes"));
-                assert!(!is_signed || keys.verify(&keys.public(), &link, &signature), "it was signed");
-                if arrived.send(Instant::now()).is_err() {
-                    return;
-                }
-            }
-        }));
-    }
-    let mut took = Vec::with_capacity(count * receivers);
-    for n in 0..WARM_UP + count {
-        let mut bytes = [7; WIRE_BYTES];
-        let begun = Instant::now();
-        if is_signed {
-            let link = Link(*blake3::hash(&n.to_be_bytes()).as_bytes());
-            bytes[..64].copy_from_slice(&keys.sign(&link).0);
-            bytes[64..96].copy_from_slice(&link.0);
-        }
-        for sender in &mut senders {
-            sender.write_all(&bytes).await?;
-        }
+/// The same bytes to that many sockets, each read by a thread that sleeps until they come, as another process would; perhaps with a
+/// signature that each of them checks.
+fn raw_tcp(receivers: usize, count: usize, is_signed: bool) -> anyhow::Result<Vec<Duration>> {
+    let keys = Ed25519::from_seed(&[1; 32]);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (arrived_tx, arrived) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let mut senders = Vec::with_capacity(receivers);
         for _ in 0..receivers {
-            let at = arrived.recv().await.context("a reader ended")?;
-            took.extend((n >= WARM_UP).then(|| at - begun));
+            let sender = TcpStream::connect(listener.local_addr()?)?;
+            sender.set_nodelay(true)?;
+            senders.push(sender);
+            let (mut receiver, _) = listener.accept()?;
+            let (arrived, keys) = (arrived_tx.clone(), &keys);
+            scope.spawn(move || {
+                let mut bytes = [0; WIRE_BYTES];
+                while receiver.read_exact(&mut bytes).is_ok() {
+                    let (signature, link) = bytes.split_at(64);
+                    let signature = Signature(signature.try_into().expect("64 bytes"));
+                    let link = Link(*link.first_chunk().expect("32 bytes"));
+                    assert!(!is_signed || keys.verify(&keys.public(), &link, &signature), "it was signed");
+                    if arrived.send(Instant::now()).is_err() {
+                        return;
+                    }
+                }
+            });
         }
-    }
-    drop(senders);
-    for reader in reading {
-        reader.await?;
-    }
-    Ok(took)
+        let mut took = Vec::with_capacity(count * receivers);
+        for n in 0..WARM_UP + count {
+            let mut bytes = [7; WIRE_BYTES];
+            let begun = Instant::now();
+            if is_signed {
+                let link = Link(*blake3::hash(&n.to_be_bytes()).as_bytes());
+                bytes[..64].copy_from_slice(&keys.sign(&link).0);
+                bytes[64..96].copy_from_slice(&link.0);
+            }
+            for sender in &mut senders {
+                sender.write_all(&bytes)?;
+            }
+            for _ in 0..receivers {
+                let at = arrived.recv().context("a reader ended")?;
+                took.extend((n >= WARM_UP).then(|| at - begun));
+            }
+        }
+        Ok(took)
+    })
 }
 
 fn print(what: &str, times: &mut [Duration]) {

@@ -221,11 +221,18 @@ impl Room {
 
     /// Whoever wrote is a member, met or not: it held what it had seen.
     fn note_authors(&mut self) {
+        let horizon = self.horizon().and_then(|dot| self.replica.log_entry(&dot, None));
+        let horizon_ms = horizon.and_then(|entry| entry.time_ms).unwrap_or(0);
         for dot in self.log.newest_of_actors().collect::<Vec<_>>() {
             let entry = self.replica.log_entry(&dot, None);
             let noted = entry.and_then(|entry| entry.time_ms).zip(self.replica.version_of(&dot));
+            let key = dot.actor.key();
             if let Some((wall_ms, seen)) = noted {
-                self.keeper.meet(dot.actor.key(), &seen, Now { wall_ms, ..Now::default() });
+                self.keeper.meet(key, &seen, Now { wall_ms, ..Now::default() });
+            } else if !self.keeper.members.contains_key(&key) {
+                // A keeper that lost its memory knows this one by the ground alone: not what it had seen, nor when.
+                let own = [(dot.actor, dot.seq)].into_iter().collect();
+                self.keeper.meet(key, &own, Now { wall_ms: horizon_ms, ..Now::default() });
             }
         }
     }

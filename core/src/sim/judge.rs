@@ -151,6 +151,9 @@ impl Universe {
                 let alarm = self.room(peer)?.alarm().unwrap_or("nothing is wrong").to_owned();
                 return Err(format!("peer {peer} does not follow the horizon of others: {alarm}"));
             }
+            if let Some(alarm) = self.room(peer)?.alarm() {
+                return Err(format!("peer {peer} is alarmed in the end: {alarm}"));
+            }
             if self.state_hash(peer)? != naive.scene.hash() {
                 return Err(format!("peer {peer} does not show the naive fold's scene"));
             }

@@ -295,11 +295,13 @@ impl Universe {
             self.at_us(self.us + LOOK_MS * 1000, Event::Edit { peer, count });
             return Ok(());
         };
-        self.edits_left -= count;
-        for _ in 0..count {
+        for made in 0..count {
             if !self.peers[peer].is_up() {
+                // It crashed over the last one; the rest is for another.
+                self.at_us(self.us, Event::Edit { peer, count: count - made });
                 return Ok(());
             }
+            self.edits_left -= 1;
             let bulky = self.is_bulky && self.random.per_mille(125);
             let input = self.peers[peer].next_edit(bulky, &mut self.random);
             self.edits_made += 1;

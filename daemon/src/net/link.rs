@@ -399,8 +399,10 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use rtc_core::limits::PIECE_BYTES_MAX;
 
+    use super::super::limits::REPORTS_MAX;
     use super::*;
 
     fn frames(bytes: &[u8]) -> Vec<(Track, usize)> {
@@ -425,6 +427,19 @@ mod tests {
         assert_eq!(frames(&out), [(Track::Live, 3), (Track::Bulk, backlog_bytes)]);
         outbox.gather(&mut queues, &mut Vec::new());
         assert_eq!(sender.queued_bytes(Lane::Bulk), 0, "its bytes are given back");
+    }
+
+    #[tokio::test]
+    async fn a_report_too_many_waits_until_one_is_heard() {
+        let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
+        let closed = || Report::Moved { link: LinkId(1), addresses: Vec::new() };
+        for _ in 0..REPORTS_MAX {
+            report(&reports, closed()).now_or_never().expect("there is room").unwrap();
+        }
+        let mut last = std::pin::pin!(report(&reports, closed()));
+        assert!(last.as_mut().now_or_never().is_none(), "it waits");
+        heard.recv().await.expect("there are some");
+        last.await.unwrap();
     }
 
     #[test]

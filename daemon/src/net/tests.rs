@@ -1,6 +1,7 @@
 //! Several networks in one process, over real sockets on loopback.
 
 mod hostile;
+mod streams;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
