@@ -88,8 +88,6 @@ struct Standing {
     key: PeerKey,
     name: String,
     grants: Vec<Grant>,
-    /// The acts that take something away, and what they leave.
-    limits: Vec<(usize, Option<Role>)>,
 }
 
 /// A right that was given.
@@ -98,7 +96,8 @@ struct Grant {
     /// None where it was there from the beginning, which everybody has seen.
     act: Option<usize>,
     role: Role,
-    /// The limits that it has not seen.
+    /// The acts that it has not seen and that take something away, with what they leave: of one actor's that leave the same the
+    /// first, since the others have seen no less.
     unseen: Vec<(usize, Option<Role>)>,
 }
 
@@ -177,6 +176,7 @@ impl Judgement {
             about.entry(act.subject).or_default().push(i);
             by.entry(act.author()).or_default().push(i);
         }
+        about.values_mut().for_each(|about| about.sort_by_key(|&i| acts[i].stamp));
         let mut judgement = Self::default();
         let bench = Bench { acts, about, by, has_seen: &has_seen };
         for member in before {
@@ -209,14 +209,14 @@ impl Judgement {
         let (mut own, mut others): (Vec<usize>, Vec<usize>) =
             about.iter().partition(|&&i| bench.acts[i].is_own());
         others.retain(|&i| self.allows(i, bench));
-        others.iter().for_each(|&i| standing.take(i, bench.acts[i].role, true));
-        standing.look_back(bench);
-        own.sort_by_key(|&i| bench.acts[i].stamp);
+        let grants = others.iter().filter_map(|&i| Some((i, bench.acts[i].role?)));
+        standing.grants.extend(grants.map(|(i, role)| Grant { act: Some(i), role, unseen: Vec::new() }));
+        others.iter().for_each(|&i| standing.limit(i, bench));
+        // What a member says of himself gives him nothing.
         own.retain(|&i| {
             let is_allowed = standing.allows(i, bench);
             if is_allowed {
-                standing.take(i, bench.acts[i].role, false);
-                standing.look_back(bench);
+                standing.limit(i, bench);
             }
             is_allowed
         });
@@ -296,7 +296,7 @@ impl Judgement {
 /// What is to be judged.
 struct Bench<'a> {
     acts: &'a [Act],
-    /// Of each key the acts upon it.
+    /// Of each key the acts upon it, in the order of their stamps.
     about: BTreeMap<PeerKey, Vec<usize>>,
     /// And those that it says.
     by: BTreeMap<PeerKey, Vec<usize>>,
@@ -306,30 +306,23 @@ struct Bench<'a> {
 impl Standing {
     fn of(member: &Member) -> Self {
         let grant = member.role.map(|role| Grant { act: None, role, unseen: Vec::new() });
-        Self {
-            key: member.key,
-            name: member.name.clone(),
-            grants: grant.into_iter().collect(),
-            limits: Vec::new(),
-        }
+        Self { key: member.key, name: member.name.clone(), grants: grant.into_iter().collect() }
     }
 
-    /// Takes in an act that counts. What a member says of himself gives him nothing.
-    fn take(&mut self, act: usize, role: Option<Role>, gives: bool) {
-        if let Some(role) = role.filter(|_| gives) {
-            self.grants.push(Grant { act: Some(act), role, unseen: Vec::new() });
+    /// Takes in an act that counts, after those with lesser stamps, as far as it takes something away.
+    fn limit(&mut self, act: usize, bench: &Bench<'_>) {
+        let (stamp, left) = (bench.acts[act].stamp, bench.acts[act].role);
+        if left == Some(Role::Owner) {
+            return;
         }
-        if role < Some(Role::Owner) {
-            self.limits.push((act, role));
-        }
-    }
-
-    /// Notes which limits each grant has not seen.
-    fn look_back(&mut self, bench: &Bench<'_>) {
         for grant in &mut self.grants {
-            let is_seen =
-                |limit: usize| grant.act.is_some_and(|by| by == limit || (bench.has_seen)(by, limit));
-            grant.unseen = self.limits.iter().copied().filter(|&(limit, _)| !is_seen(limit)).collect();
+            let is_seen = grant.act.is_some_and(|grant| grant == act || (bench.has_seen)(grant, act));
+            let is_like = |&(other, other_left): &(usize, _)| {
+                other_left == left && bench.acts[other].stamp.actor == stamp.actor
+            };
+            if !is_seen && !grant.unseen.iter().any(is_like) {
+                grant.unseen.push((act, left));
+            }
         }
     }
 
