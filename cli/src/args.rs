@@ -17,7 +17,7 @@ Examples:
   rtc get cube-1 transform.position
   rtc tree --props
   rtc invite                     # on this machine
-  rtc join rtc1…                 # on another one
+  rtc join rtc2…                 # on another one
   rtc demo                       # three daemons on this machine meet, part and agree
 
 Data goes to stdout, everything else to stderr.

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn former_secrets_open_with_the_new_one() {
         let former: Vec<Secret> =
-            (0..FORMER_SECRETS_MAX as u8 + 1).map(|number| Secret([number; 32])).collect();
+            (0..=u8::try_from(FORMER_SECRETS_MAX).unwrap()).map(|number| Secret([number; 32])).collect();
         let locked = lock(&former, &ROOM, &Secret([200; 32]));
         let opened = unlock(&locked, &ROOM, &Secret([200; 32]));
         assert_eq!(opened.as_deref(), Some(&former[..FORMER_SECRETS_MAX]));

@@ -101,6 +101,7 @@ fn links_in_the_documents_lead_somewhere() {
         "docs/storage.md",
         "docs/performance.md",
         "docs/reliability.md",
+        "docs/trust.md",
     ];
     for document in documents {
         let text = read(document);
