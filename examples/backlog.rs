@@ -151,7 +151,10 @@ impl<'a> Way<'a> {
         to: &sandbox::Machine,
         room: &str,
     ) -> anyhow::Result<Self> {
-        let mut events = to.client.stream(Ask::Watch { room: Some(room.to_owned()) }).await?;
+        let mut events = to
+            .client
+            .stream(Ask::Watch { room: Some(room.to_owned()), presence: false, drafts: false })
+            .await?;
         let Some(Ok(Reply::Watching {})) = events.next().await else { bail!("no subscription") };
         let (made, unloaded, loaded) = (0, Vec::new(), Vec::new());
         Ok(Self { name, from, room: room.to_owned(), events, made, unloaded, loaded })

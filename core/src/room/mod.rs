@@ -17,6 +17,7 @@ mod older;
 mod packed;
 mod peer;
 mod presence;
+mod pump;
 mod secrets;
 mod snapshot;
 mod standing;

@@ -2,25 +2,25 @@
 //!
 //! A frame of an unknown kind is skipped: a later version may say more than we understand.
 
+mod parts;
+
 use std::sync::Arc;
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
-use crate::id::{Actor, Session, StateHash};
+use crate::id::{Session, StateHash};
 use crate::invite::InviteRefusal;
-use crate::limits::{
-    FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX, LAMPORT_MAX, LINK_ROOMS_MAX, RANGE_NAMES_MAX, RANGES_ASKED_MAX,
-};
+use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
 use crate::presence::Part;
 use crate::sync::Run;
-use crate::sync::ranges::{PARTS, Range, Sum, Sums, Told, Wanted};
+use crate::sync::ranges::{Told, Wanted};
 use crate::sync::survey::Opening;
 use crate::ticket::Secret;
-
-/// Actors a vector may list in one frame.
-const VECTOR_ENTRIES_MAX: usize = 65_536;
+use parts::{
+    decode_digests, decode_ranges, decode_sums, decode_told, decode_vector, encode_told, encode_vector,
+};
 
 /// The hash of a version vector: equal where the vectors are.
 pub type Digest = [u8; 16];
@@ -426,88 +426,13 @@ impl RoomFrame {
     }
 }
 
-fn encode_vector(vector: &VersionVector, writer: &mut Writer) {
-    writer.array(vector.len() * 2);
-    for (actor, seq) in vector.iter() {
-        writer.bytes(&actor.0).uint(seq);
-    }
-}
-
-fn decode_vector(reader: &mut Reader<'_>) -> Result<VersionVector, DecodeError> {
-    let len = reader.array(VECTOR_ENTRIES_MAX * 2, "a version vector")?;
-    (0..len / 2).map(|_| decode_entry(reader)).collect()
-}
-
-fn decode_entry(reader: &mut Reader<'_>) -> Result<(Actor, u64), DecodeError> {
-    let (actor, seq) = (Actor(reader.bytes_of()?), reader.uint()?);
-    match seq {
-        // Each message has a greater lamport than its actor's one before, so no number is greater than that.
-        1..=LAMPORT_MAX => Ok((actor, seq)),
-        _ => Err(unexpected("a message's number")),
-    }
-}
-
-fn decode_sums(reader: &mut Reader<'_>) -> Result<Sums, DecodeError> {
-    let bytes = reader.bytes_of::<{ PARTS * size_of::<Sum>() }>()?;
-    let mut sums = Sums::default();
-    sums.as_flattened_mut().copy_from_slice(&bytes);
-    Ok(sums)
-}
-
-fn decode_range(reader: &mut Reader<'_>) -> Result<Range, DecodeError> {
-    Range::new(reader.uint()?).ok_or(unexpected("a range's number"))
-}
-
-fn decode_ranges(reader: &mut Reader<'_>) -> Result<Vec<Range>, DecodeError> {
-    let len = reader.array(RANGES_ASKED_MAX, "ranges asked for")?;
-    (0..len).map(|_| decode_range(reader)).collect()
-}
-
-fn encode_told(told: &Told, writer: &mut Writer) {
-    writer.array(told.sums.len() * 2);
-    for (range, sums) in &told.sums {
-        writer.uint(range.number()).bytes(sums.as_flattened());
-    }
-    writer.array(told.names.len() * 2);
-    for (range, names) in &told.names {
-        writer.uint(range.number()).array(names.len() * 2);
-        for (actor, seq) in names {
-            writer.bytes(&actor.0).uint(*seq);
-        }
-    }
-}
-
-fn decode_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> {
-    let sums = reader.array(RANGES_ASKED_MAX * 2, "sums of ranges")? / 2;
-    let sums =
-        (0..sums).map(|_| Ok((decode_range(reader)?, decode_sums(reader)?))).collect::<Result<_, _>>()?;
-    let names = reader.array(RANGES_ASKED_MAX * 2, "names of ranges")? / 2;
-    let of_range = |_| {
-        let range = decode_range(reader)?;
-        let names = reader.array(RANGE_NAMES_MAX * 2, "actors of a range")? / 2;
-        Ok((range, (0..names).map(|_| decode_entry(reader)).collect::<Result<_, _>>()?))
-    };
-    Ok(Told { sums, names: (0..names).map(of_range).collect::<Result<_, _>>()? })
-}
-
-fn unexpected(expected: &'static str) -> DecodeError {
-    DecodeError::Unexpected { expected, offset: 0 }
-}
-
-fn decode_digests(reader: &mut Reader<'_>) -> Result<Vec<(u64, Digest)>, DecodeError> {
-    let len = reader.array(LINK_ROOMS_MAX, "rooms of a connection")?;
-    (0..len)
-        .map(|_| {
-            reader.array_of(2, "a digest")?;
-            Ok((reader.uint()?, reader.bytes_of()?))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chain::Signature;
+    use crate::id::Actor;
+    use crate::limits::LAMPORT_MAX;
+    use crate::sync::ranges::{PARTS, Range};
 
     fn check(frame: LinkFrame) {
         let bytes = frame.encode();

@@ -1,0 +1,133 @@
+//! The backlog on its way to a peer that lacks it: planned, read from the store, packed, and sent as far as credit goes.
+
+use std::sync::Arc;
+
+use crate::block::Bodies;
+use crate::id::Dot;
+use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
+use crate::room::packed::{Frames, Range};
+use crate::room::{Output, Room};
+use crate::store::Record;
+use crate::sync::{Lane, LinkId, RoomFrame, Run, backlog};
+
+/// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
+const READ_BYTES: usize = 256 * 1024;
+/// Messages of at least so many bytes count that many times: they gain little by being packed together, and whatever is live waits while
+/// they are.
+const LARGE: (usize, usize) = (4 * 1024, 4);
+/// Credit is given back in portions of this many bytes: fewer frames, and the sender never runs dry.
+const CREDIT_PORTION_BYTES: u64 = CREDIT_BYTES as u64 / 4;
+
+impl Room {
+    pub(super) fn pump_all(&mut self, out: &mut Vec<Output>) {
+        for link in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.pump(link, out);
+        }
+    }
+
+    /// Sends what the peer lacks next, as far as its credit goes, or asks the store for it.
+    pub(super) fn pump(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        while let Some(ranges) = self.plan(link) {
+            let Some(frames) = self.packed.get(&ranges) else {
+                out.push(Output::Read { link, ranges: ranges.clone() });
+                if let Some(peer) = self.peers.get_mut(&link) {
+                    peer.reading = Some(ranges);
+                }
+                return;
+            };
+            self.send_backlog(link, &ranges, &frames, out);
+        }
+    }
+
+    /// What the peer is to be sent next. Credit says whether, not how much: so peers that lack the same get the same frames.
+    fn plan(&self, link: LinkId) -> Option<Vec<Range>> {
+        let peer = self.peers.get(&link)?;
+        let reads = peer.reading.is_some() || self.reads_orphaned.contains(&link);
+        if peer.lacks_ground || peer.first.is_none() || reads || peer.credit <= 0 {
+            return None;
+        }
+        let mut ranges = Vec::new();
+        let (mut bytes, mut weight) = (0, 0);
+        for run in self.log.plan(&peer.sent, &peer.goal) {
+            if weight >= READ_BYTES || bytes + run.body_bytes > BLOCK_BYTES_MAX {
+                break;
+            }
+            bytes += run.body_bytes;
+            let messages = usize::try_from(run.last - run.first + 1).unwrap_or(usize::MAX);
+            weight += run.body_bytes * if run.body_bytes / messages >= LARGE.0 { LARGE.1 } else { 1 };
+            ranges.push((run.actor, run.first, run.last));
+        }
+        (!ranges.is_empty()).then_some(ranges)
+    }
+
+    /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
+    pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, out: &mut Vec<Output>) {
+        if self.reads_orphaned.remove(&link) {
+            return self.pump(link, out);
+        }
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        let Some(mut ranges) = peer.reading.take() else { return };
+        if std::mem::take(&mut peer.is_offered) {
+            self.send_horizon(link, &records, out);
+            return self.pump(link, out);
+        }
+        // A store may drop a signature that a later one makes needless.
+        for record in records.iter().filter(|record| record.signature.is_none()) {
+            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
+        }
+        let mut records = records.into_iter().peekable();
+        let mut runs = Vec::with_capacity(ranges.len());
+        let mut unended = None;
+        for (index, &(actor, first, last)) in ranges.iter().enumerate() {
+            let mut bodies = Bodies::default();
+            let mut signature = None;
+            while let Some(record) =
+                records.next_if(|record| record.actor == actor && (first..=last).contains(&record.seq))
+            {
+                bodies.push(&record.body);
+                signature = record.signature;
+            }
+            let complete = bodies.len() as u64 == last - first + 1;
+            match signature {
+                Some(signature) if complete => runs.push(Run { actor, first, bodies, signature }),
+                None if complete => {
+                    unended = Some(index);
+                    break;
+                }
+                Some(_) | None => {}
+            }
+        }
+        // From there on it is planned again, now that the log knows better where runs end.
+        ranges.truncate(unended.unwrap_or(ranges.len()));
+        let frames: Frames =
+            backlog::pack(&runs).into_iter().map(|(content, runs)| (content.into(), runs as u64)).collect();
+        if runs.len() == ranges.len() {
+            self.packed.keep(ranges.clone(), Arc::clone(&frames));
+        }
+        self.send_backlog(link, &ranges, &frames, out);
+        self.pump(link, out);
+    }
+
+    fn send_backlog(&mut self, link: LinkId, ranges: &[Range], frames: &Frames, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        for (content, runs) in frames.iter() {
+            peer.credit -= i64::try_from(backlog::cost(content)).unwrap_or(i64::MAX);
+            peer.runs_sent += runs;
+            let frame = RoomFrame::Backlog { content: Arc::clone(content) };
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
+        }
+        for &(actor, _, last) in ranges {
+            peer.sent.raise(actor, last);
+        }
+    }
+
+    /// Gives back credit for bulk bytes that are dealt with.
+    pub(super) fn give_credit(&mut self, link: LinkId, bytes: u64, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        peer.credit_due += bytes;
+        if peer.credit_due >= CREDIT_PORTION_BYTES {
+            let frame = RoomFrame::Credit { bytes: std::mem::take(&mut peer.credit_due) };
+            out.push(Output::Send { link, lane: Lane::Live, frame });
+        }
+    }
+}
