@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rtc_core::api::{Change, Code, Edit, EditOp, Event, Shown};
 use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::clock::VersionVector;
-use rtc_core::founding::Founding;
+use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{PeerKey, Session};
 use rtc_core::limits::{SHOW_BURST_MAX, SHOW_PERIOD_MS, SHOW_RATE_MAX, SHOWN_SESSIONS_MAX};
 use rtc_core::presence::{Part, Show};
@@ -29,7 +29,13 @@ struct Member {
 
 impl Member {
     fn new(seed: u8) -> Self {
-        let founding = Founding { owner: PeerKey([0; 32]), nonce: [0; 16], name: "test".into(), time_ms: 0 };
+        let founding = Founding {
+            owner: PeerKey([0; 32]),
+            nonce: [0; 16],
+            name: "test".into(),
+            time_ms: 0,
+            access: Access::Open,
+        };
         let mut room = Room::open(Opening {
             room: founding.room(),
             founding: Some(founding),
