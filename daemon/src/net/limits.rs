@@ -83,7 +83,7 @@ pub(crate) const RELAY_ASKED_PER_PEER_MAX: u32 = 64;
 /// A circuit lasts this long; its ends make another, and sync goes on where it was.
 #[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Bytes a circuit carries in one direction: a few large rooms a day.
+/// Bytes a circuit carries, both directions together: a few large rooms a day.
 #[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Reaching a peer through a relay: two handshakes in a row, each over half the world.

@@ -45,16 +45,19 @@ pub(crate) fn extend(
 ) -> Result<(Boxed<(PeerId, StreamMuxerBox)>, Wan), noise::Error> {
     let us = keys.public().to_peer_id();
     let (circuits, client) = relay::client::new(us);
+    let mut muxer = yamux::Config::default();
+    muxer.set_max_num_streams(limits::WAN_STREAMS_MAX);
     let circuits = circuits
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(keys)?)
-        .multiplex(yamux::Config::default())
+        .multiplex(muxer)
         .timeout(limits::CIRCUIT_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let mut quic = quic::Config::new(keys);
     quic.max_idle_timeout = u32::try_from(limits::QUIC_IDLE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     quic.keep_alive_interval = limits::QUIC_IDLE_TIMEOUT / 3;
     quic.handshake_timeout = limits::HANDSHAKE_TIMEOUT;
+    quic.max_concurrent_stream_limit = u32::try_from(limits::WAN_STREAMS_MAX).unwrap_or(u32::MAX);
     let quic = quic::tokio::Transport::new(quic).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let transport = circuits
         .or_transport(quic)
