@@ -93,6 +93,10 @@ fn only_who_invites_has_to_be_in_reach_and_may_be_later() {
     let said = b.rtc(&["join", &ticket, "--timeout", "300ms"]);
     assert!(said.code == 7 && said.err.contains("in the background"), "{said:?}");
     assert!(b.ok(&["status"]).contains("joining"));
+    let room = b.json(&["status"])["joining"][0]["room"].as_str().expect("a room").to_owned();
+    b.ok(&["room", "leave", &room[..8]]);
+    assert!(!b.ok(&["status"]).contains("joining"), "it is given up");
+    assert_eq!(b.rtc(&["join", &ticket, "--timeout", "300ms"]).code, 7);
     b.rtcd(&["stop"]);
     b.start();
     a.start();

@@ -78,7 +78,10 @@ fn lines(status: &Status, peers: &[Peer]) -> Vec<String> {
     for joining in &status.joining {
         let (room, peer) = (short::short(joining.room), short::short(joining.peer));
         let stands = if joining.asked { "has been asked and has not answered" } else { "is not in reach" };
-        row("joining", format!("{room}: {peer}, who made the ticket, {stands}"));
+        row(
+            "joining",
+            format!("{room}: {peer}, who made the ticket, {stands}; `rtc room leave {room}` gives up"),
+        );
     }
     for room in &status.rooms {
         row("room", super::rooms::line(room));

@@ -322,7 +322,7 @@ impl Log {
     }
 
     pub(super) fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
-        let count = usize::try_from(last - first + 1).ok()?;
+        let count = usize::try_from((last + 1).checked_sub(first)?).ok()?;
         let steps = self.entries_from(&actor, first)?.take(count).map(|entry| Step {
             body_bytes: entry.body_bytes as usize,
             signed: entry.signed,

@@ -87,3 +87,82 @@ impl Room {
         Ok([("sealed".to_owned(), sealed), ("old".to_owned(), old)].into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::{Govern, Says};
+    use crate::chain::{Ed25519, Keys};
+    use crate::founding::{Access, Founding};
+    use crate::room::{Input, Opening, Output};
+    use crate::store::Record;
+    use crate::sync::Now;
+
+    fn key(seed: u8) -> PeerKey {
+        Ed25519::from_seed(&[seed; 32]).public()
+    }
+
+    /// The room that the first key has founded, on the machine of another.
+    fn room(seed: u8) -> Room {
+        let (owner, name) = (key(1), "lab".to_owned());
+        let founding = Founding { owner, nonce: [0; 16], name, time_ms: 0, access: Access::Members };
+        let keys = Arc::new(Ed25519::from_seed(&[seed; 32]));
+        let room = founding.room();
+        Room::open(Opening { room, founding: Some(founding), keys, epoch_fresh: 1, epoch_proof: None })
+    }
+
+    fn say(room: &mut Room, says: Vec<Says>) -> Vec<Record> {
+        let mut out = Vec::new();
+        let govern = Govern { says, ..Govern::default() };
+        room.handle(Input::Govern { token: 1, govern }, Now::default(), &mut out);
+        room.handle(Input::Flush, Now::default(), &mut out);
+        let stored = out.into_iter().filter_map(|output| match output {
+            Output::Store { records, .. } => Some(records),
+            _ => None,
+        });
+        stored.flatten().collect()
+    }
+
+    #[test]
+    fn who_stays_reads_the_next_secret_and_who_is_removed_does_not() {
+        let (first, second, third) = (Secret([10; 32]), Secret([11; 32]), Secret([12; 32]));
+        let mut owner = room(1);
+        let role = |seed| Says::MemberRole { key: key(seed), role: Role::Editor, name: None };
+        let mut records = say(&mut owner, vec![role(2), role(3), role(4)]);
+        for (removed, new, former) in [(3, second, vec![first]), (4, third, vec![second, first])] {
+            let removed = key(removed);
+            let options = owner.rotation(&new, &former, &[removed], &[9; 32]).unwrap();
+            let says = vec![Says::MemberRemove { key: removed }, Says::RoomSecret { options }];
+            records.extend(say(&mut owner, says));
+            assert_eq!(owner.newest_secret(), Some((new, former)));
+        }
+        let seen_by = |seed| {
+            let mut room = room(seed);
+            room.load(&records).unwrap();
+            (room.newest_secret(), [2, 3, 5].map(|other| room.standing_of(&key(other))))
+        };
+        let standings = [Standing::Member(Role::Editor), Standing::Removed, Standing::Unknown];
+        assert_eq!(seen_by(2), (Some((third, vec![second, first])), standings));
+        for outsider in [3, 4, 5] {
+            assert_eq!(seen_by(outsider), (None, standings), "{outsider}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_handed_to_no_more_members_than_one_message_holds() {
+        let mut owner = room(1);
+        let grant = |number: usize| {
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&number.to_be_bytes());
+            Says::MemberRole { key: Ed25519::from_seed(&seed).public(), role: Role::Viewer, name: None }
+        };
+        say(&mut owner, (1..SEALED_MEMBERS_MAX).map(grant).collect());
+        let options = owner.rotation(&Secret([1; 32]), &[Secret([2; 32]); 64], &[], &[9; 32]).unwrap();
+        assert_eq!(say(&mut owner, vec![Says::RoomSecret { options }]).len(), 1);
+        say(&mut owner, vec![grant(SEALED_MEMBERS_MAX)]);
+        let refused = owner.rotation(&Secret([1; 32]), &[], &[], &[9; 32]);
+        assert_eq!(refused, Err(TooManyMembers(SEALED_MEMBERS_MAX + 1)));
+    }
+}

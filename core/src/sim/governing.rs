@@ -6,7 +6,7 @@ use crate::id::PeerKey;
 use crate::members::Role;
 use crate::message::{Head, Message};
 use crate::op::{Op, OpCode};
-use crate::room;
+use crate::room::{self, Standing};
 use crate::sim::forgetting::KEEPER;
 use crate::sim::universe::{Event, TROUBLE_MS, Universe};
 
@@ -56,6 +56,10 @@ impl Universe {
         for _ in 0..self.random.below(CHANGES_MAX) {
             let by = if self.random.per_mille(500) { KEEPER } else { self.random.index(count) };
             let about = self.random.index(count);
+            if (by, about) == (KEEPER, KEEPER) {
+                // Without him nobody could admit him, or who is removed, again.
+                continue;
+            }
             let ranks =
                 [None, None, Some(Role::Viewer), Some(Role::Editor), Some(Role::Owner), Some(Role::Owner)];
             let rank = *self.random.pick(&ranks);
@@ -84,6 +88,22 @@ impl Universe {
         let input = self.peers[by].next_says(says);
         self.room_input(by, input)?;
         self.room_input(by, room::Input::Flush)
+    }
+
+    /// In the end the founder admits who is removed again: nobody speaks to such a one, so it would never hold what others hold. Returns
+    /// whether there was anybody.
+    pub(super) fn readmit(&mut self) -> Result<bool, String> {
+        if !self.is_strict() || !self.peers[KEEPER].is_up() {
+            return Ok(false);
+        }
+        let mut removed = self.honest();
+        let keys: Vec<PeerKey> = self.peers.iter().map(|peer| peer.keys.public()).collect();
+        let Some(room) = self.peers[KEEPER].room() else { return Ok(false) };
+        removed.retain(|&peer| room.standing_of(&keys[peer]) == Standing::Removed);
+        for &about in &removed {
+            self.govern(KEEPER, about, Some(Role::Viewer))?;
+        }
+        Ok(!removed.is_empty())
     }
 
     /// A message as from before its author was removed, in a new epoch, by which he raises himself or removes somebody.

@@ -48,6 +48,10 @@ impl Universe {
         let Some(peace_us) = self.peace_us.filter(|_| self.is_edited()) else { return Ok(false) };
         // Who withholds may come out with something at any time.
         self.calm_us = self.calm_us.max(peace_us);
+        if self.readmit()? {
+            self.calm_us = self.us;
+            return Ok(false);
+        }
         self.rounds = self.rounds.max((self.us - self.calm_us).div_ceil(LOOK_MS * 1000));
         let rounds_max = ROUNDS_MAX + if self.horizons > 0 { REISSUE_ROUNDS_MAX } else { 0 };
         match self.disagreement() {

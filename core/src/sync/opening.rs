@@ -194,6 +194,9 @@ impl Openings {
         let new =
             new.filter_map(|(tag, known)| Some((*tag, self.sides.proof(&known.secret, Purpose::Room)?)));
         let mut offers: Vec<_> = new.take(LINK_ROOMS_MAX - self.sent).collect();
+        if offers.is_empty() && self.sent > 0 {
+            return;
+        }
         let padded = offers.len().next_power_of_two().max(LINK_OPENINGS_MIN);
         // What rooms there may be later is not used up to hide those that came before.
         if self.sent == 0 || self.sent + padded <= LINK_ROOMS_MAX / 2 {

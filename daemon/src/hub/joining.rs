@@ -118,6 +118,18 @@ impl Hub {
         );
     }
 
+    /// Gives up a join that waits, if there is one of a room whose id begins like that. Returns whether there was.
+    pub(super) fn give_up_join(&mut self, beginning: &str) -> Result<bool, ApiError> {
+        let is_meant = |room: &&RoomId| beginning.len() >= 8 && room.to_string().starts_with(beginning);
+        let Some(room) = self.tickets.keys().find(is_meant).copied() else { return Ok(false) };
+        self.end_join(room).map_err(|error| {
+            ApiError::new(Code::Internal, format!("the join cannot be given up: {error:#}"))
+                .with_hint("`rtc doctor` looks at the disk")
+        })?;
+        self.answer_joins(room, &ApiError::new(Code::NotFound, "the join was given up"));
+        Ok(true)
+    }
+
     fn room_of_invite(&self, invite: &Secret) -> Option<RoomId> {
         self.tickets.values().find(|ticket| ticket.pass.secret() == invite).map(|ticket| ticket.room)
     }

@@ -60,7 +60,13 @@ impl Hub {
     pub(super) fn leave(&mut self, call: Call, name: &str, delete: bool, force: bool) {
         let room = match self.room_called(name) {
             Ok(room) => room,
-            Err(error) => return self.delete_left(call, name, delete && force, error),
+            Err(error) => {
+                return match self.give_up_join(name) {
+                    Ok(false) => self.delete_left(call, name, delete && force, error),
+                    Ok(true) => call.answer(Ok(Reply::Done {})),
+                    Err(error) => call.answer(Err(error)),
+                };
+            }
         };
         // What was committed and not told yet is known to nobody else.
         self.flush();
