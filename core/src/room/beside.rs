@@ -1,5 +1,7 @@
 //! How connected peers stand to the room, for people: how much each lacks, and how far one message has come.
 
+use std::collections::BTreeSet;
+
 use crate::api::{Reach, Traced};
 use crate::clock::VersionVector;
 use crate::id::Dot;
@@ -31,6 +33,12 @@ impl Room {
             behind: missing(&here, &|actor| peer.told.get(actor).max(peer.durable.get(actor))),
             ahead: missing(&peer.told, &|actor| here.get(actor)),
         })
+    }
+
+    /// On how many peers' disks the message is.
+    pub(super) fn peers_with(&self, dot: &Dot) -> usize {
+        let with = self.peers.values().filter(|peer| peer.durable.covers(dot));
+        with.map(|peer| peer.key).collect::<BTreeSet<_>>().len()
     }
 
     /// How far a message has come, peer by peer.

@@ -3,8 +3,6 @@
 //! A peer's `sent` vector is a cursor: live runs move it where they continue it, backlog runs move it under credit,
 //! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
 
-use std::collections::BTreeSet;
-
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
@@ -380,12 +378,6 @@ impl Room {
                 out.push(Output::Synced { link });
             }
         }
-    }
-
-    /// On how many peers' disks the message is.
-    pub(super) fn peers_with(&self, dot: &Dot) -> usize {
-        let with = self.peers.values().filter(|peer| peer.durable.covers(dot));
-        with.map(|peer| peer.key).collect::<BTreeSet<_>>().len()
     }
 }
 
