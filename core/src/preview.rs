@@ -13,6 +13,7 @@ use crate::op::edit::{self, Commit};
 use crate::op::{Op, OpCode, Options};
 use crate::place::Place;
 use crate::replica::{NodeIx, Replica};
+use crate::scene::Root;
 use crate::value::Value;
 
 /// Nodes of the scene that are looked at where nodes move: a draft must not cost what a large scene does. Past that, what is moved shows
@@ -24,7 +25,8 @@ const NAMING: [&str; 4] = ["parent", "parentKey", "before", "after"];
 /// What the scene would show differently. Edits that cannot be made as things stand are left out.
 pub fn changes(replica: &Replica, edits: &[EditOp]) -> Vec<Change> {
     let actor = Actor::from_name("preview");
-    let mut scratch = Replica::new(replica.root().clone());
+    // Whoever drafts it may: the scratch has no members to ask.
+    let mut scratch = Replica::new(Root { founder: None, ..replica.root().clone() });
     let message = |seq: u64, ops: Vec<Op>| Message {
         actor,
         seq,
@@ -196,7 +198,6 @@ mod tests {
     use super::*;
     use crate::author::{About, Author};
     use crate::id::RoomId;
-    use crate::scene::Root;
     use crate::sim::{Random, draw_op};
 
     /// Two replicas of one history, one of which goes on.

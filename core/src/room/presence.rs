@@ -10,6 +10,7 @@ use crate::api::{self, ApiError, Code, EditOp, Shown};
 use crate::canonical::Writer;
 use crate::id::{Actor, PeerKey, Session};
 use crate::limits::{HEARTBEAT_MS, SHOW_BURST_MAX, SHOW_PERIOD_MS, SHOW_RATE_MAX, SHOWN_SESSIONS_MAX};
+use crate::members::Role;
 use crate::op::edit;
 use crate::op::row_named;
 use crate::presence::{Allowance, Pace, Part, Show, stage};
@@ -175,6 +176,7 @@ impl Room {
 
     /// The draft of a session of ours with more edits, or with these instead, checked as a commit of it would be.
     pub fn staged(&self, session: Session, edits: Vec<EditOp>, replace: bool) -> Result<Show, ApiError> {
+        self.check_editor()?;
         if edits.iter().any(|edit| row_named(&edit.otype).is_some_and(|row| row.kind.is_meta())) {
             return Err(ApiError::new(Code::BadArgument, "undos and redos cannot be staged")
                 .with_hint("they are messages of their own: `rtc undo`"));
@@ -312,7 +314,11 @@ impl Room {
         match show {
             Show::Presence(fields) => api::Event::Presence { session, peer, fields: fields.clone() },
             Show::Draft(edits) => {
-                let changes = preview::changes(&self.replica, edits);
+                // Of who may not edit none of it can ever be.
+                let changes = match self.may(&peer, Role::Editor) {
+                    true => preview::changes(&self.replica, edits),
+                    false => Vec::new(),
+                };
                 api::Event::Draft { session, peer, edits: edits.clone(), changes }
             }
         }
