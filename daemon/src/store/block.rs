@@ -15,6 +15,7 @@ use rtc_core::store::{Record, StoreError};
 use rtc_core::sync::run::{self, Step};
 
 /// A row of the table `block`.
+#[derive(PartialEq, Eq)]
 pub(super) struct Row {
     /// When the first message arrived.
     pub(super) arrival: i64,

@@ -268,7 +268,8 @@ impl Found {
         while let Some(row) = rows.next()? {
             let (Ok(block), Ok(actor)) = (block_row(row), row.get(7)) else { continue };
             let there = &mut self.actors.entry(Actor(actor)).or_default().blocks;
-            if !there.iter().any(|other| (other.first, other.seal) == (block.first, block.seal)) {
+            // One that only claims to be the same may be damaged.
+            if !there.contains(&block) {
                 there.push(block);
             }
         }
