@@ -614,4 +614,19 @@ mod tests {
         assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false });
         assert_eq!(seen(&dir.path().join(ROOM_FILE)).folded, whole.folded);
     }
+
+    #[test]
+    fn a_damaged_block_does_not_stand_for_the_whole_one_of_a_copy() {
+        let mut owner = Owner::new();
+        owner.edit(5000);
+        while owner.store.pack().unwrap() {}
+        let (sound, whole) = (owner.copy("sound"), seen(&owner.copy("whole")));
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        let damage = "UPDATE block SET messages = CAST(x'00' || substr(messages, 2) AS BLOB)";
+        assert_eq!(Connection::open(&file).unwrap().execute(damage, []).unwrap(), 1);
+        assert!(renew_in(dir.path(), &[]).messages < whole.messages);
+        assert_eq!(renew_in(dir.path(), &[sound]).messages, whole.messages);
+        assert_eq!(seen(&file).folded, whole.folded);
+    }
 }
