@@ -121,6 +121,10 @@ impl Universe {
     /// so what they keep is worth nothing to others.
     pub(super) fn replace_orphans(&mut self) -> Result<(), String> {
         for peer in self.honest() {
+            // Where the store failed, what the room stands on is not what the disk has, and goes with the process.
+            if self.peers[peer].has_failed {
+                continue;
+            }
             let Some(dot) = self.peers[peer].room().and_then(|room| room.horizon()) else { continue };
             let holds = |disk: &SimDisk| disk.link(&dot.actor, dot.seq).is_some() || disk.has_forgotten(&dot);
             if self.honest().into_iter().any(|other| holds(&self.peers[other].disk)) {
