@@ -183,7 +183,8 @@ fn hosts_meet_by_mdns_and_agree_after_a_pulled_cable() {
     let took = within(REUNION, "both show the same scene after the cut", || same_scene(&a, &b));
     println!("equal {took:?} after the cable was back");
     assert_eq!(a.ok(&["get", "cube"]), b.ok(&["get", "cube"]));
-    assert_eq!(a.messages(), 102, "nothing is lost and nothing is there twice");
+    // The room's owner let the other one in by a message of his own.
+    assert_eq!(a.messages(), 103, "nothing is lost and nothing is there twice");
 
     // A daemon that was away while the others moved on comes back to its place.
     assert_eq!(lan.on(2, &b, rtcd, &["stop"]).code, 0);
@@ -196,8 +197,10 @@ fn hosts_meet_by_mdns_and_agree_after_a_pulled_cable() {
 fn judge(what: &str, mut took: Vec<Duration>) {
     took.sort_unstable();
     let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
+    // One round has no median.
+    let median_max = if took.len() > 1 { FLOWS_MEDIAN } else { FLOWS_MAX };
     println!("{what}: median {median:?}, most {most:?} of {}", took.len());
-    assert!(median <= FLOWS_MEDIAN && most <= FLOWS_MAX, "{what}: {took:?}");
+    assert!(median <= median_max && most <= FLOWS_MAX, "{what}: {took:?}");
 }
 
 /// How often something is tried: usually, and where there is time.
@@ -250,7 +253,7 @@ fn two_halves_of_a_lan_find_each_other_once_they_are_joined() {
     [3, 4].into_iter().for_each(|n| lan.plug_into("half", n));
     let homes: Vec<Home> = (0..4).map(|_| Host::new().home()).collect();
     homes.iter().zip(1..).for_each(|(home, n)| lan.start(n, home));
-    let ticket = homes[0].ok(&["invite", "--no-addresses"]).lines().last().unwrap().to_owned();
+    let ticket = homes[0].ok(&["invite", "--no-addresses", "--uses", "3"]).lines().last().unwrap().to_owned();
     homes[1].ok(&["join", &ticket, "--timeout", "30s"]);
     for home in &homes[2..] {
         // Nobody of the room is in reach; it stays joined.
