@@ -256,7 +256,13 @@ impl Dialer {
     }
 
     /// A dial of ours reached `peer` at `address`: returns how it had been found.
-    pub(crate) fn reached(&mut self, attempt: ConnectionId, peer: PeerKey, address: &Multiaddr) -> Source {
+    pub(crate) fn reached(
+        &mut self,
+        attempt: ConnectionId,
+        peer: PeerKey,
+        address: &Multiaddr,
+        now: Instant,
+    ) -> Source {
         let target = self.attempts.remove(&attempt);
         if let Some(target) = &target {
             self.schedule.attempt_ended(target);
@@ -268,6 +274,10 @@ impl Dialer {
             self.book.drop_stray(&stray);
             let place = Place { address: stray, source: source.unwrap_or(Source::Added) };
             self.changed |= self.book.learn(peer, place, &|peer| self.linked.contains_key(peer));
+            if !self.linked.contains_key(&peer) {
+                // It may have no room for us now; a link ends this.
+                self.schedule.want(Target::Peer(peer), now, now + AFTER_SHORT_LINK, false);
+            }
         }
         let (address, _) = split_peer(address);
         self.book.get(&peer).map_or(Source::Added, |entry| {

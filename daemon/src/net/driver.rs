@@ -298,7 +298,7 @@ impl Driver {
         };
         let began = self.dialer.began(&connection);
         let source = if outbound {
-            self.dialer.reached(connection, peer, &address)
+            self.dialer.reached(connection, peer, &address, Instant::now())
         } else {
             self.dialer.source(&peer)
         };

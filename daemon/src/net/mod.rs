@@ -42,6 +42,7 @@ pub use address::{peer_id, peer_key};
 pub use book::AddressError;
 pub use book_file::ReadBookError;
 pub use handle::{KnownPeer, NetError, NetHandle};
+pub use limits::RelayLimits;
 pub use queue::{LinkSender, SendError};
 pub use rtc_core::sync::{Lane, LinkId};
 pub use start::{Net, StartError, start};
@@ -70,8 +71,8 @@ pub struct NetConfig {
 pub struct WanConfig {
     /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC.
     pub relays: Vec<Multiaddr>,
-    /// Whether to be a relay for others.
-    pub relay: bool,
+    /// What to do for others as a relay; `None` is nothing.
+    pub relay: Option<RelayLimits>,
 }
 
 /// What to do where a port is taken.

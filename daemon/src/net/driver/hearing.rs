@@ -53,7 +53,7 @@ impl Driver {
             return;
         }
         self.hearing.listeners.heard(listener, &address);
-        if self.hearing.wan.as_ref().is_some_and(|wan| wan.relay) {
+        if self.hearing.wan.as_ref().is_some_and(|wan| wan.relay.is_some()) {
             // A relay that knows no address of its own gives nobody a place.
             self.swarm.add_external_address(address.clone());
         }

@@ -10,17 +10,22 @@ use super::super::swarm::build;
 use super::*;
 
 /// A relay.
-async fn relay(seed: u8) -> Node {
+pub(super) async fn relay(seed: u8) -> Node {
+    relay_with(seed, RelayLimits::default()).await
+}
+
+/// A relay that does this much for others.
+pub(super) async fn relay_with(seed: u8, limits: RelayLimits) -> Node {
     let home = tempfile::tempdir().unwrap();
-    let wan = Some(WanConfig { relay: true, ..WanConfig::default() });
+    let wan = Some(WanConfig { relay: Some(limits), ..WanConfig::default() });
     Node::start_with(NetConfig { wan, ..Node::config(seed, &home) }, home).await
 }
 
 /// A node that listens at these addresses, and at the relay; it has a place there.
-async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
+pub(super) async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
     let home = tempfile::tempdir().unwrap();
     let at = relay.address().with(id(relay));
-    let wan = Some(WanConfig { relays: vec![at], relay: false });
+    let wan = Some(WanConfig { relays: vec![at], relay: None });
     let node = Node::start_with(NetConfig { wan, listen, ..Node::config(seed, &home) }, home).await;
     let mut listening = node.handle.listening.clone();
     let reserved = listening.wait_for(|all| all.iter().any(is_relayed));
@@ -29,17 +34,17 @@ async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
 }
 
 /// The end of an address that names a node.
-fn id(node: &Node) -> Protocol<'static> {
+pub(super) fn id(node: &Node) -> Protocol<'static> {
     Protocol::P2p(peer_id(&node.key()).unwrap())
 }
 
-fn circuit(node: &Node) -> Multiaddr {
+pub(super) fn circuit(node: &Node) -> Multiaddr {
     node.handle.listening().into_iter().find(is_relayed).expect("a place at a relay")
 }
 
 impl Node {
     /// The next link to `peer` that goes through a relay, or does not, whatever else happens meanwhile.
-    async fn linked(&mut self, peer: PeerKey, relayed: bool) -> UpLink {
+    pub(super) async fn linked(&mut self, peer: PeerKey, relayed: bool) -> UpLink {
         self.until("link up", |event| match event {
             NetEvent::Up { link, peer: other, source, sender, address, .. }
                 if other == peer && is_relayed(&address) == relayed =>
