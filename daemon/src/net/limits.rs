@@ -84,6 +84,12 @@ pub(crate) const CIRCUIT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Reaching a peer through a relay: two handshakes in a row, each over half the world.
 #[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Names that are looked up at once: each holds a thread for as long as the host's resolver takes.
+#[cfg(feature = "wan")]
+pub(crate) const LOOKUPS_MAX: usize = 8;
+/// Looking a name up: a resolver's first question may be lost, and its second not.
+#[cfg(feature = "wan")]
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(7);
 /// A QUIC connection that hears nothing ends after this: as long as our own heartbeats wait, twice.
 #[cfg(feature = "wan")]
 pub(crate) const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -14,6 +14,8 @@ mod handle;
 mod limits;
 mod link;
 mod listeners;
+#[cfg(feature = "wan")]
+mod names;
 mod piece;
 mod queue;
 #[doc(hidden)]
@@ -69,7 +71,7 @@ pub struct NetConfig {
 /// What to use beyond the LAN.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct WanConfig {
-    /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC.
+    /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC; `/dns/NAME` may take the place of the IP address.
     pub relays: Vec<Multiaddr>,
     /// What to do for others as a relay; `None` is nothing.
     pub relay: Option<RelayLimits>,

@@ -1,4 +1,5 @@
-//! What the swarm has beyond the LAN: circuits through relays, QUIC, and finding a direct path behind both ends' routers.
+//! What the swarm has beyond the LAN: circuits through relays, QUIC, names, and finding a direct path
+//! behind both ends' routers.
 //!
 //! None of this is trusted with anything: over a circuit, too, both ends prove their keys to each other, and the relay
 //! carries what it cannot read.
@@ -16,6 +17,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, dcutr, identify, noise, quic, relay, yamux};
 use tracing::debug;
 
+use super::names::Named;
 use super::{RelayLimits, WanConfig, limits};
 
 /// What peers that identify each other say they speak.
@@ -59,12 +61,8 @@ pub(crate) fn extend(
     quic.handshake_timeout = limits::HANDSHAKE_TIMEOUT;
     quic.max_concurrent_stream_limit = u32::try_from(limits::WAN_STREAMS_MAX).unwrap_or(u32::MAX);
     let quic = quic::tokio::Transport::new(quic).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let transport = circuits
-        .or_transport(quic)
-        .map(|either, _| either.into_inner())
-        .or_transport(tcp)
-        .map(|either, _| either.into_inner())
-        .boxed();
+    let direct = quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed();
+    let transport = circuits.or_transport(Named::new(direct)).map(|either, _| either.into_inner()).boxed();
     let identity = identify::Config::new(IDENTITY_PROTOCOL.to_owned(), keys.public())
         .with_agent_version(super::driver::AGENT.to_owned())
         .with_hide_listen_addrs(true)
