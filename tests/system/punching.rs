@@ -6,15 +6,15 @@ use crate::home::{Host, converged, eventually};
 use crate::internet::{Internet, start_in};
 use crate::paths::{directly, has_place, listening};
 
-/// Both are known at a relay by one protocol, and their boxes let no other through.
-fn check(protocol: &str, others: &str) {
+/// They reach a relay by these protocols, and their boxes do not let through what is `forbidden`.
+fn check(protocols: [&str; 2], forbidden: &str) {
     let mut net = Internet::new(&[1, 1, 1]);
     let (a, b, relay) = (Host::new().home(), Host::new().home(), Host::new().home());
     net.start((3, 1), &relay, &["--relay", "--no-mdns", "--listen", "/ip4/0.0.0.0/tcp/4001"]);
-    let is_ours = |address: &&String| address.starts_with("/ip4/10.77.3.1/") && address.contains(protocol);
-    let at = listening(&relay).iter().find(is_ours).expect("an address of the relay").to_owned();
-    for (place, home) in [((1, 1), &a), ((2, 1), &b)] {
-        let inside = net.put_behind_nat(place, others);
+    for (place, home, protocol) in [((1, 1), &a, protocols[0]), ((2, 1), &b, protocols[1])] {
+        let is_it = |address: &&String| address.starts_with("/ip4/10.77.3.1/") && address.contains(protocol);
+        let at = listening(&relay).iter().find(is_it).expect("an address of the relay").to_owned();
+        let inside = net.put_behind_nat(place, forbidden);
         start_in(&inside, home, &["--no-mdns", "--relay-via", &at]);
     }
     eventually("places at the relay", || has_place(&a) && has_place(&b));
@@ -30,14 +30,24 @@ fn check(protocol: &str, others: &str) {
     converged(&[&a, &b]);
 }
 
+/// TCP, except with the relay.
+const TCP: &str = "meta l4proto tcp ct original proto-dst != 4001";
+const UDP: &str = "meta l4proto udp";
+
 #[test]
 #[ignore = "makes network namespaces; run by .ci/run"]
 fn behind_two_nats_they_go_direct_by_quic() {
-    check("/quic-v1", "tcp dport != 4001 tcp sport != 4001");
+    check(["/quic-v1", "/quic-v1"], TCP);
 }
 
 #[test]
 #[ignore = "makes network namespaces; run by .ci/run"]
 fn behind_two_nats_they_go_direct_by_tcp() {
-    check("/tcp/", "meta l4proto udp");
+    check(["/tcp/", "/tcp/"], UDP);
+}
+
+#[test]
+#[ignore = "makes network namespaces; run by .ci/run"]
+fn behind_two_nats_they_go_direct_whichever_way_each_reached_the_relay() {
+    check(["/quic-v1", "/tcp/"], TCP);
 }

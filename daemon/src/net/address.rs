@@ -95,6 +95,17 @@ pub(crate) fn circuit(at: &Multiaddr, relay: &PeerKey) -> Option<Multiaddr> {
     Some(at.clone().with(Protocol::P2p(peer_id(relay)?)).with(Protocol::P2pCircuit))
 }
 
+/// The same host and port by QUIC instead of TCP, or the other way round: beyond the LAN a daemon listens on both. `None` for other roads.
+pub(crate) fn sibling(address: &Multiaddr) -> Option<Multiaddr> {
+    let mut parts = address.iter();
+    let host = Multiaddr::from(parts.next()?);
+    match (road(address)?, parts.next()?) {
+        (Road::Tcp, Protocol::Tcp(port)) => Some(host.with(Protocol::Udp(port)).with(Protocol::QuicV1)),
+        (Road::Quic, Protocol::Udp(port)) => Some(host.with(Protocol::Tcp(port))),
+        _ => None,
+    }
+}
+
 /// Whether a connection can be made to `address` by one of the roads there are.
 pub(crate) fn is_dialable(address: &Multiaddr) -> bool {
     road(address).is_some()
@@ -140,6 +151,20 @@ mod tests {
         assert_eq!(peer_id(&key), Some(id));
         let address: Multiaddr = format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}").parse().unwrap();
         assert_eq!(split_peer(&address), ("/ip4/192.0.2.1/tcp/4001".parse().unwrap(), Some(key)));
+    }
+
+    #[test]
+    fn tcp_and_quic_are_siblings() {
+        let pairs = [
+            ("/ip4/192.0.2.1/tcp/4001", "/ip4/192.0.2.1/udp/4001/quic-v1"),
+            ("/dns6/example.org/tcp/4001", "/dns6/example.org/udp/4001/quic-v1"),
+        ];
+        for (tcp, quic) in pairs.map(|(tcp, quic)| (tcp.parse().unwrap(), quic.parse().unwrap())) {
+            assert_eq!((sibling(&tcp), sibling(&quic)), (Some(quic), Some(tcp)));
+        }
+        let id = Keypair::ed25519_from_bytes([7; 32]).unwrap().public().to_peer_id();
+        let circuit = format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}/p2p-circuit");
+        assert_eq!(sibling(&circuit.parse().unwrap()), None);
     }
 
     #[test]
