@@ -16,7 +16,7 @@ use crate::members::Role;
 use crate::op::TABLE_VERSION;
 use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
-use crate::store::{MEMBERS, POLICY};
+use crate::store::{FORKS, MEMBERS, POLICY};
 use crate::sync::Now;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -99,8 +99,8 @@ impl Keeper {
 }
 
 impl Room {
-    /// Recalls a fact that the keeper's part remembered with [`Output::Fact`]. One that cannot be read is forgotten: then the keeper waits
-    /// longer, or by the usual policy.
+    /// Recalls a fact that was remembered with [`Output::Fact`]. One that cannot be read is forgotten: then the keeper waits longer, or by
+    /// the usual policy, and forks are heard of again.
     pub fn recall(&mut self, name: &str, bytes: &[u8]) {
         match name {
             MEMBERS => self.keeper.members = Keeper::decode_members(bytes).unwrap_or_default(),
@@ -112,6 +112,7 @@ impl Room {
                 };
                 self.keeper.policy = read().ok();
             }
+            FORKS => self.recall_forks(bytes),
             _ => {}
         }
     }

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use anyhow::Context;
-use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
+use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Opening, Room, Standing};
-use rtc_core::store::{GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
+use rtc_core::store::{FORKS, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 
 use crate::hub::Hub;
@@ -123,8 +123,8 @@ impl Hub {
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
         };
-        let facts = [GROUND, OUTSIDE, MEMBERS, POLICY].map(|name| store.fact(name).transpose());
-        let [ground, outside, members, policy] = facts.map(Option::transpose);
+        let facts = [GROUND, OUTSIDE, MEMBERS, POLICY, FORKS].map(|name| store.fact(name).transpose());
+        let [ground, outside, members, policy, forks] = facts.map(Option::transpose);
         let kept = open_kept(&opening, &mut store);
         let (mut room, since) = match kept {
             Some(opened) => opened,
@@ -138,7 +138,7 @@ impl Hub {
                 (room, messages)
             }
         };
-        for (name, value) in [(MEMBERS, members?), (POLICY, policy?)] {
+        for (name, value) in [(MEMBERS, members?), (POLICY, policy?), (FORKS, forks?)] {
             value.iter().for_each(|value| room.recall(name, value));
         }
         store.check_heads(&room.vector())?;
@@ -271,6 +271,7 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
+            forks: room.forks().map(|message| Fork { message, own: message.actor.key() == me }).collect(),
         })
     }
 }
@@ -338,5 +339,6 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
         read_only: Some(why.to_owned()),
         horizon: None,
         alarm: None,
+        forks: Vec::new(),
     }
 }
