@@ -29,6 +29,7 @@ mod rot;
 #[cfg(target_os = "linux")]
 #[path = "../power/shim.rs"]
 mod shim;
+mod sleep;
 #[cfg(target_os = "linux")]
 mod space;
 #[cfg(target_os = "linux")]
