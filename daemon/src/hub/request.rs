@@ -140,9 +140,18 @@ impl Hub {
         let id = self.room_named(room.as_deref())?;
         let room =
             self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
-        let members = room.replica().members().into_iter();
-        let member = |members::Member { key, role, name }| Member { key, role, name, own: key == self.me };
-        Ok(Reply::Members(members.map(member).collect()))
+        let founding = room.founding().map(|founding| (founding.owner, founding.time_ms));
+        let founded_ms = |key| founding.filter(|(owner, _)| *owner == key).map(|(_, time_ms)| time_ms);
+        let me = self.me;
+        let replica = room.replica();
+        let member = |members::Member { key, role, name }| {
+            let (by, since_ms) = match replica.admitted(&key) {
+                Some((by, time_ms)) => (Some(by), time_ms),
+                None => (None, founded_ms(key).filter(|_| role.is_some())),
+            };
+            Member { key, role, name, own: key == me, since_ms, by }
+        };
+        Ok(Reply::Members(replica.members().into_iter().map(member).collect()))
     }
 
     /// Remembers whom to answer when the room does, and that it has something to sign by then.
