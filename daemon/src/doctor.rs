@@ -46,6 +46,8 @@ pub struct Patient {
     pub mdns: bool,
     /// The way to the stores.
     pub jobs: Jobs,
+    /// Keeps the rooms awake for as long as they are looked at.
+    pub lease: Arc<()>,
     /// The rooms.
     pub rooms: Vec<Case>,
 }

@@ -184,6 +184,7 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
         ("name", draw::plain(&info.name).to_string()),
         ("own role", own),
         ("default", yes(info.default)),
+        ("asleep", yes(info.asleep)),
         ("nodes", info.nodes.to_string()),
         ("messages", info.messages.to_string()),
         ("waiting for their past", info.waiting.to_string()),

@@ -50,6 +50,9 @@ pub fn line(room: &RoomInfo) -> String {
         age::count(room.peers_connected.into(), "peer"),
         short::short(room.state_hash)
     );
+    if room.asleep {
+        line += &format!("  {DIM}asleep{RESET}");
+    }
     if room.waiting > 0 {
         line +=
             &format!("  {RED}{} waiting for what came before{RESET}", age::count(room.waiting, "message"));

@@ -53,6 +53,9 @@ pub struct RoomInfo {
     pub open: bool,
     /// Whether commands without `--room` mean this one.
     pub default: bool,
+    /// Whether it is out of memory, until somebody has use for it.
+    #[serde(default)]
+    pub asleep: bool,
     /// Messages held.
     pub messages: u64,
     /// Messages that wait for their causal past.

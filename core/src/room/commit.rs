@@ -88,6 +88,11 @@ impl Commits {
         }
     }
 
+    /// Whether nothing of ours waits to be told or answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.outbox.is_empty() && self.waits.is_empty()
+    }
+
     /// When the next wait for peers ends.
     pub(super) fn deadline_us(&self) -> Option<u64> {
         self.waits.iter().filter(|wait| wait.batch.is_none()).map(|wait| wait.pending.deadline_us).min()

@@ -42,6 +42,11 @@ struct Proving {
 }
 
 impl Forks {
+    /// Whether none is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an actor is known to have forked.
     pub(super) fn has(&self, actor: &Actor) -> bool {
         self.0.contains_key(actor)

@@ -10,6 +10,7 @@ use crate::api::{ApiError, Code, Compact, Compacted, Policy};
 use crate::author::About;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
+use crate::founding::Founding;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
 use crate::members::Role;
@@ -68,6 +69,17 @@ impl Keeper {
         self.met.insert(peer);
     }
 
+    /// Of whom nothing is missing here; given once.
+    pub(super) fn take_met(&mut self) -> BTreeSet<PeerKey> {
+        std::mem::take(&mut self.met)
+    }
+
+    /// Recalls what was known of those, and when to look again, if that is known.
+    pub(super) fn recall(&mut self, met: BTreeSet<PeerKey>, look_at_us: Option<u64>) {
+        self.met.extend(met);
+        self.look_at_us = look_at_us.unwrap_or(self.look_at_us);
+    }
+
     fn encode_members(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.array(self.members.len());
@@ -121,6 +133,11 @@ impl Room {
     fn has_proof(&self) -> bool {
         let holds = |(epoch, seq)| seq > 0 && self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
         self.epoch_proof.is_some_and(holds)
+    }
+
+    /// When the keeper of a room looks first, in a process that has just begun; never where this is not his daemon, or there is little.
+    pub(super) fn keeper_first_look(founding: &Founding, me: PeerKey, messages: u64) -> Option<u64> {
+        (founding.owner == me && messages >= MESSAGES_MIN).then_some(LOOK_MS * 1000)
     }
 
     fn is_keeper(&self) -> bool {

@@ -72,7 +72,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    fn new(key: PeerKey, now: Now) -> Self {
+    pub(super) fn new(key: PeerKey, now: Now) -> Self {
         Self {
             key,
             sent: VersionVector::default(),
@@ -104,13 +104,19 @@ impl Peer {
     }
 
     /// Whether nothing is on its way to the peer, which has taken in that many runs.
-    fn has_arrived(&mut self, runs_taken: u64) -> bool {
+    pub(super) fn has_arrived(&mut self, runs_taken: u64) -> bool {
         let (before, tells) = self.runs_taken_told;
         self.runs_taken_told = (runs_taken, if runs_taken == before { tells.saturating_add(1) } else { 0 });
         if self.runs_taken_told.1 >= IDLE_TELLS_MAX {
             self.runs_sent = runs_taken;
         }
         runs_taken == self.runs_sent
+    }
+
+    /// The peer takes that many more bytes of backlog.
+    pub(super) fn give_credit(&mut self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.credit = self.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
     }
 
     /// The peer sent these, so it has them.
@@ -184,8 +190,7 @@ impl Room {
             }
             RoomFrame::Backlog { content } => self.hear_backlog(link, &content, now, out),
             RoomFrame::Credit { bytes } => {
-                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-                peer.credit = peer.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
+                peer.give_credit(bytes);
                 self.pump(link, out);
             }
             RoomFrame::Ack { durable } => {

@@ -85,6 +85,11 @@ impl Horizons {
         self.outside.iter().map(|outside| outside.due_us).min()
     }
 
+    /// Whether nothing is left to be judged or issued again.
+    pub(super) fn is_settled(&self) -> bool {
+        self.heard.is_empty() && self.outside.is_empty()
+    }
+
     fn encode_outside(&self) -> Vec<u8> {
         encode_outside(self.outside.iter().map(|outside| &outside.message))
     }

@@ -420,6 +420,7 @@ impl Universe {
             | Output::Claimed { .. }
             | Output::Welcomed { .. }
             | Output::Refused { .. } => return Ok(()),
+            Output::Wake { .. } => return Err(format!("peer {peer} sleeps, and nobody put it to sleep")),
             Output::Room { output, .. } => output,
         };
         let life = self.peers[peer].life;

@@ -155,6 +155,8 @@ impl Hub {
             Some((room, Newcomer { link, claim, peer, invite, role, name }))
         });
         let Some((room, newcomer)) = proven else { return };
+        let Some(claim) = self.wake_for_claim(room, (link, peer, newcomer.claim)) else { return };
+        let newcomer = Newcomer { claim, ..newcomer };
         if self.own_role(room) != Some(Role::Owner) {
             return self.refuse(&newcomer, InviteRefusal::Powerless);
         }

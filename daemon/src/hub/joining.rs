@@ -171,7 +171,7 @@ impl Hub {
 
     pub(super) fn is_in_sync(&mut self, room: RoomId) -> bool {
         let links: Vec<_> = self.board.links().map(|(link, _)| link).collect();
-        self.board.room(&room).is_some_and(|room| links.iter().any(|link| room.in_sync(*link)))
+        links.iter().any(|link| self.board.in_sync(&room, *link))
     }
 
     /// Answers those who wait for the first sync of `room`.

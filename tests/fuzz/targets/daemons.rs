@@ -67,6 +67,7 @@ impl World<'_, '_> {
                     | switchboard::Output::Welcomed { .. }
                     | switchboard::Output::Refused { .. }
                     | switchboard::Output::Secrets { .. }
+                    | switchboard::Output::Wake { .. }
                     | switchboard::Output::Met { .. } => {}
                     switchboard::Output::Room { room, output } => {
                         let answer = match output {
