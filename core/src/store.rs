@@ -28,6 +28,8 @@ pub const GROUND: &str = "ground";
 /// The fact that holds messages that a horizon left outside, until they are issued again.
 pub const OUTSIDE: &str = "outside";
 
+/// The fact that holds the horizon that the ticket into the room names: [`Landmark`](crate::ticket::Landmark).
+pub const LANDMARK: &str = "landmark";
 /// The fact that holds what the room's keeper knows of members.
 pub const MEMBERS: &str = "members";
 /// The fact that holds when the room's keeper lets its history go.

@@ -17,8 +17,9 @@ use crate::members::Role;
 use crate::op::TABLE_VERSION;
 use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
-use crate::store::{FORKS, MEMBERS, POLICY};
+use crate::store::{FORKS, LANDMARK, MEMBERS, POLICY};
 use crate::sync::Now;
+use crate::ticket::Landmark;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// As long as nobody says otherwise.
@@ -111,10 +112,11 @@ impl Keeper {
 }
 
 impl Room {
-    /// Recalls a fact that was remembered with [`Output::Fact`]. One that cannot be read is forgotten: then the keeper waits longer, or by
-    /// the usual policy, and forks are heard of again.
+    /// Recalls a fact that was remembered with [`Output::Fact`], or that came with the room's ticket. One that cannot be read is forgotten:
+    /// then the keeper waits longer, or by the usual policy, forks are heard of again, and the ticket says nothing.
     pub fn recall(&mut self, name: &str, bytes: &[u8]) {
         match name {
+            LANDMARK => self.horizons.landmark = Landmark::decode(bytes).ok(),
             MEMBERS => self.keeper.members = Keeper::decode_members(bytes).unwrap_or_default(),
             POLICY => {
                 let mut reader = Reader::new(bytes);

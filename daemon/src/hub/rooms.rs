@@ -5,8 +5,8 @@ use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Sleeper, Standing};
-use rtc_core::store::Store;
-use rtc_core::ticket::Secret;
+use rtc_core::store::{LANDMARK, Store};
+use rtc_core::ticket::{Landmark, Secret};
 
 use crate::boot::OnDisk;
 use crate::hub::Hub;
@@ -75,7 +75,7 @@ impl Hub {
         let founding =
             Founding { owner: self.me, nonce, name: name.to_owned(), time_ms, access: Access::Members };
         let room = founding.room();
-        self.add_room(room, Some(&founding), Secret(secret))?;
+        self.add_room(room, Some(&founding), Secret(secret), None)?;
         self.make_default(room)
     }
 
@@ -85,18 +85,22 @@ impl Hub {
         Ok(())
     }
 
-    /// Makes a room's file and opens it.
+    /// Makes a room's file and opens it; `horizon` is what its ticket names.
     pub(super) fn add_room(
         &mut self,
         room: RoomId,
         founding: Option<&Founding>,
         secret: Secret,
+        horizon: Option<Landmark>,
     ) -> anyhow::Result<()> {
         let mut store = SqliteStore::open(&self.state.room_file(&room)?, room)?;
         // The secret comes first: a room with a secret can be opened, whatever else a crash prevents.
         store.set_fact(SECRET, &secret.0)?;
         if let Some(founding) = founding {
             store.set_fact(FOUNDING, &founding.encode())?;
+        }
+        if let Some(horizon) = horizon {
+            store.set_fact(LANDMARK, &horizon.encode())?;
         }
         self.open_room(room, store)
     }

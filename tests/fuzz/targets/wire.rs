@@ -370,6 +370,7 @@ pub(super) fn tickets() -> Vec<Vec<u8>> {
         pass: Pass::Invite(Secret([2; 32])),
         peer: PeerKey([3; 32]),
         addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+        horizon: None,
     };
     let text = ticket.to_string();
     let content = BASE32_NOPAD.decode(text["rtc2".len()..].to_uppercase().as_bytes()).expect("it is base32");
