@@ -12,7 +12,7 @@ use rtc_core::limits::{DOUBTS_MAX, FORKS_MAX, FORKS_OF_KEY_MAX, LINKS_TOLD_MAX};
 use rtc_core::message::Message;
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
 use rtc_core::sim::SimDisk;
-use rtc_core::store::{FORKS, Store};
+use rtc_core::store::{FORKS, Record, Store};
 use rtc_core::sync::{LinkFrame, LinkId, Now, RoomFrame, Run};
 
 /// A machine, and what resumed from its saved memory.
@@ -35,6 +35,8 @@ struct World {
     machines: Vec<Machine>,
     frames: VecDeque<(usize, usize, RoomFrame)>,
     ms: u64,
+    /// Of that many signatures a store keeps one, and the newest.
+    signatures_one_in: u64,
 }
 
 fn founding() -> Founding {
@@ -65,7 +67,12 @@ impl World {
             refused: Vec::new(),
             forked: Vec::new(),
         };
-        Self { machines: (0..SEEDS.len()).map(machine).collect(), frames: VecDeque::new(), ms: 0 }
+        Self {
+            machines: (0..SEEDS.len()).map(machine).collect(),
+            frames: VecDeque::new(),
+            ms: 0,
+            signatures_one_in: 1,
+        }
     }
 
     fn give(&mut self, at: usize, input: Input) {
@@ -82,9 +89,16 @@ impl World {
                 }
                 Output::Fact { name, value } => machine.disk.set_fact(name, &value).unwrap(),
                 Output::Read { link, ranges } => {
-                    let read =
-                        |(actor, from, to): &(Actor, u64, u64)| machine.disk.read(actor, *from, *to).unwrap();
-                    let records = ranges.iter().flat_map(read).collect();
+                    let mut records = Vec::new();
+                    for (actor, from, to) in ranges {
+                        let newest = machine.room.vector().get(&actor);
+                        let mut read = machine.disk.read(&actor, from, to).unwrap();
+                        let needless = |record: &&mut Record| {
+                            record.seq != newest && !record.seq.is_multiple_of(self.signatures_one_in)
+                        };
+                        read.iter_mut().filter(needless).for_each(|record| record.signature = None);
+                        records.extend(read);
+                    }
                     next.push(Input::Read { link, records });
                 }
                 Output::Send { link, frame, .. } => {
@@ -223,6 +237,25 @@ fn a_fork_is_found_on_first_contact_and_everybody_hears_of_it() {
             assert_eq!(world.machines[BOB].room.messages(), (common + one) as u64, "what came first stays");
         }
     }
+}
+
+/// A run is planned up to a signature that the store no longer has, the next time up to one that it has.
+#[test]
+fn a_fork_is_found_where_a_store_has_dropped_signatures() {
+    let mut world = World::new();
+    world.signatures_one_in = 90;
+    for (at, count) in [(ONE, 250), (TWIN, 300)] {
+        (0..2).for_each(|n| world.edit(at, &format!("common-{n}")));
+        (0..count).for_each(|n| world.edit(at, &format!("{at}-{n}-{}", "long".repeat(60))));
+    }
+    world.join(TWIN, BOB);
+    world.beat(4);
+    world.part(TWIN, BOB);
+    // Who holds more is sent nothing, so it is the other one that proves it.
+    world.join(ONE, BOB);
+    world.beat(24);
+    let dot = Dot { actor: World::actor(), seq: 3 };
+    assert!([ONE, BOB].into_iter().all(|at| world.forks(at) == [dot]));
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Room {
             return false;
         };
         peer.reading = None;
+        self.note_unsigned(records);
         let are_all = records
             .iter()
             .map(|record| (record.actor, record.seq))

@@ -71,10 +71,7 @@ impl Room {
             self.send_horizon(link, &records, out);
             return self.pump(link, out);
         }
-        // A store may drop a signature that a later one makes needless.
-        for record in records.iter().filter(|record| record.signature.is_none()) {
-            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
-        }
+        self.note_unsigned(&records);
         let mut records = records.into_iter().peekable();
         let mut runs = Vec::with_capacity(ranges.len());
         let mut unended = None;
@@ -107,6 +104,13 @@ impl Room {
         self.send_backlog(link, &ranges, &frames, out);
         self.read_proof(link, out);
         self.pump(link, out);
+    }
+
+    /// A store may drop a signature that a later one makes needless.
+    pub(super) fn note_unsigned(&mut self, records: &[Record]) {
+        for record in records.iter().filter(|record| record.signature.is_none()) {
+            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
+        }
     }
 
     fn send_backlog(&mut self, link: LinkId, ranges: &[Range], frames: &Frames, out: &mut Vec<Output>) {
