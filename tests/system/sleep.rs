@@ -152,7 +152,7 @@ fn kill_9_as_a_room_falls_asleep_or_wakes_loses_nothing_and_gives_no_number_twic
         let heard = lines.iter().filter(|line| *line != "unheard").count();
         assert_eq!(heard, told, "round {round}");
     }
-    let log = home.ok(&["log", "--json"]);
+    let log = home.ok(&["log", "--limit", "100000", "--json"]);
     assert!(
         ids.iter().all(|id| log.contains(&format!("\"id\":\"{id}"))),
         "nothing acknowledged is lost: {log}"
