@@ -7,12 +7,16 @@ use std::collections::BTreeMap;
 use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::invite::InviteRefusal;
+use crate::limits::{ROOM_LINKS_MAX, ROOM_LINKS_WANTED};
 use crate::room::{self, Room, Standing};
 use crate::seal::FORMER_SECRETS_MAX;
 use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
 use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
+
+/// How often to look for a connection to do without.
+const PART_MS: u64 = 1_000;
 
 /// What happens to a daemon's rooms and connections.
 #[derive(Debug)]
@@ -88,6 +92,11 @@ pub enum Output {
         /// What he shows.
         claim: Claim,
     },
+    /// Every room shared with that peer has connections enough: once the one to it ends, it is to be left alone for a while.
+    Spare {
+        /// Who.
+        peer: PeerKey,
+    },
     /// This daemon is a member of a room now.
     Welcomed {
         /// The secret of the invitation.
@@ -125,6 +134,8 @@ pub struct Switchboard {
     me: PeerKey,
     rooms: BTreeMap<RoomId, Member>,
     links: BTreeMap<LinkId, Link>,
+    /// When to look next for one to do without.
+    part_us: u64,
 }
 
 /// A room, and what proves that we belong to it.
@@ -163,7 +174,7 @@ impl Member {
 impl Switchboard {
     /// A daemon without rooms and connections.
     pub fn new(me: PeerKey) -> Self {
-        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new() }
+        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new(), part_us: 0 }
     }
 
     /// Adds a room, loaded, and opens it towards all peers. `secrets` prove that we belong to it; the first is the current one.
@@ -339,15 +350,11 @@ impl Switchboard {
         for room in due {
             self.room_input(room, room::Input::Wake, now, out);
         }
-        let digests: BTreeMap<_, _> = if self.links.values().any(|link| link.wake_at() <= now.monotonic_us) {
-            self.rooms.iter_mut().map(|(&id, member)| (id, member.room.digest())).collect()
-        } else {
-            return;
-        };
         let mut silent = Vec::new();
         for (&id, link) in &mut self.links {
             let mut frames = Vec::new();
-            if !link.wake(now, |room| digests.get(room).copied(), &mut frames) {
+            let digest = |room: &RoomId| self.rooms.get_mut(room)?.room.digest_for(id);
+            if !link.wake(now, digest, &mut frames) {
                 silent.push(id);
             }
             send(id, frames, out);
@@ -355,6 +362,30 @@ impl Switchboard {
         for link in silent {
             self.disconnect(link, "silent for too long".to_owned(), now, out);
         }
+        if self.part_us <= now.monotonic_us {
+            self.part_us = now.after_ms(PART_MS);
+            self.part(out);
+        }
+    }
+
+    /// Says farewell to a peer that every shared room could do without, the one connected for longest: so who is connected changes
+    /// slowly, and a room of very many stays in one piece.
+    fn part(&self, out: &mut Vec<Output>) {
+        let mut spare = self.links.iter().filter(|(link, _)| self.can_spare(**link, ROOM_LINKS_MAX));
+        if let Some((&link, state)) = spare.next() {
+            out.push(Output::Spare { peer: state.peer() });
+            send(link, vec![LinkFrame::Farewell], out);
+        }
+    }
+
+    /// Whether every room that is shared over a connection, of which there are some, has more than so many and nothing to fetch over this one.
+    fn can_spare(&self, link: LinkId, links: usize) -> bool {
+        let Some(state) = self.links.get(&link) else { return false };
+        let mut rooms = state.shared_rooms().peekable();
+        rooms.peek().is_some()
+            && rooms
+                .filter_map(|room| self.rooms.get(&room))
+                .all(|Member { room, .. }| room.peers_connected() > links && room.has_caught_up(link))
     }
 
     fn frame(&mut self, link: LinkId, bytes: &[u8], now: Now, out: &mut Vec<Output>) {
@@ -380,6 +411,11 @@ impl Switchboard {
                 out.push(Output::Welcomed { invite, founding, secret });
             }
             Ok(Heard::Refused { invite, why }) => out.push(Output::Refused { invite, why }),
+            Ok(Heard::Farewell) if self.can_spare(link, ROOM_LINKS_WANTED) => {
+                out.extend(self.links.get(&link).map(|state| Output::Spare { peer: state.peer() }));
+                self.disconnect(link, "both have connections enough".to_owned(), now, out);
+            }
+            Ok(Heard::Farewell) => {}
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),

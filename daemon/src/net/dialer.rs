@@ -12,8 +12,8 @@ use rtc_core::id::PeerKey;
 
 use super::address::{Road, circuit, is_dialable, is_loopback, peer_id, road, split_peer};
 use super::book::{AddressError, Book, Place};
-use super::limits::{DIALS_MAX, FOREIGN_PAUSE, YIELD_TO_SMALLER};
-use super::redial::{Schedule, Target};
+use super::limits::{DIALS_MAX, FOREIGN_PAUSE, LINKS_CALM, SPARE_PAUSE, YIELD_TO_SMALLER};
+use super::redial::{Schedule, Target, Why};
 use super::{KnownPeer, Source};
 
 /// A link that ended sooner than this was not wanted by one end: hurry would be a storm.
@@ -23,6 +23,9 @@ const AFTER_SHORT_LINK: Duration = Duration::from_secs(1);
 
 /// Relays are asked for one peer this often at most.
 const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
+
+/// A link that ends within this after its peer was spared has ended for that.
+const SPARED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whom to dial, when and where.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Dialer {
     attempts: HashMap<ConnectionId, Target>,
     /// When relays were asked for whom last.
     asked: BTreeMap<PeerKey, Instant>,
+    /// Peers that our rooms can do without, and since when.
+    spared: BTreeMap<PeerKey, Instant>,
     /// Peers with a link.
     linked: HashMap<PeerKey, Linked>,
     /// Where we listen: dialling it would only find ourselves.
@@ -56,11 +61,12 @@ impl Dialer {
     /// Wants everybody the book knows. `wan`: also by roads beyond the LAN.
     pub(crate) fn new(us: PeerKey, wan: bool, book: Book, seed: u64, now: Instant) -> Self {
         let mut schedule = Schedule::new(seed);
-        for (peer, _) in book.peers().filter(|(peer, _)| **peer != us) {
-            schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), false);
+        for (peer, entry) in book.peers().filter(|(peer, _)| **peer != us) {
+            let why = if entry.was_given() { Why::Given } else { Why::Found };
+            schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), why);
         }
         for stray in book.strays() {
-            schedule.want(Target::Stray(stray.address.clone()), now, now, false);
+            schedule.want(Target::Stray(stray.address.clone()), now, now, Why::Given);
         }
         Self {
             us,
@@ -69,6 +75,7 @@ impl Dialer {
             schedule,
             attempts: HashMap::new(),
             asked: BTreeMap::new(),
+            spared: BTreeMap::new(),
             linked: HashMap::new(),
             listening: BTreeSet::new(),
             changed: true,
@@ -89,7 +96,7 @@ impl Dialer {
         let us = self.us;
         for (peer, address) in relays.filter(|(peer, _)| *peer != us) {
             self.learn(peer, Place { address: address.clone(), source: Source::Relay }, now);
-            self.schedule.want(Target::Peer(peer), now, now, false);
+            self.schedule.want(Target::Peer(peer), now, now, Why::Given);
         }
     }
 
@@ -110,7 +117,7 @@ impl Dialer {
         self.changed = true;
         let Some(peer) = peer else {
             self.book.learn_stray(place)?;
-            self.schedule.want(Target::Stray(address.clone()), now, now, false);
+            self.schedule.want(Target::Stray(address.clone()), now, now, Why::Given);
             return Ok(());
         };
         if peer == self.us {
@@ -123,7 +130,7 @@ impl Dialer {
         if !self.linked.contains_key(&peer) {
             // Whoever asks by name knows better than an earlier verdict.
             self.schedule.unwant(&Target::Peer(peer));
-            self.schedule.want(Target::Peer(peer), now, now, false);
+            self.schedule.want(Target::Peer(peer), now, now, Why::Given);
         }
         Ok(())
     }
@@ -143,7 +150,7 @@ impl Dialer {
             }
         }
         if !self.linked.contains_key(&peer) && self.book.get(&peer).is_some() {
-            self.schedule.want(Target::Peer(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Peer(peer), now, now + yield_time(&self.us, &peer), Why::Found);
         }
     }
 
@@ -162,7 +169,7 @@ impl Dialer {
         let is_news = self.book.learn(peer, place, &|peer| linked.contains_key(peer));
         self.changed |= is_news;
         if is_news && linked.get(&peer).is_some_and(|link| link.relayed) {
-            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), Why::Given);
         }
     }
 
@@ -171,7 +178,8 @@ impl Dialer {
     pub(crate) fn due(&mut self, now: Instant, is_busy: impl Fn(&PeerKey, bool) -> bool) -> Vec<DialOpts> {
         let room = DIALS_MAX.saturating_sub(self.attempts.len());
         let mut dials = Vec::new();
-        for target in self.schedule.due(now, room) {
+        let calm = self.linked.len() >= LINKS_CALM;
+        for target in self.schedule.due(now, room, calm) {
             let dial = match &target {
                 Target::Peer(peer) if is_busy(peer, false) => None,
                 Target::Peer(peer) => {
@@ -326,7 +334,7 @@ impl Dialer {
         let is_news = self.book.prefer(peer);
         self.changed |= is_news;
         if is_news && self.wan && !self.linked.contains_key(peer) {
-            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), false);
+            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), Why::Found);
         }
     }
 
@@ -335,7 +343,7 @@ impl Dialer {
         self.linked.insert(peer, Linked { since: now, relayed });
         self.schedule.unwant(&Target::Peer(peer));
         if relayed {
-            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), Why::Given);
         } else {
             self.schedule.unwant(&Target::Direct(peer));
         }
@@ -354,9 +362,19 @@ impl Dialer {
         let link = self.linked.remove(&peer);
         let short = link.is_some_and(|link| now.saturating_duration_since(link.since) < SHORT_LINK);
         self.schedule.unwant(&Target::Direct(peer));
-        let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
-        self.schedule.want(Target::Peer(peer), now, now + wait, true);
         self.changed = true;
+        let spared = self.spared.remove(&peer);
+        if spared.is_some_and(|at| now.saturating_duration_since(at) < SPARED_WITHIN) {
+            return self.schedule.pause(Target::Peer(peer), now, now + SPARE_PAUSE);
+        }
+        let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
+        self.schedule.want(Target::Peer(peer), now, now + wait, Why::Lost);
+    }
+
+    /// Our rooms can do without `peer`: where the link to it ends now, it is left alone for a while.
+    pub(crate) fn spare(&mut self, peer: PeerKey, now: Instant) {
+        self.spared.retain(|_, at| now.saturating_duration_since(*at) < SPARED_WITHIN);
+        self.spared.insert(peer, now);
     }
 
     /// `peer` does not speak our protocol.
@@ -476,6 +494,25 @@ mod tests {
         );
         dialer.failed(dials[0].connection_id(), &DialError::Aborted);
         assert_eq!(dialer.due(now, |_, _| false).len(), 1, "the one that waited");
+    }
+
+    #[test]
+    fn who_is_spared_is_left_alone_for_a_while_and_who_is_lost_is_not() {
+        let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
+        let (us, peer, now) = (PeerKey([1; 32]), crate::net::peer_key(&id).unwrap(), Instant::now());
+        let check = |spared_after: Option<Duration>, lost_after: Duration, dials: usize| {
+            let mut dialer = Dialer::new(us, false, Book::default(), 7, now);
+            dialer.found(peer, &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], Source::Mdns, now);
+            dialer.linked(peer, false, Source::Mdns, now, 0);
+            spared_after.into_iter().for_each(|after| dialer.spare(peer, now + after));
+            dialer.lost(peer, now + lost_after);
+            assert_eq!(dialer.due(now + lost_after + AFTER_SHORT_LINK, |_, _| false).len(), dials);
+            dialer.found(peer, &[], Source::Mdns, now + lost_after);
+            assert_eq!(dialer.due(now + lost_after + SPARE_PAUSE, |_, _| false).len(), 1);
+        };
+        check(None, Duration::ZERO, 1);
+        check(Some(Duration::from_secs(60)), Duration::from_secs(61), 0);
+        check(Some(Duration::ZERO), Duration::from_secs(60), 1);
     }
 
     #[test]
