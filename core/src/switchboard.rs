@@ -136,6 +136,8 @@ pub struct Switchboard {
     links: BTreeMap<LinkId, Link>,
     /// When to look next for one to do without.
     part_us: u64,
+    /// Who was said farewell to last.
+    parted: LinkId,
 }
 
 /// A room, and what proves that we belong to it.
@@ -174,7 +176,7 @@ impl Member {
 impl Switchboard {
     /// A daemon without rooms and connections.
     pub fn new(me: PeerKey) -> Self {
-        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new(), part_us: 0 }
+        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new(), part_us: 0, parted: LinkId(0) }
     }
 
     /// Adds a room, loaded, and opens it towards all peers. `secrets` prove that we belong to it; the first is the current one.
@@ -368,11 +370,13 @@ impl Switchboard {
         }
     }
 
-    /// Says farewell to a peer that every shared room could do without, the one connected for longest: so who is connected changes
-    /// slowly, and a room of very many stays in one piece.
-    fn part(&self, out: &mut Vec<Output>) {
-        let mut spare = self.links.iter().filter(|(link, _)| self.can_spare(**link, ROOM_LINKS_MAX));
-        if let Some((&link, state)) = spare.next() {
+    /// Says farewell to a peer that every shared room could do without, to each in turn, since the peer may not be able to: so who is
+    /// connected changes slowly, and a room of very many stays in one piece.
+    fn part(&mut self, out: &mut Vec<Output>) {
+        let (before, after) = (..=self.parted, LinkId(self.parted.0 + 1)..);
+        let mut links = self.links.range(after).chain(self.links.range(before));
+        if let Some((&link, state)) = links.find(|(link, _)| self.can_spare(**link, ROOM_LINKS_MAX)) {
+            self.parted = link;
             out.push(Output::Spare { peer: state.peer() });
             send(link, vec![LinkFrame::Farewell], out);
         }

@@ -21,7 +21,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::lock::{Lock, LockError};
 use crate::logging::{self, LogControl};
 use crate::metrics::{self, Metrics};
-use crate::net::{self, Multiaddr, NetConfig, TakenPort, WanConfig};
+use crate::net::{self, Multiaddr, NetConfig, RelayLimits, TakenPort, WanConfig};
 use crate::socket::{self, BindError, Listener, SocketEvent};
 use crate::state::{State, StateError};
 use crate::store::schema::OpenError;
@@ -277,7 +277,7 @@ fn wan_config(settings: &Settings) -> Result<Option<WanConfig>, ConfigError> {
     let relays = relays.collect::<Result<_, _>>()?;
     Ok(match settings.network {
         Reach::Lan => None,
-        Reach::Wan => Some(WanConfig { relays, relay: settings.relay }),
+        Reach::Wan => Some(WanConfig { relays, relay: settings.relay.then(RelayLimits::default) }),
     })
 }
 

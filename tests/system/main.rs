@@ -18,17 +18,24 @@ mod home;
 mod hostile;
 mod hosts;
 mod insight;
+mod internet;
 mod lifecycle;
 mod members;
 mod metrics;
 mod opening;
+#[cfg(feature = "wan")]
+mod paths;
 mod pause;
 mod presence;
+#[cfg(feature = "wan")]
+mod punching;
 mod rooms;
 mod rot;
 #[cfg(target_os = "linux")]
 #[path = "../power/shim.rs"]
 mod shim;
+#[cfg(feature = "wan")]
+mod sites;
 #[cfg(target_os = "linux")]
 mod space;
 #[cfg(target_os = "linux")]

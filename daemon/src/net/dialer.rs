@@ -10,8 +10,10 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
 
-use super::address::{Road, circuit, is_dialable, is_loopback, peer_id, road, split_peer};
-use super::book::{AddressError, Book, Place};
+use super::address::{
+    Road, circuit, is_beyond_lan, is_by_name, is_dialable, is_loopback, peer_id, road, split_peer,
+};
+use super::book::{AddressError, Book, Entry, Place};
 use super::limits::{DIALS_MAX, FOREIGN_PAUSE, LINKS_CALM, SPARE_PAUSE, YIELD_TO_SMALLER};
 use super::redial::{Schedule, Target, Why};
 use super::{KnownPeer, Source};
@@ -211,11 +213,12 @@ impl Dialer {
             return None;
         };
         let may_dial = |place: &&Place| match road(&place.address) {
-            Some(Road::Tcp) => self.wan || place.source != Source::Relay,
-            Some(Road::Quic) => self.wan,
+            Some(Road::Tcp | Road::Quic) => {
+                self.wan || !(place.source == Source::Relay || is_beyond_lan(&place.address))
+            }
             Some(Road::Circuit) | None => false,
         };
-        let places = entry.places.iter().filter(may_dial);
+        let places = entry.places.iter().filter(may_dial).filter(|place| may_look_up(entry, place));
         let is_relay = entry.places.iter().any(|place| place.source == Source::Relay);
         let direct = places.map(|place| &place.address).filter(|address| !self.listening.contains(*address));
         let addresses: Vec<_> = direct.cloned().chain(circuits).collect();
@@ -234,11 +237,11 @@ impl Dialer {
         let asked =
             self.asked.get(peer).is_some_and(|at| now.saturating_duration_since(*at) < ASK_RELAYS_AFTER);
         let Some(entry) = self.book.get(peer).filter(|_| self.wan && !asked) else { return Vec::new() };
-        let told = entry.places.iter().map(|place| &place.address);
+        let told = entry.places.iter().filter(|place| may_look_up(entry, place)).map(|place| &place.address);
         let mut circuits: Vec<_> =
             told.filter(|address| road(address) == Some(Road::Circuit)).cloned().collect();
         if entry.preferred {
-            let through = |(relay, entry): (&PeerKey, &super::book::Entry)| {
+            let through = |(relay, entry): (&PeerKey, &Entry)| {
                 let place = entry.places.iter().find(|place| place.source == Source::Relay)?;
                 circuit(&place.address, relay)
             };
@@ -264,7 +267,13 @@ impl Dialer {
     }
 
     /// A dial of ours reached `peer` at `address`: returns how it had been found.
-    pub(crate) fn reached(&mut self, attempt: ConnectionId, peer: PeerKey, address: &Multiaddr) -> Source {
+    pub(crate) fn reached(
+        &mut self,
+        attempt: ConnectionId,
+        peer: PeerKey,
+        address: &Multiaddr,
+        now: Instant,
+    ) -> Source {
         let target = self.attempts.remove(&attempt);
         if let Some(target) = &target {
             self.schedule.attempt_ended(target);
@@ -276,6 +285,10 @@ impl Dialer {
             self.book.drop_stray(&stray);
             let place = Place { address: stray, source: source.unwrap_or(Source::Added) };
             self.changed |= self.book.learn(peer, place, &|peer| self.linked.contains_key(peer));
+            if !self.linked.contains_key(&peer) {
+                // It may have no room for us now; a link ends this.
+                self.schedule.want(Target::Peer(peer), now, now + AFTER_SHORT_LINK, Why::Given);
+            }
         }
         let (address, _) = split_peer(address);
         self.book.get(&peer).map_or(Source::Added, |entry| {
@@ -415,6 +428,12 @@ impl Dialer {
     }
 }
 
+/// Whether the name in an address, if there is one, may be looked up: those of strangers could keep the resolver busy.
+fn may_look_up(entry: &Entry, place: &Place) -> bool {
+    let is_wanted = entry.preferred || place.source.was_given() || place.source == Source::Relay;
+    is_wanted || !is_by_name(&place.address)
+}
+
 /// How long to let `peer` dial first.
 fn yield_time(us: &PeerKey, peer: &PeerKey) -> Duration {
     if us < peer { Duration::ZERO } else { YIELD_TO_SMALLER }
@@ -537,5 +556,27 @@ mod tests {
             let ours = circuit(&relay, &key(9)).unwrap();
             assert_eq!(later, if wan { vec![told.clone(), ours] } else { Vec::new() });
         }
+    }
+    #[test]
+    fn names_are_looked_up_for_whom_somebody_wants() {
+        let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
+        let (peer, now) = (crate::net::peer_key(&id).unwrap(), Instant::now());
+        let named: Multiaddr = "/dns/example.org/tcp/1".parse().unwrap();
+        let through: Multiaddr = format!("/dns/example.org/tcp/1/p2p/{id}/p2p-circuit").parse().unwrap();
+        let told = || {
+            let mut dialer = Dialer::new(PeerKey([1; 32]), true, Book::default(), 7, now);
+            dialer.told(peer, vec![named.clone(), through.clone()], now);
+            dialer
+        };
+        let mut stranger = told();
+        assert!(stranger.dial_peer(&peer, Vec::new()).is_none());
+        assert_eq!(stranger.circuits_to(&peer, now), Vec::<Multiaddr>::new());
+        let mut preferred = told();
+        preferred.prefer(&peer, now);
+        assert!(preferred.dial_peer(&peer, Vec::new()).is_some());
+        assert_eq!(preferred.circuits_to(&peer, now).len(), 1);
+        let mut given = told();
+        given.given(&named.clone().with_p2p(id).unwrap(), Source::Added, now).unwrap();
+        assert!(given.dial_peer(&peer, Vec::new()).is_some());
     }
 }

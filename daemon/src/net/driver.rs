@@ -299,7 +299,7 @@ impl Driver {
         };
         let began = self.dialer.began(&connection);
         let source = if outbound {
-            self.dialer.reached(connection, peer, &address)
+            self.dialer.reached(connection, peer, &address, Instant::now())
         } else {
             self.dialer.source(&peer)
         };
@@ -432,10 +432,11 @@ impl Driver {
                     let _ = keep.send(Keep { token, after });
                 }
                 let (peer, relayed, connection) = (state.peer, state.relayed, state.connection);
+                let (outbound, address) = (state.outbound, state.address.clone());
                 let source = self.connections.get(&connection).map_or(Source::Inbound, |found| found.source);
                 self.dialer.linked(peer, relayed, source, Instant::now(), unix_ms());
                 if !relayed {
-                    self.hearing.relays.linked(&peer, Instant::now());
+                    self.linked_directly(&peer, outbound, &address);
                 }
             }
         }

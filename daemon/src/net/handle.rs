@@ -6,7 +6,7 @@ use libp2p::Multiaddr;
 use rtc_core::id::PeerKey;
 use tokio::sync::{mpsc, watch};
 
-use super::address::{Road, road, split_peer};
+use super::address::{Road, is_beyond_lan, road, split_peer};
 use super::book::AddressError;
 use super::{LinkId, Source};
 
@@ -83,13 +83,12 @@ impl NetHandle {
     pub fn dial(&self, address: Multiaddr, source: Source) -> Result<(), NetError> {
         let (bare, peer) = split_peer(&address);
         match road(&bare) {
-            Some(Road::Tcp) => {}
-            Some(Road::Quic | Road::Circuit) if !self.wan => {
+            Some(_) if !self.wan && is_beyond_lan(&bare) => {
                 return Err(AddressError::BeyondLan(address).into());
             }
             // A relay is asked for a peer by its name.
             Some(Road::Circuit) if peer.is_none() => return Err(AddressError::NotDialable(address).into()),
-            Some(Road::Quic | Road::Circuit) => {}
+            Some(Road::Tcp | Road::Quic | Road::Circuit) => {}
             None => return Err(AddressError::NotDialable(address).into()),
         }
         self.ask(Command::Dial { address, source })

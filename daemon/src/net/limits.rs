@@ -72,13 +72,10 @@ pub(crate) const RELAY_CONNECTIONS_MAX: u32 = 256;
 /// Yamux streams per connection beyond the LAN: a relay's has one for each circuit.
 pub(crate) const WAN_STREAMS_MAX: usize = RELAY_CIRCUITS_PER_PEER_MAX + 16;
 /// Places reserved at a relay altogether: more than its connections is none.
-#[cfg(feature = "wan")]
 pub(crate) const RELAY_RESERVATIONS_MAX: usize = 256;
 /// Places reserved at a relay by one peer: one per connection, of which few overlap.
-#[cfg(feature = "wan")]
 pub(crate) const RELAY_RESERVATIONS_PER_PEER_MAX: usize = 4;
 /// Circuits through a relay altogether: each holds two streams and a few buffers.
-#[cfg(feature = "wan")]
 pub(crate) const RELAY_CIRCUITS_MAX: usize = 512;
 /// Circuits through a relay from or to one peer: rooms of 16, and some that overlap.
 pub(crate) const RELAY_CIRCUITS_PER_PEER_MAX: usize = 64;
@@ -87,14 +84,18 @@ pub(crate) const RELAY_CIRCUITS_PER_PEER_MAX: usize = 64;
 #[cfg(feature = "wan")]
 pub(crate) const RELAY_ASKED_PER_PEER_MAX: u32 = 64;
 /// A circuit lasts this long; its ends make another, and sync goes on where it was.
-#[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Bytes a circuit carries, both directions together: a few large rooms a day.
-#[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 /// Reaching a peer through a relay: two handshakes in a row, each over half the world.
 #[cfg(feature = "wan")]
 pub(crate) const CIRCUIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Names that are looked up at once: each holds a thread for as long as the host's resolver takes.
+#[cfg(feature = "wan")]
+pub(crate) const LOOKUPS_MAX: usize = 8;
+/// Looking a name up: a resolver's first question may be lost, and its second not.
+#[cfg(feature = "wan")]
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(7);
 /// A QUIC connection that hears nothing ends after this: as long as our own heartbeats wait, twice.
 #[cfg(feature = "wan")]
 pub(crate) const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -131,3 +132,36 @@ pub(crate) const RENDEZVOUS_POLL: Duration = Duration::from_secs(5);
 pub(crate) const COMMANDS_MAX: usize = 1024;
 /// Reports of links that wait for the swarm's task.
 pub(crate) const REPORTS_MAX: usize = 64;
+
+/// How much a relay does for others. By default as much as the constants say; tests have less of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RelayLimits {
+    /// Connections altogether.
+    pub connections: u32,
+    /// Places reserved altogether.
+    pub reservations: usize,
+    /// Places reserved by one peer.
+    pub reservations_per_peer: usize,
+    /// Circuits altogether.
+    pub circuits: usize,
+    /// Circuits from or to one peer.
+    pub circuits_per_peer: usize,
+    /// How long a circuit lasts.
+    pub circuit_duration: Duration,
+    /// Bytes a circuit carries.
+    pub circuit_bytes: u64,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self {
+            connections: RELAY_CONNECTIONS_MAX,
+            reservations: RELAY_RESERVATIONS_MAX,
+            reservations_per_peer: RELAY_RESERVATIONS_PER_PEER_MAX,
+            circuits: RELAY_CIRCUITS_MAX,
+            circuits_per_peer: RELAY_CIRCUITS_PER_PEER_MAX,
+            circuit_duration: CIRCUIT_DURATION_MAX,
+            circuit_bytes: CIRCUIT_BYTES_MAX,
+        }
+    }
+}

@@ -14,6 +14,8 @@ mod handle;
 mod limits;
 mod link;
 mod listeners;
+#[cfg(feature = "wan")]
+mod names;
 mod piece;
 mod queue;
 #[doc(hidden)]
@@ -42,6 +44,7 @@ pub use address::{peer_id, peer_key};
 pub use book::AddressError;
 pub use book_file::ReadBookError;
 pub use handle::{KnownPeer, NetError, NetHandle};
+pub use limits::RelayLimits;
 pub use queue::{LinkSender, SendError};
 pub use rtc_core::sync::{Lane, LinkId};
 pub use start::{Net, StartError, start};
@@ -68,10 +71,10 @@ pub struct NetConfig {
 /// What to use beyond the LAN.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct WanConfig {
-    /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC.
+    /// Relays through which peers may reach us: `/ip4/…/tcp/…/p2p/PEER`, or by QUIC; `/dns/NAME` may take the place of the IP address.
     pub relays: Vec<Multiaddr>,
-    /// Whether to be a relay for others.
-    pub relay: bool,
+    /// What to do for others as a relay; `None` is nothing.
+    pub relay: Option<RelayLimits>,
 }
 
 /// What to do where a port is taken.

@@ -49,11 +49,13 @@ impl Relays {
         self.seats.iter().map(|(peer, seat)| (*peer, &seat.relay))
     }
 
-    /// There is a direct link to `peer`.
-    pub(crate) fn linked(&mut self, peer: &PeerKey, now: Instant) {
-        if let Some(seat) = self.seats.get_mut(peer).filter(|seat| seat.state == State::Away) {
+    /// There is a direct link to `peer`. Returns whether it is a relay of ours.
+    pub(crate) fn linked(&mut self, peer: &PeerKey, now: Instant) -> bool {
+        let Some(seat) = self.seats.get_mut(peer) else { return false };
+        if seat.state == State::Away {
             seat.state = State::Wanted(now);
         }
+        true
     }
 
     /// There is no link to `peer` any more. A place there closes by itself.
@@ -123,7 +125,7 @@ mod tests {
         let (relay, now) = (peer_key(&id).unwrap(), Instant::now());
         let mut relays = Relays::new(&[(relay, "/ip4/192.0.2.1/tcp/4001".parse().unwrap())]);
         assert_eq!((relays.due(now), relays.wake_at()), (vec![], None));
-        relays.linked(&relay, now);
+        assert!(relays.linked(&relay, now) && !relays.linked(&PeerKey([0; 32]), now));
         let place: Multiaddr = format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}/p2p-circuit").parse().unwrap();
         assert_eq!(relays.due(now), [(relay, place.clone())]);
         let listener = ListenerId::next();

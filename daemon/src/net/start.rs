@@ -47,7 +47,7 @@ pub enum StartError {
     #[error("this rtcd was built for one LAN only; build it with: cargo install --path . --features wan")]
     LanOnly,
     /// An address of a relay is not of the form we can use.
-    #[error("{0} is no relay: write /ip4/HOST/tcp/PORT/p2p/PEER")]
+    #[error("{0} is no relay: write /ip4/ADDRESS/tcp/PORT/p2p/PEER or /dns/NAME/tcp/PORT/p2p/PEER")]
     NotARelay(Multiaddr),
     /// The address book is there and unreadable.
     #[error(transparent)]

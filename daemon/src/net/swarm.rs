@@ -68,8 +68,8 @@ fn end_when_unacknowledged(stream: &tokio::net::TcpStream, after: Duration) {
 pub(crate) fn build(keys: &Keypair, wan: Option<&WanConfig>) -> Result<Swarm<Behaviour>, noise::Error> {
     let (connections, streams) = match wan {
         None => (limits::CONNECTIONS_MAX, limits::STREAMS_MAX),
-        Some(WanConfig { relay: false, .. }) => (limits::CONNECTIONS_MAX, limits::WAN_STREAMS_MAX),
-        Some(WanConfig { relay: true, .. }) => (limits::RELAY_CONNECTIONS_MAX, limits::WAN_STREAMS_MAX),
+        Some(WanConfig { relay: None, .. }) => (limits::CONNECTIONS_MAX, limits::WAN_STREAMS_MAX),
+        Some(WanConfig { relay: Some(relay), .. }) => (relay.connections, limits::WAN_STREAMS_MAX),
     };
     let own = limits::CONNECTIONS_MAX - limits::CONNECTIONS_INBOUND_MAX;
     let limits = connection_limits::ConnectionLimits::default()

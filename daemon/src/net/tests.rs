@@ -1,6 +1,8 @@
 //! Several networks in one process, over real sockets on loopback.
 
 mod hostile;
+#[cfg(feature = "wan")]
+mod relay;
 mod streams;
 #[cfg(feature = "wan")]
 mod wan;

@@ -1,4 +1,5 @@
-//! What the swarm has beyond the LAN: circuits through relays, QUIC, and finding a direct path behind both ends' routers.
+//! What the swarm has beyond the LAN: circuits through relays, QUIC, names, and finding a direct path
+//! behind both ends' routers.
 //!
 //! None of this is trusted with anything: over a circuit, too, both ends prove their keys to each other, and the relay
 //! carries what it cannot read.
@@ -16,7 +17,8 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, dcutr, identify, noise, quic, relay, yamux};
 use tracing::debug;
 
-use super::{WanConfig, limits};
+use super::names::Named;
+use super::{RelayLimits, WanConfig, limits};
 
 /// What peers that identify each other say they speak.
 const IDENTITY_PROTOCOL: &str = "/rtc/1";
@@ -59,12 +61,8 @@ pub(crate) fn extend(
     quic.handshake_timeout = limits::HANDSHAKE_TIMEOUT;
     quic.max_concurrent_stream_limit = u32::try_from(limits::WAN_STREAMS_MAX).unwrap_or(u32::MAX);
     let quic = quic::tokio::Transport::new(quic).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let transport = circuits
-        .or_transport(quic)
-        .map(|either, _| either.into_inner())
-        .or_transport(tcp)
-        .map(|either, _| either.into_inner())
-        .boxed();
+    let direct = quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed();
+    let transport = circuits.or_transport(Named::new(direct)).map(|either, _| either.into_inner()).boxed();
     let identity = identify::Config::new(IDENTITY_PROTOCOL.to_owned(), keys.public())
         .with_agent_version(super::driver::AGENT.to_owned())
         .with_hide_listen_addrs(true)
@@ -74,22 +72,23 @@ pub(crate) fn extend(
         identify: identify::Behaviour::new(identity),
         dcutr: dcutr::Behaviour::new(us),
         reachable: autonat::v2::client::Behaviour::default(),
-        relay: Toggle::from(config.relay.then(|| relay::Behaviour::new(us, service()))),
-        reaches: Toggle::from(config.relay.then(autonat::v2::server::Behaviour::default)),
+        relay: Toggle::from(config.relay.as_ref().map(|most| relay::Behaviour::new(us, service(most)))),
+        reaches: Toggle::from(config.relay.as_ref().map(|_| autonat::v2::server::Behaviour::default())),
     };
     Ok((transport, wan))
 }
 
-/// What a relay does for others. Whoever exceeds it is refused, and tries again.
-fn service() -> relay::Config {
+/// What a relay does for others, at most this much. Whoever exceeds it is refused, and tries again.
+pub(crate) fn service(most: &RelayLimits) -> relay::Config {
     let tokens = |count| NonZeroU32::new(count).expect("limits are not zero");
     let config = relay::Config {
-        max_reservations: limits::RELAY_RESERVATIONS_MAX,
-        max_reservations_per_peer: limits::RELAY_RESERVATIONS_PER_PEER_MAX,
-        max_circuits: limits::RELAY_CIRCUITS_MAX,
-        max_circuits_per_peer: limits::RELAY_CIRCUITS_PER_PEER_MAX,
-        max_circuit_duration: limits::CIRCUIT_DURATION_MAX,
-        max_circuit_bytes: limits::CIRCUIT_BYTES_MAX,
+        max_reservations: most.reservations,
+        // Of these two libp2p lets one more through than it says; a test counts them.
+        max_reservations_per_peer: most.reservations_per_peer.saturating_sub(1),
+        max_circuits_per_peer: most.circuits_per_peer.saturating_sub(1),
+        max_circuits: most.circuits,
+        max_circuit_duration: most.circuit_duration,
+        max_circuit_bytes: most.circuit_bytes,
         reservation_rate_limiters: Vec::new(),
         circuit_src_rate_limiters: Vec::new(),
         ..relay::Config::default()

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use libp2p::Multiaddr;
 use libp2p::core::transport::ListenerId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use rtc_core::id::PeerKey;
 use tracing::{debug, info, warn};
 
 use super::Driver;
 use crate::net::WanConfig;
-use crate::net::address::is_relayed;
+use crate::net::address::{is_relayed, peer_id, sibling};
 use crate::net::listeners::Listeners;
 use crate::net::relays::Relays;
 
@@ -47,13 +48,27 @@ impl Driver {
         }
     }
 
+    /// There is a direct link to `peer`, which is at `address`. A relay of ours is to reserve a place, and to see us by the
+    /// other protocol as well: who finds us through it may know only that one's way through both our routers.
+    pub(super) fn linked_directly(&mut self, peer: &PeerKey, outbound: bool, address: &Multiaddr) {
+        if !self.hearing.relays.linked(peer, Instant::now()) || !outbound {
+            return;
+        }
+        let (Some(id), Some(sibling)) = (peer_id(peer), sibling(address)) else { return };
+        // No dial of the dialer's: it becomes no link, and ends when both have said where they see each other.
+        let dial = DialOpts::peer_id(id).condition(PeerCondition::Always).addresses(vec![sibling]).build();
+        if let Err(error) = self.swarm.dial(dial) {
+            debug!(%error, relay = %peer, "the relay cannot see us by the other protocol");
+        }
+    }
+
     pub(super) fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
         if is_relayed(&address) {
             // By the relay's own opinion of where it is; what counts is where we found it.
             return;
         }
         self.hearing.listeners.heard(listener, &address);
-        if self.hearing.wan.as_ref().is_some_and(|wan| wan.relay) {
+        if self.hearing.wan.as_ref().is_some_and(|wan| wan.relay.is_some()) {
             // A relay that knows no address of its own gives nobody a place.
             self.swarm.add_external_address(address.clone());
         }

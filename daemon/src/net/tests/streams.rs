@@ -115,3 +115,25 @@ async fn a_stream_beside_too_many_that_say_nothing_waits_for_one_of_them() {
     driven(&mut muxer, last.read_exact(&mut answer)).await.expect("it is served");
     assert_eq!(answer, NEGOTIATION);
 }
+
+/// Whether the connection goes on with so many streams.
+#[cfg(feature = "wan")]
+async fn takes(node: &Node, count: usize) -> bool {
+    let mut muxer = dial(node.address()).await;
+    let silent = open(&mut muxer, count - 1, &NEGOTIATION[..1]).await;
+    let mut last = open(&mut muxer, 1, NEGOTIATION).await.pop().expect("there is one");
+    drop(silent);
+    driven(&mut muxer, last.read_exact(&mut [0; NEGOTIATION.len()])).await.is_ok()
+}
+
+#[tokio::test]
+#[cfg(feature = "wan")]
+async fn beyond_the_lan_a_connection_has_more_streams_and_one_too_many_ends_it() {
+    use super::super::limits::WAN_STREAMS_MAX;
+    let (lan, wan) = (Node::start(2, None).await, super::wan::relay(3).await);
+    for (node, most) in [(&lan, STREAMS_MAX), (&wan, WAN_STREAMS_MAX)] {
+        // One more is the node's own: it asks who we are.
+        assert!(takes(node, most - 1).await, "{most} are too many");
+        assert!(!takes(node, most + 1).await, "{most} are not the most");
+    }
+}

@@ -10,17 +10,26 @@ use super::super::swarm::build;
 use super::*;
 
 /// A relay.
-async fn relay(seed: u8) -> Node {
+pub(super) async fn relay(seed: u8) -> Node {
+    relay_with(seed, RelayLimits::default()).await
+}
+
+/// A relay that does this much for others.
+pub(super) async fn relay_with(seed: u8, limits: RelayLimits) -> Node {
     let home = tempfile::tempdir().unwrap();
-    let wan = Some(WanConfig { relay: true, ..WanConfig::default() });
+    let wan = Some(WanConfig { relay: Some(limits), ..WanConfig::default() });
     Node::start_with(NetConfig { wan, ..Node::config(seed, &home) }, home).await
 }
 
 /// A node that listens at these addresses, and at the relay; it has a place there.
-async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
+pub(super) async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
+    client_of(seed, relay.address().with(id(relay)), listen).await
+}
+
+/// The same, with a relay at this address.
+async fn client_of(seed: u8, at: Multiaddr, listen: Vec<Multiaddr>) -> Node {
     let home = tempfile::tempdir().unwrap();
-    let at = relay.address().with(id(relay));
-    let wan = Some(WanConfig { relays: vec![at], relay: false });
+    let wan = Some(WanConfig { relays: vec![at], relay: None });
     let node = Node::start_with(NetConfig { wan, listen, ..Node::config(seed, &home) }, home).await;
     let mut listening = node.handle.listening.clone();
     let reserved = listening.wait_for(|all| all.iter().any(is_relayed));
@@ -29,17 +38,17 @@ async fn client(seed: u8, relay: &Node, listen: Vec<Multiaddr>) -> Node {
 }
 
 /// The end of an address that names a node.
-fn id(node: &Node) -> Protocol<'static> {
+pub(super) fn id(node: &Node) -> Protocol<'static> {
     Protocol::P2p(peer_id(&node.key()).unwrap())
 }
 
-fn circuit(node: &Node) -> Multiaddr {
+pub(super) fn circuit(node: &Node) -> Multiaddr {
     node.handle.listening().into_iter().find(is_relayed).expect("a place at a relay")
 }
 
 impl Node {
     /// The next link to `peer` that goes through a relay, or does not, whatever else happens meanwhile.
-    async fn linked(&mut self, peer: PeerKey, relayed: bool) -> UpLink {
+    pub(super) async fn linked(&mut self, peer: PeerKey, relayed: bool) -> UpLink {
         self.until("link up", |event| match event {
             NetEvent::Up { link, peer: other, source, sender, address, .. }
                 if other == peer && is_relayed(&address) == relayed =>
@@ -107,21 +116,65 @@ async fn a_direct_path_takes_the_place_of_a_relay() {
     }
 }
 
-#[tokio::test]
-async fn peers_meet_by_quic() {
-    let quic = |node: &Node| {
-        let udp = |address: &Multiaddr| address.iter().any(|part| part == Protocol::QuicV1);
-        node.handle.listening().into_iter().find(udp)
-    };
-    let (a, mut b) = (relay(2).await, relay(3).await);
-    let mut listening = a.handle.listening.clone();
-    timeout(PATIENCE, listening.wait_for(|all| all.len() > 1)).await.expect("in time").unwrap();
-    b.handle.dial(quic(&a).unwrap(), Source::Added).unwrap();
-    let address = b.until("link up", |event| match event {
+/// Where a node listens by QUIC, once it does.
+async fn quic(node: &Node) -> Multiaddr {
+    let by_quic = |address: &&Multiaddr| address.iter().any(|part| part == Protocol::QuicV1);
+    let mut listening = node.handle.listening.clone();
+    let all = listening.wait_for(|all| all.iter().any(|address| by_quic(&address)));
+    let all = timeout(PATIENCE, all).await.expect("in time").unwrap();
+    all.iter().find(by_quic).expect("it was there").clone()
+}
+
+/// `b` dials this address, and it is where a link then leads.
+async fn check_dial(b: &mut Node, address: Multiaddr) {
+    b.handle.dial(address.clone(), Source::Added).unwrap();
+    let up = b.until("link up", |event| match event {
         NetEvent::Up { address, .. } => Some(address),
         _ => None,
     });
-    assert_eq!(address.await, quic(&a).unwrap());
+    assert_eq!(up.await, address);
+}
+
+#[tokio::test]
+async fn peers_meet_by_quic() {
+    let (a, mut b) = (relay(2).await, relay(3).await);
+    check_dial(&mut b, quic(&a).await).await;
+}
+
+/// The address with the name of this host in place of its IP address.
+fn by_name(address: &Multiaddr) -> Multiaddr {
+    address.replace(0, |_| Some(Protocol::Dns4("localhost".into()))).expect("there is a first part")
+}
+
+#[tokio::test]
+async fn peers_meet_by_name() {
+    let a = relay(2).await;
+    for (seed, address) in [(3, by_name(&a.address())), (4, by_name(&quic(&a).await))] {
+        check_dial(&mut relay(seed).await, address).await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_known_by_name_is_one_for_whoever_hears_of_it() {
+    let relay = relay(1).await;
+    let mut a = client_of(2, by_name(&relay.address()).with(id(&relay)), vec![]).await;
+    let b = client(3, &relay, vec![]).await;
+    assert!(circuit(&a).to_string().starts_with("/dns4/localhost/tcp/"), "{}", circuit(&a));
+    b.handle.dial(circuit(&a), Source::Ticket).unwrap();
+    a.linked(b.key(), true).await;
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_says_so() {
+    let a = relay(1).await;
+    // Reserved by RFC 6761 for names that are never there.
+    let nobody = peer_id(&relay(2).await.key()).unwrap();
+    let address: Multiaddr = format!("/dns/nobody.invalid/tcp/1/p2p/{nobody}").parse().unwrap();
+    a.handle.dial(address, Source::Added).unwrap();
+    let mut known = a.handle.known.clone();
+    let says = |why: &String| why.starts_with("/dns/nobody.invalid/tcp/1: ");
+    let failed = known.wait_for(|known| known.iter().any(|known| known.failure.as_ref().is_some_and(says)));
+    timeout(PATIENCE, failed).await.expect("in time").unwrap();
 }
 
 #[tokio::test]
@@ -193,7 +246,9 @@ async fn a_daemon_for_the_lan_takes_no_road_beyond_it() {
     let relay = relay(1).await;
     let a = client(2, &relay, vec![]).await;
     let b = Node::start(3, None).await;
-    let refused = b.handle.dial(circuit(&a), Source::Ticket).unwrap_err();
-    assert!(refused.to_string().ends_with("needs the setting network = \"wan\""), "{refused}");
+    for address in [circuit(&a), quic(&relay).await, by_name(&relay.address())] {
+        let refused = b.handle.dial(address, Source::Ticket).unwrap_err();
+        assert!(refused.to_string().ends_with("needs the setting network = \"wan\""), "{refused}");
+    }
     assert_eq!(b.handle.listening().len(), 1, "TCP, and nothing else");
 }
