@@ -36,7 +36,7 @@ async fn measure() -> anyhow::Result<()> {
         std::env::args().nth(1).map_or(Ok(400), |text| text.parse()).context("MIB is a number")?;
     let count = (mib << 20) / VALUE_BYTES;
     let host = sandbox::Host::new()?;
-    let (a, mut b) = (host.start().await?, host.start().await?);
+    let (a, mut b) = (host.start(&[]).await?, host.start(&[]).await?);
     b.join(&a).await?;
     let bulky = a.room().await?.room.to_string();
     a.client.ask(sandbox::edit("node.insert", "cube", None, None, Wait::Peers(1))).await?;

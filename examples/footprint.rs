@@ -24,7 +24,7 @@ async fn measure() -> anyhow::Result<()> {
     let idle: u64 =
         std::env::args().nth(1).map_or(Ok(20), |text| text.parse()).context("IDLE_SECONDS is a number")?;
     let host = sandbox::Host::new()?;
-    let (mut a, b) = (host.start().await?, host.start().await?);
+    let (mut a, b) = (host.start(&[]).await?, host.start(&[]).await?);
     b.join(&a).await?;
     a.client.ask(sandbox::edit("node.insert", "cube", None, None, Wait::Peers(1))).await?;
     let mut starts = Vec::with_capacity(STARTS);

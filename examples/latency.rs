@@ -55,10 +55,10 @@ async fn measure() -> anyhow::Result<()> {
 /// Of every edit and every subscriber how long it took, and edits per second at full speed.
 async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f64)> {
     let host = sandbox::Host::new()?;
-    let a = host.start().await?;
+    let a = host.start(&[]).await?;
     let mut others = Vec::with_capacity(daemons - 1);
     for _ in 1..daemons {
-        let other = host.start().await?;
+        let other = host.start(&[]).await?;
         other.join(&a).await?;
         others.push(other);
     }

@@ -26,7 +26,7 @@ async fn measure() -> anyhow::Result<()> {
     let count: u64 =
         std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse()).context("MESSAGES is a number")?;
     let host = sandbox::Host::new()?;
-    let (a, mut b) = (host.start().await?, host.start().await?);
+    let (a, mut b) = (host.start(&[]).await?, host.start(&[]).await?);
     b.join(&a).await?;
     for n in 0..100 {
         a.client.ask(sandbox::edit("node.insert", &format!("node-{n}"), None, None, Wait::Local)).await?;

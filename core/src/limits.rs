@@ -95,6 +95,18 @@ pub const RANGE_ANSWER_BYTES_MAX: usize = 15 * 1024;
 /// Actors unknown here that a peer may name when it tells what it holds: what it makes us remember of others.
 pub const STRANGERS_MAX: usize = 65_536;
 
+/// Connected peers of a room up to which an author sends to all of them; of more, some pass on to others.
+pub const FULL_MESH_MAX: usize = 16;
+/// Connected peers of a room that are enough: more than make a crowd, so that all see one, and as good as surely one piece of any that is larger.
+pub const ROOM_LINKS_WANTED: usize = 20;
+/// Connected peers of a room past which some are let go, where these have enough, too.
+pub const ROOM_LINKS_MAX: usize = 28;
+/// Peers of a larger room that each leans on: with those that lean on it, it has twice as many neighbours. Of three the graph is in one piece,
+/// as good as always, and stays so when one in five fails.
+pub const MESH_LEANS: usize = 3;
+/// Actors that a neighbour may ask to be spared; more than a room tells as a vector write seldom.
+pub const MESH_SPARED_MAX: usize = 1024;
+
 /// Rooms one connection may open.
 pub const LINK_ROOMS_MAX: usize = 1024;
 /// Openings sent at once, at least; those that are of no room hide how many are.

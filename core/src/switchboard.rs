@@ -2,6 +2,8 @@
 //!
 //! The daemon's hub and the simulator both run this; neither adds a rule of its own.
 
+mod member;
+mod parting;
 mod sleeping;
 
 use std::collections::BTreeMap;
@@ -9,12 +11,13 @@ use std::collections::BTreeMap;
 use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::invite::InviteRefusal;
-use crate::room::{self, Room, Standing};
-use crate::seal::FORMER_SECRETS_MAX;
+use crate::limits::ROOM_LINKS_WANTED;
+use crate::room::{self, Room};
 use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
 use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
+use member::Member;
 use sleeping::Dormant;
 
 /// What happens to a daemon's rooms and connections.
@@ -91,6 +94,11 @@ pub enum Output {
         /// What he shows.
         claim: Claim,
     },
+    /// Every room shared with that peer has connections enough: once the one to it ends, it is to be left alone for a while.
+    Spare {
+        /// Who.
+        peer: PeerKey,
+    },
     /// This daemon is a member of a room now.
     Welcomed {
         /// The secret of the invitation.
@@ -135,41 +143,23 @@ pub struct Switchboard {
     /// Those that are out of memory.
     asleep: BTreeMap<RoomId, Dormant>,
     links: BTreeMap<LinkId, Link>,
-}
-
-/// A room, and what proves that we belong to it.
-struct Member {
-    room: Room,
-    /// Never none; the current one first.
-    secrets: Vec<Secret>,
-    /// How much was said of the room when its connections were last made to heed it.
-    rules: u64,
-}
-
-impl Member {
-    /// By what we recognise a peer.
-    fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
-        secrets_of(self.room.standing_of(peer), &self.secrets)
-    }
-
-    /// Takes in a secret that is newer than all that are known. Returns false where it is known.
-    fn learn(&mut self, secret: Secret, former: Vec<Secret>) -> bool {
-        if self.secrets.contains(&secret) {
-            return false;
-        }
-        self.secrets.insert(0, secret);
-        let unknown = former.into_iter().filter(|secret| !self.secrets.contains(secret));
-        let unknown: Vec<Secret> = unknown.collect();
-        self.secrets.extend(unknown);
-        self.secrets.truncate(1 + FORMER_SECRETS_MAX);
-        true
-    }
+    /// When to look next for one to do without.
+    part_us: u64,
+    /// Who was said farewell to last.
+    parted: LinkId,
 }
 
 impl Switchboard {
     /// A daemon without rooms and connections.
     pub fn new(me: PeerKey) -> Self {
-        Self { me, rooms: BTreeMap::new(), asleep: BTreeMap::new(), links: BTreeMap::new() }
+        Self {
+            me,
+            rooms: BTreeMap::new(),
+            asleep: BTreeMap::new(),
+            links: BTreeMap::new(),
+            part_us: 0,
+            parted: LinkId(0),
+        }
     }
 
     /// Adds a room, loaded, and opens it towards all peers. `secrets` prove that we belong to it; the first is the current one.
@@ -356,16 +346,14 @@ impl Switchboard {
         for room in due {
             self.room_input(room, room::Input::Wake, now, out);
         }
-        let digests: BTreeMap<_, _> = if self.links.values().any(|link| link.wake_at() <= now.monotonic_us) {
-            let awake = self.rooms.iter_mut().map(|(&id, member)| (id, member.room.digest()));
-            awake.chain(self.asleep.iter().map(|(&id, dormant)| (id, dormant.sleeper.digest()))).collect()
-        } else {
-            return;
-        };
         let mut silent = Vec::new();
         for (&id, link) in &mut self.links {
             let mut frames = Vec::new();
-            if !link.wake(now, |room| digests.get(room).copied(), &mut frames) {
+            let digest = |room: &RoomId| match self.rooms.get_mut(room) {
+                Some(member) => member.room.digest_for(id),
+                None => Some(self.asleep.get(room)?.sleeper.digest()),
+            };
+            if !link.wake(now, digest, &mut frames) {
                 silent.push(id);
             }
             send(id, frames, out);
@@ -373,6 +361,7 @@ impl Switchboard {
         for link in silent {
             self.disconnect(link, "silent for too long".to_owned(), now, out);
         }
+        self.part(now, out);
     }
 
     fn frame(&mut self, link: LinkId, bytes: &[u8], now: Now, out: &mut Vec<Output>) {
@@ -398,6 +387,11 @@ impl Switchboard {
                 out.push(Output::Welcomed { invite, founding, secret });
             }
             Ok(Heard::Refused { invite, why }) => out.push(Output::Refused { invite, why }),
+            Ok(Heard::Farewell) if self.can_spare(link, ROOM_LINKS_WANTED) => {
+                out.extend(self.links.get(&link).map(|state| Output::Spare { peer: state.peer() }));
+                self.disconnect(link, "both have connections enough".to_owned(), now, out);
+            }
+            Ok(Heard::Farewell) => {}
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),
@@ -464,16 +458,6 @@ impl Switchboard {
         for room in state.shared_rooms().collect::<Vec<_>>() {
             self.room_input(room, room::Input::PeerDown { link }, now, out);
         }
-    }
-}
-
-/// Of a room's secrets those by which we recognise who stands to it like that. A member who was away knows a former one; who was removed is
-/// no member, whatever he knows.
-fn secrets_of(standing: Standing, secrets: &[Secret]) -> Vec<Secret> {
-    match standing {
-        Standing::Member(_) => secrets.to_vec(),
-        Standing::Open | Standing::Unknown => vec![secrets[0]],
-        Standing::Removed => Vec::new(),
     }
 }
 

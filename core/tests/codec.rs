@@ -140,6 +140,8 @@ fn room_frame() -> impl Strategy<Value = RoomFrame> {
         any::<u64>().prop_map(|bytes| RoomFrame::Credit { bytes }),
         vector().prop_map(|durable| RoomFrame::Ack { durable }),
         vec(any::<u8>(), 0..100).prop_map(|bytes| RoomFrame::Founding { bytes }),
+        any::<bool>().prop_map(|leans| RoomFrame::Lean { leans }),
+        actor().prop_map(|actor| RoomFrame::Spare { actor }),
     ]
 }
 

@@ -198,6 +198,7 @@ impl World {
                 Output::Room { output, .. } => self.carry_out_of_room(at, output),
                 Output::Disconnect { reason, .. } => panic!("machine {at} hangs up: {reason}"),
                 Output::Met { .. }
+                | Output::Spare { .. }
                 | Output::Claimed { .. }
                 | Output::Welcomed { .. }
                 | Output::Refused { .. }

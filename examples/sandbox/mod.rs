@@ -46,10 +46,10 @@ impl Host {
         Ok(Self { runtime_dir: dir? })
     }
 
-    /// Starts a daemon in a new home.
-    pub(crate) async fn start(&self) -> anyhow::Result<Machine> {
+    /// Starts a daemon in a new home, with more words on its command line.
+    pub(crate) async fn start(&self, words: &[&str]) -> anyhow::Result<Machine> {
         let home = TempDir::with_prefix("rtc-example-")?;
-        daemon(home.path(), self.runtime_dir.path(), "start")?;
+        daemon(home.path(), self.runtime_dir.path(), "start", words)?;
         let client = connect(home.path()).await?;
         Ok(Machine { home, runtime_dir: self.runtime_dir.path().to_owned(), client })
     }
@@ -58,7 +58,7 @@ impl Host {
 impl Machine {
     /// Runs a subcommand of `rtcd` in this home: `stop` keeps what is there, `start` goes on with it.
     pub(crate) fn daemon(&self, subcommand: &str) -> anyhow::Result<()> {
-        daemon(self.home(), &self.runtime_dir, subcommand)
+        daemon(self.home(), &self.runtime_dir, subcommand, &[])
     }
 
     /// Where its files are.
@@ -107,13 +107,13 @@ pub(crate) fn edit(otype: &str, key: &str, path: Option<&str>, value: Option<Val
     Ask::Edit(Edit { ops: vec![op], wait, ..Edit::default() })
 }
 
-fn daemon(home: &Path, runtime_dir: &Path, name: &str) -> anyhow::Result<()> {
+fn daemon(home: &Path, runtime_dir: &Path, name: &str, words: &[&str]) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([rtc_daemon::command::DAEMON_WORD, name]);
     if name == "start" {
         command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"]);
     }
-    command.env("RTC_HOME", home).env("XDG_RUNTIME_DIR", runtime_dir).stdin(Stdio::null());
+    command.args(words).env("RTC_HOME", home).env("XDG_RUNTIME_DIR", runtime_dir).stdin(Stdio::null());
     let output = command.output()?;
     // Nothing to stop is as good as stopped.
     let nothing_to_stop = name == "stop" && output.status.code() == Some(3);

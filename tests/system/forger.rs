@@ -424,6 +424,7 @@ impl Seen {
             LinkFrame::Hello { .. }
             | LinkFrame::Open { .. }
             | LinkFrame::Close { .. }
+            | LinkFrame::Farewell
             | LinkFrame::Live { .. }
             | LinkFrame::Redeem(_)
             | LinkFrame::Welcome { .. }

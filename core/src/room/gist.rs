@@ -70,7 +70,7 @@ impl Room {
         let is_well = self.read_only.is_none() && !self.store_failed && self.alarm().is_none();
         // Whoever comes is told of forks.
         let is_settled = self.horizons.is_settled() && self.forks.is_empty();
-        is_quiet && is_stored && is_well && is_settled && self.reads_orphaned.is_empty()
+        is_quiet && is_stored && is_well && is_settled && self.reads_orphaned.is_empty() && !self.is_crowd()
     }
 }
 

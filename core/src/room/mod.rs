@@ -7,6 +7,7 @@ mod admission;
 mod batch;
 mod beside;
 mod commit;
+mod crowd;
 mod door;
 mod doubt;
 mod footing;
@@ -51,6 +52,7 @@ use admission::{Verdict, judge};
 use batch::{Batch, Batches};
 pub use beside::Beside;
 use commit::Commits;
+use crowd::Crowd;
 pub use door::{Input, Opening, Output};
 pub use footing::FootingError;
 use forks::Forks;
@@ -80,6 +82,7 @@ pub struct Room {
     log: Log,
     waiting: Waiting,
     peers: BTreeMap<LinkId, Peer>,
+    crowd: Crowd,
     shows: Shows,
     packed: Packed,
     /// Whose peer left, and perhaps came back, while it was being read for: what is read is not meant for it any more.
@@ -113,6 +116,7 @@ impl Room {
     pub fn open(opening: Opening) -> Self {
         let Opening { room, founding, keys, epoch_fresh, epoch_proof } = opening;
         let root = Root::of(founding.as_ref());
+        let crowd = Crowd::new(&room, &*keys);
         Self {
             id: room,
             founding,
@@ -123,6 +127,7 @@ impl Room {
             log: Log::new(room),
             waiting: Waiting::default(),
             peers: BTreeMap::new(),
+            crowd,
             shows: Shows::default(),
             packed: Packed::default(),
             reads_orphaned: BTreeSet::new(),
@@ -292,26 +297,32 @@ impl Room {
         self.tell_shows(now, out);
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
+            self.take_turns();
             self.pump_all(out);
             self.look(out);
         }
     }
 
-    /// Takes in a run from a peer, and whatever waited for it.
-    fn take_run(&mut self, link: LinkId, run: Run, credit: u64, now: Now, out: &mut Vec<Output>) {
+    /// Takes in a run from a peer, and whatever waited for it. A live one has no credit.
+    fn take_run(&mut self, link: LinkId, run: Run, credit: Option<u64>, now: Now, out: &mut Vec<Output>) {
         if self.read_only.is_some() {
             // Neither applied nor credited: the peer stops sending, and sends again once we tell what we hold.
             self.tally.dropped_read_only += 1;
             return self.ask_again();
         }
         self.flush(now, out);
-        let mut credit_left = credit;
-        let mut queue = VecDeque::from([Early { run, from: link, verified: false }]);
+        let mut credit_left = credit.unwrap_or(0);
+        let live = credit.is_none();
+        let mut queue = VecDeque::from([Early { run, from: link, live, verified: false }]);
         while let Some(early) = queue.pop_front() {
             match judge(&early.run, early.verified, &self.log, &*self.keys) {
                 Ok(Verdict::Known) => {
                     self.tally.duplicates += 1;
-                    self.ack(early.from, early.run.head(), out);
+                    if self.is_of_crowd(&early) {
+                        self.decline(early.from, &early.run, out);
+                    } else {
+                        self.ack(early.from, early.run.head(), out);
+                    }
                 }
                 Ok(Verdict::Waits { missing, verified }) => {
                     let kept = self.waiting.keep(Early { verified, ..early }, missing);
@@ -379,7 +390,10 @@ impl Room {
         // What continues our chain and is not ours was made by a machine that takes itself for this one.
         self.part_from_twin(&early.run.actor);
         self.store(Batch::of_peer(early.from, credit), records, out);
-        self.ack(early.from, early.run.head(), out);
+        let awaits = self.pass_on(early, out);
+        if let Some(link) = awaits {
+            self.ack(link, early.run.head(), out);
+        }
         dots
     }
 

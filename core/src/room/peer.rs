@@ -8,6 +8,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
 use crate::planted::{Bug, planted};
+use crate::room::crowd::Neighbour;
 use crate::room::doubt::Doubts;
 use crate::room::forks::Informed;
 use crate::room::handover::Handing;
@@ -69,6 +70,7 @@ pub(super) struct Peer {
     pub(super) doubts: Doubts,
     /// Which forks it knows of.
     pub(super) informed: Informed,
+    pub(super) crowd: Neighbour,
 }
 
 impl Peer {
@@ -100,6 +102,7 @@ impl Peer {
             survey: None,
             doubts: Doubts::default(),
             informed: Informed::default(),
+            crowd: Neighbour::default(),
         }
     }
 
@@ -124,6 +127,20 @@ impl Peer {
         self.sent.raise(actor, seq);
     }
 
+    /// Whether the run is what it lacks next, as far as is known.
+    pub(super) fn may_follow(&self, run: &Run) -> bool {
+        !self.lacks_ground && self.first.is_some() && self.sent.get(&run.actor) + 1 == run.first
+    }
+
+    /// Sends it a run that is new.
+    pub(super) fn follow(&mut self, link: LinkId, run: &Run, out: &mut Vec<Output>) {
+        self.goal.raise(run.actor, run.last());
+        self.sent.raise(run.actor, run.last());
+        self.runs_sent += 1;
+        let frame = RoomFrame::Run { run: run.clone() };
+        out.push(Output::Send { link, lane: Lane::Live, frame });
+    }
+
     /// Whether a message is on its way to the peer, or there.
     pub(super) fn is_sent(&self, dot: &Dot) -> bool {
         self.sent.covers(dot)
@@ -137,6 +154,7 @@ impl Room {
             self.settle_us = now.after_ms(HEARTBEAT_MS);
         }
         self.peers.insert(link, Peer::new(key, now));
+        self.draw_lots(out);
         if let Some(founding) = &self.founding {
             let frame = RoomFrame::Founding { bytes: founding.encode() };
             out.push(Output::Send { link, lane: Lane::Live, frame });
@@ -159,6 +177,8 @@ impl Room {
         if gone.is_some_and(|peer| peer.reading.is_some()) {
             self.reads_orphaned.insert(link);
         }
+        self.draw_lots(out);
+        self.forget_feeder(link, out);
         self.waiting.forget(link);
         self.forget_shows(link, out);
         self.fetch.take_if(|fetch| fetch.is_from(link));
@@ -184,9 +204,11 @@ impl Room {
                 self.hear_told(link, number, told, out);
             }
             RoomFrame::Kept { digest } => self.hear_kept(link, digest, out),
+            RoomFrame::Lean { leans } => self.hear_lean(link, leans, out),
+            RoomFrame::Spare { actor } => self.hear_spare(link, actor),
             RoomFrame::Run { run } => {
                 peer.runs_taken += 1;
-                self.take_run(link, run, 0, now, out);
+                self.take_run(link, run, None, now, out);
             }
             RoomFrame::Backlog { content } => self.hear_backlog(link, &content, now, out),
             RoomFrame::Credit { bytes } => {
@@ -231,7 +253,7 @@ impl Room {
         while let Some(run) = runs.next() {
             // The frame is dealt with when the last of it is.
             let credit = if runs.peek().is_none() { backlog::cost(content) as u64 } else { 0 };
-            self.take_run(link, run, credit, now, out);
+            self.take_run(link, run, Some(credit), now, out);
         }
     }
 
@@ -245,6 +267,7 @@ impl Room {
         out: &mut Vec<Output>,
     ) {
         let vector = self.log.vector();
+        let is_crowd = self.is_crowd();
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
@@ -266,9 +289,11 @@ impl Room {
             let known = before.iter().filter(|(actor, _)| self.log.head(actor) > 0);
             known.for_each(|(actor, seq)| peer.sent.raise(actor, seq));
         }
+        peer.crowd.fed(&vector).for_each(|(actor, seq)| peer.goal.raise(actor, seq));
         let goal = if peer.first.is_none() || exact { vector } else { self.settled.clone() };
         peer.goal.join(&goal);
-        if let Some((actor, head)) = own {
+        // What is on its way by others is likely there before this would be.
+        if let Some((actor, head)) = own.filter(|(actor, _)| peer.crowd.takes_from_author(actor, is_crowd)) {
             peer.goal.raise(actor, head);
         }
         let standing = self.horizons.standing.as_ref();
@@ -277,6 +302,7 @@ impl Room {
         self.check_synced(out);
         self.offer(link, out);
         self.pump(link, out);
+        self.answer_held(link, out);
     }
 
     /// A run was dropped: any peer may be the one that can send it again.
@@ -340,25 +366,27 @@ impl Room {
             peer.credit_due = 0;
         }
         self.tally.rounds += 1;
+        peer.crowd.tell();
         peer.tells += 1;
         let (tells, runs_taken) = (peer.tells, peer.runs_taken);
         let frame = self.telling(tells, runs_taken, exact);
         out.push(Output::Send { link, lane: Lane::Live, frame });
     }
 
-    /// Sends a run of our own to every peer that has all before it; the others get it as backlog.
+    /// Sends a run of our own to every peer, or neighbour, that has all before it; the others of them get it as backlog.
     pub(super) fn send_live(&mut self, run: &Run, out: &mut Vec<Output>) {
+        let is_crowd = self.is_crowd();
         let mut behind = Vec::new();
         for (&link, peer) in &mut self.peers {
-            peer.goal.raise(run.actor, run.last());
             peer.in_sync = false;
-            if peer.lacks_ground || peer.first.is_none() || peer.sent.get(&run.actor) + 1 != run.first {
-                behind.push(link);
+            if !peer.crowd.takes_from_author(&run.actor, is_crowd) {
+                continue;
+            }
+            peer.goal.raise(run.actor, run.last());
+            if peer.may_follow(run) {
+                peer.follow(link, run, out);
             } else {
-                peer.sent.raise(run.actor, run.last());
-                peer.runs_sent += 1;
-                let frame = RoomFrame::Run { run: run.clone() };
-                out.push(Output::Send { link, lane: Lane::Live, frame });
+                behind.push(link);
             }
         }
         for link in behind {
@@ -386,6 +414,11 @@ impl Room {
     pub(super) fn settle(&mut self, now: Now) {
         self.settle_us = now.after_ms(HEARTBEAT_MS);
         self.settled = std::mem::replace(&mut self.recent, self.log.vector());
+    }
+
+    /// Whether nothing that the peer first had is missing here.
+    pub fn has_caught_up(&self, link: LinkId) -> bool {
+        self.peers.get(&link).is_some_and(|peer| peer.synced)
     }
 
     /// Says once per connection that all the peer first had is here.

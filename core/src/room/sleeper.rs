@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::VersionVector;
 use crate::id::PeerKey;
-use crate::limits::CREDIT_BYTES;
+use crate::limits::{CREDIT_BYTES, FULL_MESH_MAX};
 use crate::presence::Show;
 use crate::room::gist::Gist;
 use crate::room::peer::Peer;
@@ -187,7 +187,10 @@ impl Sleeper {
         match input {
             Input::Wake if self.look_at_us.is_some_and(|at| at <= now.monotonic_us) => Some(input),
             Input::Wake | Input::Flush | Input::SessionGone { .. } | Input::Unshown { .. } => None,
-            Input::PeerUp { link, peer } if self.gist.vector.is_some() => {
+            // A crowd stays awake.
+            Input::PeerUp { link, peer }
+                if self.gist.vector.is_some() && self.guests.len() < FULL_MESH_MAX =>
+            {
                 self.peer_up(link, peer, now, out);
                 None
             }
@@ -323,7 +326,9 @@ impl Guest {
             | RoomFrame::RangesWanted { .. }
             | RoomFrame::RangesTold { .. }
             | RoomFrame::Links { .. }
-            | RoomFrame::Fork { .. } => false,
+            | RoomFrame::Fork { .. }
+            | RoomFrame::Lean { .. }
+            | RoomFrame::Spare { .. } => false,
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct Waiting {
 pub(super) struct Early {
     pub(super) run: Run,
     pub(super) from: LinkId,
+    pub(super) live: bool,
     pub(super) verified: bool,
 }
 
@@ -139,7 +140,7 @@ mod tests {
             bodies: vec![[0; 10]; len].into_iter().collect(),
             signature: Signature([0; 64]),
         };
-        Early { run, from: LinkId(from), verified: false }
+        Early { run, from: LinkId(from), live: true, verified: false }
     }
 
     fn dot(name: &str, seq: u64) -> Dot {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::id::{Dot, PeerKey, StateHash};
 use crate::op::TABLE_VERSION;
+use crate::room::peer::Peer;
 use crate::room::{Output, Room};
 use crate::sync::frame::{Digest, Sight};
 use crate::sync::{Lane, LinkId, RoomFrame};
@@ -94,7 +95,9 @@ impl Room {
                 .for_each(|link| self.judge_sight(link, out));
         }
         let Some(sight) = self.witness.sight else { return };
-        for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.in_sync) {
+        let is_crowd = self.is_crowd();
+        let comparing = |peer: &Peer| peer.in_sync && (!is_crowd || peer.crowd.is_in_mesh());
+        for (&link, peer) in self.peers.iter_mut().filter(|(_, peer)| comparing(peer)) {
             if peer.sight_told.replace(sight.basis) != Some(sight.basis) {
                 out.push(Output::Send { link, lane: Lane::Live, frame: RoomFrame::Sight(sight) });
             }

@@ -8,6 +8,7 @@
 
 mod audit;
 mod clock;
+mod crowd;
 mod disk;
 mod edits;
 mod fate;
@@ -25,6 +26,7 @@ mod universe;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+pub use crowd::{Cost, Crowd, Setting};
 pub use disk::{Failure, SimDisk};
 #[cfg(test)]
 pub(crate) use edits::draw_op;
@@ -45,6 +47,14 @@ const VAST: u64 = 3;
 /// Whether the daemons of a seed's universe tell by ranges what they hold.
 pub fn is_vast(seed: u64) -> bool {
     seed % VAST == 1
+}
+
+/// One universe in so many takes few connected peers for a crowd.
+const CROWDED: u64 = 5;
+
+/// Whether the daemons of a seed's universe take few connected peers for a crowd.
+pub fn is_crowded(seed: u64) -> bool {
+    seed % CROWDED == 3
 }
 
 /// Which universe to live through.

@@ -23,6 +23,7 @@ pub(super) struct SimPeer {
     pub(super) keys: Arc<dyn Keys>,
     /// Whether it tells by ranges what it holds.
     pub(super) is_vast: bool,
+    pub(super) is_crowded: bool,
     founding: Founding,
     room: RoomId,
     secret: Secret,
@@ -64,6 +65,11 @@ pub(super) struct SimPeer {
     pub(super) answers: u64,
 }
 
+/// In a crowded universe so many connected peers are no crowd yet.
+const CROWD_ABOVE: usize = 2;
+/// In a crowded universe each peer leans on so many: not always enough to hold it together.
+const CROWD_LEANS: usize = 1;
+
 /// What a commit came to.
 pub(super) struct Committed {
     /// What the room is to hear.
@@ -77,6 +83,7 @@ impl SimPeer {
         Self {
             keys,
             is_vast: false,
+            is_crowded: false,
             founding: founding.clone(),
             room: founding.room(),
             secret,
@@ -188,6 +195,9 @@ impl SimPeer {
         room.load(&records)?;
         if self.is_vast {
             room.tell_ranges_above(0);
+        }
+        if self.is_crowded {
+            room.crowd_above(CROWD_ABOVE, CROWD_LEANS);
         }
         Ok(room)
     }

@@ -18,7 +18,7 @@ use crate::sim::keys::HashKeys;
 use crate::sim::network::Network;
 use crate::sim::peer::SimPeer;
 use crate::sim::rogue::Way;
-use crate::sim::{Choice, Faults, NetworkFaults, Peaks, Plan, Random, Trace, is_vast};
+use crate::sim::{Choice, Faults, NetworkFaults, Peaks, Plan, Random, Trace, is_crowded, is_vast};
 use crate::switchboard::{Input, Output};
 use crate::sync::LinkId;
 use crate::sync::frame::Digest;
@@ -164,7 +164,8 @@ impl Universe {
             let keys = peers[0].keys.clone();
             peers.push(SimPeer::new(keys, &founding, secret, &mut random));
         }
-        peers.iter_mut().for_each(|peer| peer.is_vast = is_vast(plan.seed));
+        let kind = (is_vast(plan.seed), is_crowded(plan.seed));
+        peers.iter_mut().for_each(|peer| (peer.is_vast, peer.is_crowded) = kind);
         let mut universe = Self {
             seed: plan.seed,
             faults: drawn,
@@ -417,6 +418,7 @@ impl Universe {
             }
             Output::Secrets { .. }
             | Output::Met { .. }
+            | Output::Spare { .. }
             | Output::Claimed { .. }
             | Output::Welcomed { .. }
             | Output::Refused { .. } => return Ok(()),

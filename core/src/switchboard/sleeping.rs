@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Member, Output, Switchboard, secrets_of};
+use super::member::{Member, secrets_of};
+use super::{Output, Switchboard};
 use crate::founding::Founding;
 use crate::id::{PeerKey, RoomId};
 use crate::room::{self, Gist, Room, Sleeper};

@@ -10,7 +10,7 @@ use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::Link as ChainLink;
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
-use crate::id::{Session, StateHash};
+use crate::id::{Actor, Session, StateHash};
 use crate::invite::InviteRefusal;
 use crate::limits::{FORK_BYTES_MAX, FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
 use crate::message::Head;
@@ -89,6 +89,8 @@ pub enum LinkFrame {
         /// Why.
         why: InviteRefusal,
     },
+    /// The sender's rooms have links enough: where the receiver's have, too, it is to end this one.
+    Farewell,
     /// A run that was just made, for a room.
     Live {
         /// The sender's number for it.
@@ -220,6 +222,16 @@ pub enum RoomFrame {
         /// What it holds.
         told: Told,
     },
+    /// In a crowd: whether the sender leans on the receiver, who is to send it all that is new.
+    Lean {
+        /// Whether it does.
+        leans: bool,
+    },
+    /// In a crowd: another neighbour feeds the sender what is new of an actor.
+    Spare {
+        /// Whose messages.
+        actor: Actor,
+    },
     /// Whatever has this digest is on the sender's disk.
     Kept {
         /// Of all that it held.
@@ -235,6 +247,7 @@ const PONG: u64 = 4;
 const REDEEM: u64 = 5;
 const WELCOME: u64 = 6;
 const REFUSED: u64 = 7;
+const FAREWELL: u64 = 8;
 const VECTOR: u64 = 16;
 const RUN: u64 = 17;
 const CREDIT: u64 = 18;
@@ -252,6 +265,8 @@ const RANGES: u64 = 32;
 const RANGES_WANTED: u64 = 33;
 const RANGES_TOLD: u64 = 34;
 const KEPT: u64 = 35;
+const LEAN: u64 = 36;
+const SPARE: u64 = 37;
 const PRESENCE: u64 = 40;
 const DRAFT: u64 = 41;
 
@@ -284,6 +299,7 @@ impl LinkFrame {
                 writer.array(4).uint(WELCOME).bytes(tag).bytes(founding).bytes(&secret.0)
             }
             Self::Refused { tag, why } => writer.array(3).uint(REFUSED).bytes(tag).uint(why.number()),
+            Self::Farewell => writer.array(1).uint(FAREWELL),
             Self::Live { channel, content } => writer.array(3).uint(LIVE).uint(*channel).bytes(content),
             Self::Room { channel, frame } => frame.encode(*channel, &mut writer),
         };
@@ -314,8 +330,9 @@ impl LinkFrame {
             REFUSED => {
                 Self::Refused { tag: reader.bytes_of()?, why: InviteRefusal::of_number(reader.uint()?) }
             }
+            FAREWELL => Self::Farewell,
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=FORK | RANGES..=KEPT | PRESENCE | DRAFT) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=FORK | RANGES..=SPARE | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -395,6 +412,12 @@ impl RoomFrame {
             Self::Kept { digest } => {
                 writer.array(3).uint(KEPT).uint(channel).bytes(digest);
             }
+            Self::Lean { leans } => {
+                writer.array(3).uint(LEAN).uint(channel).uint(u64::from(*leans));
+            }
+            Self::Spare { actor } => {
+                writer.array(3).uint(SPARE).uint(channel).bytes(&actor.0);
+            }
         }
         writer
     }
@@ -445,6 +468,8 @@ impl RoomFrame {
             },
             RANGES_TOLD => Self::RangesTold { number: reader.uint()?, told: decode_told(reader)? },
             KEPT => Self::Kept { digest: reader.bytes_of()? },
+            LEAN => Self::Lean { leans: reader.uint()? != 0 },
+            SPARE => Self::Spare { actor: Actor(reader.bytes_of()?) },
             _ => Self::Founding { bytes: reader.bytes(FOUNDING_BYTES_MAX, "founding message")? },
         })
     }
@@ -454,7 +479,6 @@ impl RoomFrame {
 mod tests {
     use super::*;
     use crate::chain::Signature;
-    use crate::id::Actor;
     use crate::limits::LAMPORT_MAX;
     use crate::sync::ranges::{PARTS, Range};
 
@@ -485,6 +509,7 @@ mod tests {
         check(LinkFrame::Redeem(Claim { tag: [2; 16], proof: [3; 32] }));
         check(LinkFrame::Welcome { tag: [2; 16], founding: vec![1, 2], secret: Secret([4; 32]) });
         check(LinkFrame::Refused { tag: [2; 16], why: InviteRefusal::Spent });
+        check(LinkFrame::Farewell);
         check(LinkFrame::Live { channel: 9, content: vec![1, 2, 3] });
         for frame in [
             RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },
@@ -518,6 +543,8 @@ mod tests {
             RoomFrame::Kept { digest: [4; 16] },
             RoomFrame::Links { links: vec![Head { actor, seq: 3, link: [5; 16] }] },
             RoomFrame::Fork { proof: [1, 2, 3].into() },
+            RoomFrame::Lean { leans: true },
+            RoomFrame::Spare { actor },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

@@ -46,6 +46,8 @@ pub enum Heard {
     },
     /// A live run for a room both are in, which cannot be read since one before it did not come.
     Missed(RoomId),
+    /// The peer would do without this connection.
+    Farewell,
     /// Nothing that concerns a room.
     Nothing,
 }
@@ -225,6 +227,7 @@ impl Link {
                 Heard::Nothing
             }
             LinkFrame::Pong { .. } => Heard::Nothing,
+            LinkFrame::Farewell => Heard::Farewell,
             LinkFrame::Live { channel, content } => {
                 // Read whether or not the room is known: the next one may build on it.
                 let run = self.live_in.decode(&content)?;
@@ -246,12 +249,12 @@ impl Link {
         self.beat_us
     }
 
-    /// Sends the heartbeat that is due. `digest` tells our digest of a room. Returns false when the peer has been silent
+    /// Sends the heartbeat that is due. `digest` gives our digest of a room, where the peer is to be told it. Returns false when the peer has been silent
     /// for too long to be there.
     pub fn wake(
         &mut self,
         now: Now,
-        digest: impl Fn(&RoomId) -> Option<Digest>,
+        mut digest: impl FnMut(&RoomId) -> Option<Digest>,
         out: &mut Vec<LinkFrame>,
     ) -> bool {
         if self.silent_us(now) > SILENCE_MS * 1000 {

@@ -116,6 +116,14 @@ impl Hub {
         }
     }
 
+    /// Lets the network leave a peer alone for a while, if its connection is about to end.
+    pub(super) fn spare(&self, peer: PeerKey) {
+        if let Err(error) = self.net.spare(peer) {
+            // It is dialled again, and told farewell again.
+            tracing::debug!(%peer, "the network does not hear: {error}");
+        }
+    }
+
     pub(super) fn tell_refusal(&mut self, room: RoomId, link: LinkId, refusal: &Refusal) {
         self.metrics.lose(Loss::Refused);
         let count = self.refusals.entry(link).or_insert(0);

@@ -385,6 +385,10 @@ impl Hub {
                 self.prefer(peer);
                 None
             }
+            Output::Spare { peer } => {
+                self.spare(peer);
+                None
+            }
             Output::Claimed { link, peer, claim } => {
                 self.hear_claim(link, peer, claim);
                 None

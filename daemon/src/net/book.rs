@@ -188,7 +188,7 @@ impl Entry {
     }
 
     /// Whether somebody asked for this peer by name.
-    fn was_given(&self) -> bool {
+    pub(crate) fn was_given(&self) -> bool {
         self.places.iter().any(|place| place.source.was_given())
     }
 

@@ -1,11 +1,9 @@
 //! Keeps peers connected: what the book knows, what the schedule wants, and which dials are under way. No IO.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
-use libp2p::core::transport::TransportError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
@@ -14,8 +12,9 @@ use super::address::{
     Road, circuit, is_beyond_lan, is_by_name, is_dialable, is_loopback, peer_id, road, split_peer,
 };
 use super::book::{AddressError, Book, Entry, Place};
-use super::limits::{DIALS_MAX, FOREIGN_PAUSE, YIELD_TO_SMALLER};
-use super::redial::{Schedule, Target};
+use super::failure::{describe, is_refused};
+use super::limits::{DIALS_MAX, FOREIGN_PAUSE, LINKS_CALM, SPARE_PAUSE, YIELD_TO_SMALLER};
+use super::redial::{Schedule, Target, Why};
 use super::{KnownPeer, Source};
 
 /// A link that ended sooner than this was not wanted by one end: hurry would be a storm.
@@ -28,6 +27,8 @@ const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
 
 /// Hole punching by one circuit has succeeded by then, or failed.
 const PUNCHING: Duration = Duration::from_secs(5);
+/// A link that ends within this after its peer was spared has ended for that.
+const SPARED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Whom to dial, when and where.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct Dialer {
     attempts: HashMap<ConnectionId, Target>,
     /// When relays were asked for whom last.
     asked: BTreeMap<PeerKey, Instant>,
+    /// Peers that our rooms can do without, and since when.
+    spared: BTreeMap<PeerKey, Instant>,
     /// Peers with a link.
     linked: HashMap<PeerKey, Linked>,
     /// Where we listen: dialling it would only find ourselves.
@@ -61,11 +64,12 @@ impl Dialer {
     /// Wants everybody the book knows. `wan`: also by roads beyond the LAN.
     pub(crate) fn new(us: PeerKey, wan: bool, book: Book, seed: u64, now: Instant) -> Self {
         let mut schedule = Schedule::new(seed);
-        for (peer, _) in book.peers().filter(|(peer, _)| **peer != us) {
-            schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), false);
+        for (peer, entry) in book.peers().filter(|(peer, _)| **peer != us) {
+            let why = if entry.was_given() { Why::Given } else { Why::Found };
+            schedule.want(Target::Peer(*peer), now, now + yield_time(&us, peer), why);
         }
         for stray in book.strays() {
-            schedule.want(Target::Stray(stray.address.clone()), now, now, false);
+            schedule.want(Target::Stray(stray.address.clone()), now, now, Why::Given);
         }
         Self {
             us,
@@ -74,6 +78,7 @@ impl Dialer {
             schedule,
             attempts: HashMap::new(),
             asked: BTreeMap::new(),
+            spared: BTreeMap::new(),
             linked: HashMap::new(),
             listening: BTreeSet::new(),
             changed: true,
@@ -94,7 +99,7 @@ impl Dialer {
         let us = self.us;
         for (peer, address) in relays.filter(|(peer, _)| *peer != us) {
             self.learn(peer, Place { address: address.clone(), source: Source::Relay }, now);
-            self.schedule.want(Target::Peer(peer), now, now, false);
+            self.schedule.want(Target::Peer(peer), now, now, Why::Given);
         }
     }
 
@@ -115,7 +120,7 @@ impl Dialer {
         self.changed = true;
         let Some(peer) = peer else {
             self.book.learn_stray(place)?;
-            self.schedule.want(Target::Stray(address.clone()), now, now, false);
+            self.schedule.want(Target::Stray(address.clone()), now, now, Why::Given);
             return Ok(());
         };
         if peer == self.us {
@@ -128,7 +133,7 @@ impl Dialer {
         if !self.linked.contains_key(&peer) {
             // Whoever asks by name knows better than an earlier verdict.
             self.schedule.unwant(&Target::Peer(peer));
-            self.schedule.want(Target::Peer(peer), now, now, false);
+            self.schedule.want(Target::Peer(peer), now, now, Why::Given);
         }
         Ok(())
     }
@@ -148,7 +153,7 @@ impl Dialer {
             }
         }
         if !self.linked.contains_key(&peer) && self.book.get(&peer).is_some() {
-            self.schedule.want(Target::Peer(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Peer(peer), now, now + yield_time(&self.us, &peer), Why::Found);
         }
     }
 
@@ -167,7 +172,7 @@ impl Dialer {
         let is_news = self.book.learn(peer, place, &|peer| linked.contains_key(peer));
         self.changed |= is_news;
         if is_news && linked.get(&peer).is_some_and(|link| link.relayed) {
-            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), Why::Given);
         }
     }
 
@@ -176,7 +181,8 @@ impl Dialer {
     pub(crate) fn due(&mut self, now: Instant, is_busy: impl Fn(&PeerKey, bool) -> bool) -> Vec<DialOpts> {
         let room = DIALS_MAX.saturating_sub(self.attempts.len());
         let mut dials = Vec::new();
-        for target in self.schedule.due(now, room) {
+        let calm = self.linked.len() >= LINKS_CALM;
+        for target in self.schedule.due(now, room, calm) {
             let dial = match &target {
                 Target::Peer(peer) if is_busy(peer, false) => None,
                 Target::Peer(peer) => {
@@ -297,7 +303,7 @@ impl Dialer {
             self.changed |= self.book.learn(peer, place, &|peer| self.linked.contains_key(peer));
             if !self.linked.contains_key(&peer) {
                 // It may have no room for us now; a link ends this.
-                self.schedule.want(Target::Peer(peer), now, now + AFTER_SHORT_LINK, false);
+                self.schedule.want(Target::Peer(peer), now, now + AFTER_SHORT_LINK, Why::Given);
             }
         }
         let (address, _) = split_peer(address);
@@ -357,7 +363,7 @@ impl Dialer {
         let is_news = self.book.prefer(peer);
         self.changed |= is_news;
         if is_news && self.wan && !self.linked.contains_key(peer) {
-            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), false);
+            self.schedule.want(Target::Peer(*peer), now, now + yield_time(&self.us, peer), Why::Found);
         }
     }
 
@@ -366,7 +372,7 @@ impl Dialer {
         self.linked.insert(peer, Linked { since: now, relayed });
         self.schedule.unwant(&Target::Peer(peer));
         if relayed {
-            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), false);
+            self.schedule.want(Target::Direct(peer), now, now + yield_time(&self.us, &peer), Why::Given);
         } else {
             self.schedule.unwant(&Target::Direct(peer));
         }
@@ -385,9 +391,19 @@ impl Dialer {
         let link = self.linked.remove(&peer);
         let short = link.is_some_and(|link| now.saturating_duration_since(link.since) < SHORT_LINK);
         self.schedule.unwant(&Target::Direct(peer));
-        let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
-        self.schedule.want(Target::Peer(peer), now, now + wait, true);
         self.changed = true;
+        let spared = self.spared.remove(&peer);
+        if spared.is_some_and(|at| now.saturating_duration_since(at) < SPARED_WITHIN) {
+            return self.schedule.pause(Target::Peer(peer), now, now + SPARE_PAUSE);
+        }
+        let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
+        self.schedule.want(Target::Peer(peer), now, now + wait, Why::Lost);
+    }
+
+    /// Our rooms can do without `peer`: where the link to it ends now, it is left alone for a while.
+    pub(crate) fn spare(&mut self, peer: PeerKey, now: Instant) {
+        self.spared.retain(|_, at| now.saturating_duration_since(*at) < SPARED_WITHIN);
+        self.spared.insert(peer, now);
     }
 
     /// `peer` does not speak our protocol.
@@ -439,61 +455,6 @@ fn yield_time(us: &PeerKey, peer: &PeerKey) -> Duration {
     if us < peer { Duration::ZERO } else { YIELD_TO_SMALLER }
 }
 
-/// A failed dial in a few words, for `rtc peers`.
-fn describe(error: &DialError) -> String {
-    match error {
-        DialError::Transport(errors) => match errors.first() {
-            Some((address, error)) => format!("{}: {}", split_peer(address).0, innermost(error)),
-            None => "no address could be dialled".into(),
-        },
-        DialError::WrongPeerId { address, .. } => {
-            format!("{}: another peer answered", split_peer(address).0)
-        }
-        DialError::LocalPeerId { address } => format!("{}: that is ourselves", split_peer(address).0),
-        DialError::Denied { .. } => "too many connections".into(),
-        DialError::NoAddresses => "no address is known".into(),
-        DialError::Aborted | DialError::DialPeerConditionFalse(_) => "the dial was given up".into(),
-    }
-}
-
-/// The cause of a cause, where people can do something about it.
-fn innermost(error: &TransportError<io::Error>) -> String {
-    match error {
-        TransportError::MultiaddrNotSupported(_) => "no address of a kind we dial".into(),
-        TransportError::Other(error) => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(next) = next_cause(cause) {
-                cause = next;
-            }
-            cause.to_string()
-        }
-    }
-}
-
-fn next_cause<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a (dyn std::error::Error + 'static)> {
-    // An io::Error made of another error shows that one's text as its own and skips it in its chain.
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    inner.map(|inner| inner as _).or_else(|| error.source())
-}
-
-/// Whether nobody listens there.
-fn is_refused(error: &TransportError<io::Error>) -> bool {
-    let TransportError::Other(error) = error else { return false };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            return true;
-        }
-        cause = next_cause(error);
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -513,6 +474,25 @@ mod tests {
         );
         dialer.failed(dials[0].connection_id(), &DialError::Aborted);
         assert_eq!(dialer.due(now, |_, _| false).len(), 1, "the one that waited");
+    }
+
+    #[test]
+    fn who_is_spared_is_left_alone_for_a_while_and_who_is_lost_is_not() {
+        let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
+        let (us, peer, now) = (PeerKey([1; 32]), crate::net::peer_key(&id).unwrap(), Instant::now());
+        let check = |spared_after: Option<Duration>, lost_after: Duration, dials: usize| {
+            let mut dialer = Dialer::new(us, false, Book::default(), 7, now);
+            dialer.found(peer, &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], Source::Mdns, now);
+            dialer.linked(peer, false, Source::Mdns, now, 0);
+            spared_after.into_iter().for_each(|after| dialer.spare(peer, now + after));
+            dialer.lost(peer, now + lost_after);
+            assert_eq!(dialer.due(now + lost_after + AFTER_SHORT_LINK, |_, _| false).len(), dials);
+            dialer.found(peer, &[], Source::Mdns, now + lost_after);
+            assert_eq!(dialer.due(now + lost_after + SPARE_PAUSE, |_, _| false).len(), 1);
+        };
+        check(None, Duration::ZERO, 1);
+        check(Some(Duration::from_secs(60)), Duration::from_secs(61), 0);
+        check(Some(Duration::ZERO), Duration::from_secs(60), 1);
     }
 
     #[test]

@@ -208,6 +208,7 @@ impl Driver {
                     prefer(&mut self.swarm, &id);
                 }
             }
+            Command::Spare(peer) => self.dialer.spare(peer, Instant::now()),
             Command::SetMdns(on) => self.set_mdns(on),
             #[cfg(test)]
             Command::Panic => panic!("as a test wants it"),

@@ -52,6 +52,7 @@ pub(crate) enum Command {
         why: String,
     },
     Prefer(PeerKey),
+    Spare(PeerKey),
     SetMdns(bool),
     /// Fails, as if there were a bug.
     #[cfg(test)]
@@ -102,6 +103,11 @@ impl NetHandle {
     /// says this of who proved to belong to a room of ours.
     pub fn prefer(&self, peer: PeerKey) -> Result<(), NetError> {
         self.ask(Command::Prefer(peer))
+    }
+
+    /// Leaves `peer` alone for a while where its link ends within seconds: there are others enough.
+    pub fn spare(&self, peer: PeerKey) -> Result<(), NetError> {
+        self.ask(Command::Spare(peer))
     }
 
     /// Switches discovery by mDNS.

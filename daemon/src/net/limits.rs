@@ -33,6 +33,12 @@ pub(crate) const CONNECTIONS_INBOUND_MAX: u32 = 56;
 pub(crate) const CONNECTIONS_PER_PEER_MAX: usize = 4;
 /// Unfinished handshakes others began: they cost us a key agreement each.
 pub(crate) const HANDSHAKES_INBOUND_MAX: u32 = 32;
+/// With so many links nobody is in a hurry to find more: a room wants somewhat fewer, and small ones have less.
+pub(crate) const LINKS_CALM: usize = 24;
+/// With so many links a peer whom nobody asked for is dialled this often: in a large room enough to meet who is new, or was cut off.
+pub(crate) const EXPLORE_EVERY: Duration = Duration::from_secs(1);
+/// A peer that our rooms can do without is left alone this long.
+pub(crate) const SPARE_PAUSE: Duration = Duration::from_secs(600);
 /// Unfinished dials of ours.
 pub(crate) const DIALS_MAX: usize = 48;
 /// Unfinished dials to one peer: a dial into a black hole hangs, so a fresh one must not wait for it.

@@ -9,6 +9,7 @@ mod book_file;
 mod choice;
 mod dialer;
 mod driver;
+mod failure;
 mod greeting;
 mod handle;
 mod limits;

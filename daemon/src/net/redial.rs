@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use libp2p::Multiaddr;
 use rtc_core::id::PeerKey;
 
-use super::limits::{BOOK_PEERS_MAX, DIALS_PER_PEER_MAX};
+use super::limits::{BOOK_PEERS_MAX, DIALS_PER_PEER_MAX, EXPLORE_EVERY};
 
 /// The first attempts after a link went down come this fast: a restarted daemon is back within them.
 const FIRST: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(200)];
@@ -41,11 +41,24 @@ pub(crate) enum Target {
     Stray(Multiaddr),
 }
 
+/// Why somebody is wanted; the greater, the more urgently.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Why {
+    /// It may be there, or was in an earlier life.
+    Found,
+    /// Somebody asked for it by name.
+    Given,
+    /// There was a link to it.
+    Lost,
+}
+
 /// Who is wanted and not there.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     wanted: BTreeMap<Target, Want>,
     jitter: u64,
+    /// When somebody who was just found was dialled last.
+    explored: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -54,7 +67,7 @@ struct Want {
     next: Instant,
     attempts: usize,
     in_flight: u8,
-    met: bool,
+    why: Why,
     /// Nothing but `unwant` ends a pause early.
     paused: bool,
 }
@@ -62,12 +75,12 @@ struct Want {
 impl Schedule {
     /// Nobody is wanted; `seed` scatters the attempts of several daemons.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { wanted: BTreeMap::new(), jitter: seed }
+        Self { wanted: BTreeMap::new(), jitter: seed, explored: None }
     }
 
-    /// Wants `target` anew: the first attempt comes at `first`, at the latest. `met`: it was on this network before.
-    pub(crate) fn want(&mut self, target: Target, now: Instant, first: Instant, met: bool) {
-        let fresh = Want { since: now, next: first, attempts: 0, in_flight: 0, met, paused: false };
+    /// Wants `target` anew: the first attempt comes at `first`, at the latest.
+    pub(crate) fn want(&mut self, target: Target, now: Instant, first: Instant, why: Why) {
+        let fresh = Want { since: now, next: first, attempts: 0, in_flight: 0, why, paused: false };
         let want = self.wanted.entry(target).or_insert(fresh);
         if want.paused {
             return;
@@ -75,7 +88,7 @@ impl Schedule {
         want.since = now;
         want.next = want.next.min(first);
         want.attempts = 0;
-        want.met |= met;
+        want.why = want.why.max(why);
     }
 
     /// There is a link to `target`, or it is not to be dialled any more.
@@ -88,7 +101,8 @@ impl Schedule {
         self.wanted.remove(&target);
         if self.wanted.len() < TARGETS_MAX {
             let attempts = FIRST.len();
-            let want = Want { since: now, next: until, attempts, in_flight: 0, met: false, paused: true };
+            let want =
+                Want { since: now, next: until, attempts, in_flight: 0, why: Why::Found, paused: true };
             self.wanted.insert(target, want);
         }
     }
@@ -109,8 +123,10 @@ impl Schedule {
         }
     }
 
-    /// Up to `limit` targets to dial now; their next attempts are planned.
-    pub(crate) fn due(&mut self, now: Instant, limit: usize) -> Vec<Target> {
+    /// Up to `limit` targets to dial now; their next attempts are planned. `calm`: there are links enough, and of those that were only
+    /// found one at a time is tried.
+    pub(crate) fn due(&mut self, now: Instant, limit: usize, calm: bool) -> Vec<Target> {
+        let round = RARELY.max(EXPLORE_EVERY * u32::try_from(self.wanted.len()).unwrap_or(u32::MAX));
         let mut ready: Vec<_> = self.wanted.iter_mut().filter(|(_, want)| want.next <= now).collect();
         // Who waits longest goes first, so that a few hanging peers do not keep the rest from their turn.
         ready.sort_by_key(|(_, want)| want.next);
@@ -121,7 +137,18 @@ impl Schedule {
             }
             want.paused = false;
             self.jitter = splitmix(self.jitter);
-            want.next = now + want.pace(target, now).mul_f64(0.8 + 0.4 * unit(self.jitter));
+            let scatter = unit(self.jitter);
+            if calm && want.why == Why::Found {
+                // Whoever it is not the turn of is looked at again some time within the round, so that few are at once.
+                want.next = now + EXPLORE_EVERY + round.mul_f64(scatter);
+                if self.explored.is_some_and(|at| now < at + EXPLORE_EVERY) {
+                    continue;
+                }
+                want.next += round;
+                self.explored = Some(now);
+            } else {
+                want.next = now + want.pace(target, now).mul_f64(0.8 + 0.4 * scatter);
+            }
             if want.in_flight < DIALS_PER_PEER_MAX {
                 want.in_flight += 1;
                 want.attempts += 1;
@@ -148,7 +175,7 @@ impl Want {
             return *first;
         }
         let elapsed = now.saturating_duration_since(self.since);
-        let steps = if self.met { MET } else { NOT_MET };
+        let steps = if self.why == Why::Lost { MET } else { NOT_MET };
         steps.iter().find(|(until, _)| elapsed < *until).map_or(RARELY, |(_, pace)| *pace)
     }
 }
@@ -173,10 +200,10 @@ mod tests {
     const PEER: Target = Target::Peer(PeerKey([1; 32]));
 
     /// Times of all attempts within `length`, each of which hangs for `hang`.
-    fn attempts(met: bool, hang: Duration, length: Duration) -> Vec<Duration> {
+    fn attempts(why: Why, hang: Duration, length: Duration) -> Vec<Duration> {
         let start = Instant::now();
         let (mut schedule, mut times, mut hanging) = (Schedule::new(7), Vec::new(), Vec::new());
-        schedule.want(PEER, start, start, met);
+        schedule.want(PEER, start, start, why);
         let mut now = start;
         while now < start + length {
             hanging.retain(|since: &Instant| {
@@ -186,7 +213,7 @@ mod tests {
                 }
                 hangs
             });
-            for _ in schedule.due(now, 10) {
+            for _ in schedule.due(now, 10, false) {
                 times.push(now - start);
                 hanging.push(now);
             }
@@ -197,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_fresh_attempt_is_under_way_often_enough_even_when_attempts_hang() {
-        let times = attempts(true, Duration::from_millis(900), Duration::from_secs(60));
+        let times = attempts(Why::Lost, Duration::from_millis(900), Duration::from_secs(60));
         let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(gap <= Duration::from_millis(500), "{gap:?} between two attempts");
     }
@@ -206,20 +233,20 @@ mod tests {
     fn only_so_many_attempts_hang_at_once() {
         let mut now = Instant::now();
         let mut schedule = Schedule::new(7);
-        schedule.want(PEER, now, now, true);
+        schedule.want(PEER, now, now, Why::Lost);
         let mut hanging = 0;
         for _ in 0..1_000 {
-            hanging += schedule.due(now, 10).len();
+            hanging += schedule.due(now, 10, false).len();
             now += Duration::from_secs(1);
         }
         assert_eq!(hanging, usize::from(DIALS_PER_PEER_MAX));
         schedule.attempt_ended(&PEER);
-        assert_eq!(schedule.due(now + RARELY, 10), [PEER]);
+        assert_eq!(schedule.due(now + RARELY, 10, false), [PEER]);
     }
 
     #[test]
     fn a_peer_not_met_for_long_is_tried_twice_a_minute() {
-        let times = attempts(false, Duration::ZERO, Duration::from_secs(600));
+        let times = attempts(Why::Found, Duration::ZERO, Duration::from_secs(600));
         let late = times.iter().filter(|time| **time > Duration::from_secs(120)).count();
         assert!((12..=24).contains(&late), "{late} attempts in 480 s");
     }
@@ -228,17 +255,17 @@ mod tests {
     fn a_direct_path_is_sought_ever_more_seldom_until_the_network_changes() {
         let (start, direct) = (Instant::now(), Target::Direct(PeerKey([1; 32])));
         let mut schedule = Schedule::new(7);
-        schedule.want(direct.clone(), start, start, false);
+        schedule.want(direct.clone(), start, start, Why::Given);
         let mut attempts = 0;
         for second in 0..300 {
-            let due = schedule.due(start + Duration::from_secs(second), 10);
+            let due = schedule.due(start + Duration::from_secs(second), 10, false);
             attempts += due.len();
             due.iter().for_each(|target| schedule.attempt_ended(target));
         }
         assert!((10..=18).contains(&attempts), "{attempts} attempts in 300 s");
         let later = start + Duration::from_secs(300);
         schedule.hurry(later);
-        assert_eq!(schedule.due(later + FIRST[0], 10), [direct]);
+        assert_eq!(schedule.due(later + FIRST[0], 10, false), [direct]);
     }
 
     #[test]
@@ -246,19 +273,40 @@ mod tests {
         let now = Instant::now();
         let mut schedule = Schedule::new(7);
         schedule.pause(PEER, now, now + RARELY);
-        schedule.want(PEER, now, now, true);
+        schedule.want(PEER, now, now, Why::Lost);
         schedule.hurry(now);
-        assert_eq!(schedule.due(now + RARELY / 2, 10), []);
-        assert_eq!(schedule.due(now + RARELY, 10), [PEER]);
+        assert_eq!(schedule.due(now + RARELY / 2, 10, false), []);
+        assert_eq!(schedule.due(now + RARELY, 10, false), [PEER]);
+    }
+
+    #[test]
+    fn with_links_enough_those_who_were_only_found_are_tried_one_at_a_time() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(7);
+        for number in 0..200 {
+            schedule.want(Target::Peer(PeerKey([number; 32])), start, start, Why::Found);
+        }
+        schedule.want(PEER, start, start, Why::Lost);
+        let mut tried = std::collections::BTreeSet::new();
+        let mut now = start;
+        for _ in 0..6_000 {
+            let due = schedule.due(now, 10, true);
+            due.iter().for_each(|target| schedule.attempt_ended(target));
+            let found: Vec<_> = due.into_iter().filter(|target| *target != PEER).collect();
+            assert!(found.len() <= 1);
+            tried.extend(found);
+            now += EXPLORE_EVERY / 10;
+        }
+        assert!(tried.len() > 180, "in ten minutes nearly everybody has had its turn: {}", tried.len());
     }
 
     #[test]
     fn wanting_anew_starts_over_and_a_link_ends_it() {
         let now = Instant::now();
         let mut schedule = Schedule::new(7);
-        schedule.want(PEER, now, now, true);
-        assert_eq!(schedule.due(now, 0), []);
-        assert_eq!(schedule.due(now, 10), [PEER]);
+        schedule.want(PEER, now, now, Why::Lost);
+        assert_eq!(schedule.due(now, 0, false), []);
+        assert_eq!(schedule.due(now, 10, false), [PEER]);
         assert!(schedule.wake_at().unwrap() <= now + FIRST[0] * 2);
         schedule.unwant(&PEER);
         assert_eq!(schedule.wake_at(), None);

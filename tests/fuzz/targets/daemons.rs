@@ -68,7 +68,8 @@ impl World<'_, '_> {
                     | switchboard::Output::Refused { .. }
                     | switchboard::Output::Secrets { .. }
                     | switchboard::Output::Wake { .. }
-                    | switchboard::Output::Met { .. } => {}
+                    | switchboard::Output::Met { .. }
+                    | switchboard::Output::Spare { .. } => {}
                     switchboard::Output::Room { room, output } => {
                         let answer = match output {
                             Output::Store { batch, records } => {

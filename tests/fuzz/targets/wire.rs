@@ -186,6 +186,8 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
             },
         }),
         room(RoomFrame::Kept { digest: [5; 16] }),
+        room(RoomFrame::Lean { leans: true }),
+        room(RoomFrame::Spare { actor: Actor::from_name("a") }),
     ];
     frames.iter().map(LinkFrame::encode).collect()
 }

@@ -1,0 +1,45 @@
+//! A room that is awake, and by which secrets a peer is known to belong to it.
+
+use crate::id::PeerKey;
+use crate::room::{Room, Standing};
+use crate::seal::FORMER_SECRETS_MAX;
+use crate::ticket::Secret;
+
+/// A room, and what proves that we belong to it.
+pub(super) struct Member {
+    pub(super) room: Room,
+    /// Never none; the current one first.
+    pub(super) secrets: Vec<Secret>,
+    /// How much was said of the room when its connections were last made to heed it.
+    pub(super) rules: u64,
+}
+
+impl Member {
+    /// By what we recognise a peer.
+    pub(super) fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
+        secrets_of(self.room.standing_of(peer), &self.secrets)
+    }
+
+    /// Takes in a secret that is newer than all that are known. Returns false where it is known.
+    pub(super) fn learn(&mut self, secret: Secret, former: Vec<Secret>) -> bool {
+        if self.secrets.contains(&secret) {
+            return false;
+        }
+        self.secrets.insert(0, secret);
+        let unknown = former.into_iter().filter(|secret| !self.secrets.contains(secret));
+        let unknown: Vec<Secret> = unknown.collect();
+        self.secrets.extend(unknown);
+        self.secrets.truncate(1 + FORMER_SECRETS_MAX);
+        true
+    }
+}
+
+/// Of a room's secrets those by which we recognise who stands to it like that. A member who was away knows a former one; who was removed is
+/// no member, whatever he knows.
+pub(super) fn secrets_of(standing: Standing, secrets: &[Secret]) -> Vec<Secret> {
+    match standing {
+        Standing::Member(_) => secrets.to_vec(),
+        Standing::Open | Standing::Unknown => vec![secrets[0]],
+        Standing::Removed => Vec::new(),
+    }
+}
