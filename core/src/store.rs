@@ -35,6 +35,9 @@ pub const MEMBERS: &str = "members";
 /// The fact that holds when the room's keeper lets its history go.
 pub const POLICY: &str = "policy";
 
+/// The fact that holds the proofs of forks.
+pub const FORKS: &str = "forks";
+
 /// What is to be kept in place of forgotten messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forgetting {

@@ -236,6 +236,7 @@ impl World {
             room::Output::Send { .. }
             | room::Output::Event(_)
             | room::Output::Founded(_)
+            | room::Output::Forked(_)
             | room::Output::Synced { .. } => {}
         }
     }

@@ -77,6 +77,18 @@ pub struct RoomInfo {
     /// nothing forgotten.
     #[serde(default)]
     pub alarm: Option<String>,
+    /// Numbers that are proven to have two messages.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
+}
+
+/// A number that somebody gave to two messages: one is held here, and what is built on the other is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fork {
+    /// The id that both have.
+    pub message: Dot,
+    /// Whether this machine's key signed them.
+    pub own: bool,
 }
 
 /// One peer.

@@ -68,7 +68,9 @@ impl Room {
         let is_stored =
             self.batches.newest().is_none() && self.pending.is_empty() && self.waiting.messages() == 0;
         let is_well = self.read_only.is_none() && !self.store_failed && self.alarm().is_none();
-        is_quiet && is_stored && is_well && self.horizons.is_settled() && self.reads_orphaned.is_empty()
+        // Whoever comes is told of forks.
+        let is_settled = self.horizons.is_settled() && self.forks.is_empty();
+        is_quiet && is_stored && is_well && is_settled && self.reads_orphaned.is_empty()
     }
 }
 

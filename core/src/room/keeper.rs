@@ -17,7 +17,7 @@ use crate::members::Role;
 use crate::op::TABLE_VERSION;
 use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
-use crate::store::{LANDMARK, MEMBERS, POLICY};
+use crate::store::{FORKS, LANDMARK, MEMBERS, POLICY};
 use crate::sync::Now;
 use crate::ticket::Landmark;
 
@@ -112,8 +112,8 @@ impl Keeper {
 }
 
 impl Room {
-    /// Recalls a fact that the keeper's part remembered with [`Output::Fact`], or that came with the room's ticket. One that cannot be read
-    /// is forgotten: then the keeper waits longer, or by the usual policy, and the ticket says nothing.
+    /// Recalls a fact that was remembered with [`Output::Fact`], or that came with the room's ticket. One that cannot be read is forgotten:
+    /// then the keeper waits longer, or by the usual policy, forks are heard of again, and the ticket says nothing.
     pub fn recall(&mut self, name: &str, bytes: &[u8]) {
         match name {
             LANDMARK => self.horizons.landmark = Landmark::decode(bytes).ok(),
@@ -126,6 +126,7 @@ impl Room {
                 };
                 self.keeper.policy = read().ok();
             }
+            FORKS => self.recall_forks(bytes),
             _ => {}
         }
     }

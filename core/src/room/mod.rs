@@ -8,7 +8,9 @@ mod batch;
 mod beside;
 mod commit;
 mod door;
+mod doubt;
 mod footing;
+mod forks;
 mod gist;
 mod govern;
 mod handover;
@@ -51,6 +53,7 @@ pub use beside::Beside;
 use commit::Commits;
 pub use door::{Input, Opening, Output};
 pub use footing::FootingError;
+use forks::Forks;
 pub use gist::Gist;
 use handover::Fetch;
 use keeper::Keeper;
@@ -85,6 +88,7 @@ pub struct Room {
     horizons: Horizons,
     witness: Witness,
     keeper: Keeper,
+    forks: Forks,
     /// A ground that a peer hands over.
     fetch: Option<Fetch>,
     /// What loading the room brought up, to be done first.
@@ -126,6 +130,7 @@ impl Room {
             horizons: Horizons::default(),
             witness: Witness::default(),
             keeper: Keeper::default(),
+            forks: Forks::default(),
             fetch: None,
             pending: Vec::new(),
             batches: Batches::default(),
@@ -258,7 +263,7 @@ impl Room {
             Input::Missed { link } => self.missed(link),
             Input::Committed { batch } => self.committed(batch, now, out),
             Input::StoreFailed { batch, error } => self.store_failed(batch, &error, out),
-            Input::Read { link, records } => self.hear_read(link, records, out),
+            Input::Read { link, records } => self.hear_read(link, records, now, out),
             Input::Wake => self.wake(now, out),
         }
     }
@@ -330,7 +335,10 @@ impl Room {
                     self.follow_horizons(now, out);
                     self.reissue(now, out);
                 }
-                Err(refusal) => out.push(Output::Refused { link: early.from, refusal }),
+                Err(refusal) => {
+                    self.look_into(early.from, &early.run, &refusal, now, out);
+                    out.push(Output::Refused { link: early.from, refusal });
+                }
             }
         }
         self.give_credit(link, credit_left, out);
@@ -368,6 +376,8 @@ impl Room {
         if let Some(peer) = self.peers.get_mut(&early.from) {
             peer.has(early.run.actor, early.run.last());
         }
+        // What continues our chain and is not ours was made by a machine that takes itself for this one.
+        self.part_from_twin(&early.run.actor);
         self.store(Batch::of_peer(early.from, credit), records, out);
         self.ack(early.from, early.run.head(), out);
         dots

@@ -8,6 +8,8 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
 use crate::planted::{Bug, planted};
+use crate::room::doubt::Doubts;
+use crate::room::forks::Informed;
 use crate::room::handover::Handing;
 use crate::room::packed::{Packed, Range};
 use crate::room::{Output, Refusal, Room};
@@ -63,6 +65,10 @@ pub(super) struct Peer {
     pub(super) tells: u64,
     /// Finding out what it holds.
     pub(super) survey: Option<Survey>,
+    /// Whether its messages are those held here.
+    pub(super) doubts: Doubts,
+    /// Which forks it knows of.
+    pub(super) informed: Informed,
 }
 
 impl Peer {
@@ -92,6 +98,8 @@ impl Peer {
             runs_taken_told: (0, 0),
             tells: 0,
             survey: None,
+            doubts: Doubts::default(),
+            informed: Informed::default(),
         }
     }
 
@@ -201,6 +209,8 @@ impl Room {
             RoomFrame::GroundPiece { ground, from, bytes } => {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }
+            RoomFrame::Links { links } => self.hear_links(link, &links, now, out),
+            RoomFrame::Fork { proof } => self.hear_fork(link, &proof, now, out),
             RoomFrame::Sight(sight) => self.hear_sight(link, sight, out),
             RoomFrame::Show { session, seq, part, content } => {
                 self.hear_show(link, (session, seq), part, &content, now, out);
@@ -240,6 +250,7 @@ impl Room {
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
         let all = exact || arrived;
+        peer.doubts.hear(held == vector);
         peer.told.clone_from(&held);
         if arrived {
             peer.credit = CREDIT_BYTES as i64;
@@ -284,6 +295,7 @@ impl Room {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
                 peer.agreed_us = now.monotonic_us;
+                peer.doubts.hear(false);
                 let acked = peer.acked.replace(digest);
                 let is_told = acked == Some(digest);
                 peer.survey = None;
@@ -300,8 +312,10 @@ impl Room {
             None => {
                 let exact = std::mem::take(&mut peer.ask_again);
                 self.send_vector(link, exact, out);
+                self.compare_heads(link, now, out);
             }
         }
+        self.tell_forks(link, now, out);
     }
 
     fn hear_founding(&mut self, bytes: &[u8], now: Now, out: &mut Vec<Output>) {

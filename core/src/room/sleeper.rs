@@ -321,7 +321,9 @@ impl Guest {
             | RoomFrame::GroundPiece { .. }
             | RoomFrame::Ranges(_)
             | RoomFrame::RangesWanted { .. }
-            | RoomFrame::RangesTold { .. } => false,
+            | RoomFrame::RangesTold { .. }
+            | RoomFrame::Links { .. }
+            | RoomFrame::Fork { .. } => false,
         }
     }
 }

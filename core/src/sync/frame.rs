@@ -12,14 +12,16 @@ use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
 use crate::id::{Session, StateHash};
 use crate::invite::InviteRefusal;
-use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::limits::{FORK_BYTES_MAX, FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::message::Head;
 use crate::presence::Part;
 use crate::sync::Run;
 use crate::sync::ranges::{Told, Wanted};
 use crate::sync::survey::Opening;
 use crate::ticket::Secret;
 use parts::{
-    decode_digests, decode_ranges, decode_sums, decode_told, decode_vector, encode_told, encode_vector,
+    decode_digests, decode_links, decode_ranges, decode_sums, decode_told, decode_vector, encode_links,
+    encode_told, encode_vector,
 };
 
 /// The hash of a version vector: equal where the vectors are.
@@ -180,6 +182,17 @@ pub enum RoomFrame {
     },
     /// What the sender sees, now that it is at rest.
     Sight(Sight),
+    /// Which messages the sender holds, of numbers that the receiver may hold others of: of one actor at growing distances back to where
+    /// its chain begins, or of several their newest.
+    Links {
+        /// In the order of the actors.
+        links: Vec<Head>,
+    },
+    /// Somebody gave one number to two messages.
+    Fork {
+        /// The bytes of a [`Fork`](crate::fork::Fork).
+        proof: Arc<[u8]>,
+    },
     /// What one of the sender's sessions shows now, and until it shows something else, or the connection ends.
     Show {
         /// Which session.
@@ -233,6 +246,8 @@ const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
 const SIGHT: u64 = 26;
+const LINKS: u64 = 27;
+const FORK: u64 = 28;
 const RANGES: u64 = 32;
 const RANGES_WANTED: u64 = 33;
 const RANGES_TOLD: u64 = 34;
@@ -300,7 +315,7 @@ impl LinkFrame {
                 Self::Refused { tag: reader.bytes_of()?, why: InviteRefusal::of_number(reader.uint()?) }
             }
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | RANGES..=KEPT | PRESENCE | DRAFT) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=FORK | RANGES..=KEPT | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -347,6 +362,13 @@ impl RoomFrame {
             }
             Self::Sight(Sight { basis, state }) => {
                 writer.array(4).uint(SIGHT).uint(channel).bytes(basis).bytes(&state.0);
+            }
+            Self::Links { links } => {
+                writer.array(3).uint(LINKS).uint(channel);
+                encode_links(links, writer);
+            }
+            Self::Fork { proof } => {
+                writer.array(3).uint(FORK).uint(channel).bytes(proof);
             }
             Self::Show { session, seq, part, content } => {
                 let kind = match part {
@@ -403,6 +425,8 @@ impl RoomFrame {
                 bytes: reader.bytes(GROUND_PIECE_BYTES_MAX, "a piece of a ground")?,
             },
             SIGHT => Self::Sight(Sight { basis: reader.bytes_of()?, state: StateHash(reader.bytes_of()?) }),
+            LINKS => Self::Links { links: decode_links(reader)? },
+            FORK => Self::Fork { proof: reader.bytes(FORK_BYTES_MAX, "a fork")?.into() },
             PRESENCE | DRAFT => Self::Show {
                 session: Session(reader.bytes_of()?),
                 seq: reader.uint()?,
@@ -492,6 +516,8 @@ mod tests {
                 },
             },
             RoomFrame::Kept { digest: [4; 16] },
+            RoomFrame::Links { links: vec![Head { actor, seq: 3, link: [5; 16] }] },
+            RoomFrame::Fork { proof: [1, 2, 3].into() },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

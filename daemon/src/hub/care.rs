@@ -301,6 +301,7 @@ impl Hub {
             closed: None,
             read_only: room.read_only().map(str::to_owned),
             alarm: room.alarm().map(str::to_owned),
+            forks: room.forks().collect(),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })

@@ -449,6 +449,9 @@ impl Hub {
             room::Output::Alarm(what) => {
                 tracing::error!(%room, "{what}; `rtc verify --peers` keeps what is needed to find out why");
             }
+            room::Output::Forked(dot) => {
+                tracing::error!(%room, "two messages have the number {} of {}: who holds the other one does not agree with this machine", dot.seq, dot.actor);
+            }
             room::Output::Founded(founding) => {
                 let value = founding.encode();
                 let name = rooms::FOUNDING.to_owned();

@@ -11,7 +11,7 @@ use rtc_core::chain::Keys;
 use rtc_core::founding::Founding;
 use rtc_core::id::RoomId;
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::{GROUND, Kept, LANDMARK, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
+use rtc_core::store::{FORKS, GROUND, Kept, LANDMARK, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -65,8 +65,9 @@ impl Opener {
             epoch_fresh: u64::from_be_bytes(epoch),
             epoch_proof: self.epoch_proof,
         };
-        let facts = [GROUND, OUTSIDE, MEMBERS, POLICY, LANDMARK].map(|name| store.fact(name).transpose());
-        let [ground, outside, members, policy, landmark] = facts.map(Option::transpose);
+        let facts =
+            [GROUND, OUTSIDE, MEMBERS, POLICY, FORKS, LANDMARK].map(|name| store.fact(name).transpose());
+        let [ground, outside, members, policy, forks, landmark] = facts.map(Option::transpose);
         let (mut room, since) = match open_kept(&opening, &mut store) {
             Some(opened) => opened,
             None => {
@@ -79,7 +80,8 @@ impl Opener {
                 (room, messages)
             }
         };
-        for (name, value) in [(MEMBERS, members?), (POLICY, policy?), (LANDMARK, landmark?)] {
+        let remembered = [(MEMBERS, members?), (POLICY, policy?), (FORKS, forks?), (LANDMARK, landmark?)];
+        for (name, value) in remembered {
             value.iter().for_each(|value| room.recall(name, value));
         }
         store.check_heads(&room.vector())?;

@@ -1,7 +1,7 @@
 //! Rooms of the daemon: founded, opened from the disk, found by name.
 
 use anyhow::Context;
-use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
+use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
 use rtc_core::room::{Sleeper, Standing};
@@ -246,6 +246,7 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
+            forks: room.forks().map(|message| Fork { message, own: message.actor.key() == me }).collect(),
         })
     }
 }
@@ -269,6 +270,7 @@ fn asleep_info(room: RoomId, sleeper: &Sleeper, standing: Standing, default: boo
         read_only: None,
         horizon: gist.horizon,
         alarm: None,
+        forks: Vec::new(),
     }
 }
 
@@ -290,5 +292,6 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
         read_only: Some(why.to_owned()),
         horizon: None,
         alarm: None,
+        forks: Vec::new(),
     }
 }

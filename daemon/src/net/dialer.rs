@@ -26,6 +26,9 @@ const AFTER_SHORT_LINK: Duration = Duration::from_secs(1);
 /// Relays are asked for one peer this often at most.
 const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
 
+/// Hole punching by one circuit has succeeded by then, or failed.
+const PUNCHING: Duration = Duration::from_secs(5);
+
 /// Whom to dial, when and where.
 #[derive(Debug)]
 pub(crate) struct Dialer {
@@ -181,7 +184,10 @@ impl Dialer {
                     self.dial_peer(peer, circuits)
                 }
                 Target::Direct(peer) if is_busy(peer, true) => None,
-                Target::Direct(peer) => self.dial_peer(peer, Vec::new()),
+                Target::Direct(peer) => {
+                    dials.extend(self.circuit_again(peer, now));
+                    self.dial_peer(peer, Vec::new())
+                }
                 Target::Stray(address) => {
                     Some(DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build())
                 }
@@ -221,6 +227,18 @@ impl Dialer {
         // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server. A
         // relay has to see that port all the same, to tell others how to get through our router.
         Some(if is_relay { dial.build() } else { dial.allocate_new_port().build() })
+    }
+
+    /// A dial of another circuit to `peer`, with whom there is one already: it becomes no link, but hole punching begins only with a
+    /// circuit, and goes by what was known then. `None` while that may still be under way, and where it is the peer's to do.
+    fn circuit_again(&mut self, peer: &PeerKey, now: Instant) -> Option<DialOpts> {
+        let since = self.linked.get(peer).filter(|link| link.relayed)?.since;
+        if self.us > *peer || now.saturating_duration_since(since) < PUNCHING {
+            return None;
+        }
+        let circuits = self.circuits_to(peer, now);
+        let dial = DialOpts::peer_id(peer_id(peer)?).condition(PeerCondition::Always);
+        (!circuits.is_empty()).then(|| dial.addresses(circuits).build())
     }
 
     /// The circuits by which to try `peer` now: those it told us of, and where we know it well, those through our own relays,
@@ -541,5 +559,25 @@ mod tests {
         let mut given = told();
         given.given(&named.clone().with_p2p(id).unwrap(), Source::Added, now).unwrap();
         assert!(given.dial_peer(&peer, Vec::new()).is_some());
+    }
+    #[test]
+    fn of_two_that_meet_through_a_relay_one_makes_another_circuit_now_and_then() {
+        let id =
+            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
+        let mut keys = [2, 3].map(|seed| crate::net::peer_key(&id(seed)).unwrap());
+        keys.sort_unstable();
+        let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
+        let now = Instant::now();
+        let circuits = |us: PeerKey, peer: PeerKey, relayed: bool, after: Duration| {
+            let mut dialer = Dialer::new(us, true, Book::default(), 7, now);
+            dialer.told(peer, vec![told.clone()], now);
+            dialer.linked(peer, relayed, Source::Inbound, now, 0);
+            dialer.due(now + after, |_, _| false).len()
+        };
+        let [small, large] = keys;
+        assert_eq!(circuits(small, large, true, PUNCHING), 1);
+        assert_eq!(circuits(small, large, true, PUNCHING / 2), 0, "one is under way");
+        assert_eq!(circuits(large, small, true, PUNCHING), 0, "the other one does");
+        assert_eq!(circuits(small, large, false, PUNCHING), 0, "there is a better link");
     }
 }
