@@ -14,6 +14,10 @@ use std::time::Instant;
 use clap::Parser;
 use rtc_core::sim::{self, Choice, FaultKind, Peaks, Plan, Report, Violation};
 
+/// Universes allocate much and briefly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Universes after which progress is told.
 const PROGRESS: u64 = 100;
 /// One universe in so many is lived through twice, and has to be the same.

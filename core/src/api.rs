@@ -21,7 +21,7 @@ pub use event::{Change, Event};
 pub use invite::{Invite, Invited, Joining};
 pub use members::{Govern, Member, Says};
 pub use presence::{Cancel, Commit, Present, Shown, Stage, Staged};
-pub use status::{Peer, Reach, RoomInfo, Status, Trace, Traced};
+pub use status::{Fork, Peer, Reach, RoomInfo, Status, Trace, Traced};
 
 use std::collections::BTreeMap;
 

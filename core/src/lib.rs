@@ -14,6 +14,7 @@ pub mod canonical;
 pub mod chain;
 pub mod clock;
 pub mod dialect;
+pub mod fork;
 pub mod founding;
 pub mod ground;
 pub mod horizon;

@@ -65,6 +65,17 @@ pub const WAITING_MESSAGES_MAX: usize = 4096;
 /// Bytes of messages that wait for their causal past, per room.
 pub const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Bytes of the proof of a fork: two runs of ordinary edits, up to where they are signed.
+pub const FORK_BYTES_MAX: usize = 256 * 1024;
+/// Forks of which a room keeps the proof; the first it hears of stay.
+pub const FORKS_MAX: usize = 64;
+/// Of them those of one key, in several of its epochs: nobody hides another's behind many of his own.
+pub const FORKS_OF_KEY_MAX: usize = 4;
+/// Links told at once: with the actors they are of, some more than a piece of a frame.
+pub const LINKS_TOLD_MAX: usize = 256;
+/// Actors about which one peer is asked, within two seconds, whether it holds the same messages.
+pub const DOUBTS_MAX: usize = 64;
+
 /// One frame between peers, reassembled; bounds what a peer can make us hold.
 pub const FRAME_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// One piece of a frame on the wire: a live frame waits for at most one of these.

@@ -257,6 +257,13 @@ impl Judgement {
         grants.filter(lasts).map(|grant| grant.act)
     }
 
+    /// The act that made a key the member that it is: the first grant that nothing has taken away since. None of who was there before all
+    /// acts, or is no member.
+    pub fn admitted_by(&self, key: &PeerKey) -> Option<usize> {
+        let lasts = |grant: &&Grant| grant.unseen.iter().all(|(_, left)| left.is_some());
+        self.standing(key)?.grants.iter().find(lasts)?.act
+    }
+
     /// The keys that stand otherwise than in another judgement, where the same acts have the same places.
     pub fn changed(&self, before: &Self) -> BTreeSet<PeerKey> {
         let keys = self.places.keys().chain(before.places.keys());

@@ -10,12 +10,14 @@
 //! ```
 
 mod again;
+mod branches;
 mod ground;
 mod members;
 mod property;
 mod text;
 
 pub use again::inside;
+pub use branches::{Signed, branches};
 pub use ground::ground;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -36,12 +36,14 @@ pub enum Bug {
     CutAtWill,
     /// One range in sixteen is not compared, and taken to be equal.
     RangeUncompared,
+    /// Who holds the same numbers is not asked whether it holds the same messages.
+    ForkUnnoticed,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -57,6 +59,7 @@ impl Bug {
         Self::VoidOnArrival,
         Self::CutAtWill,
         Self::RangeUncompared,
+        Self::ForkUnnoticed,
     ];
 
     /// Does something with the bug, on this thread.

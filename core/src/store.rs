@@ -28,10 +28,15 @@ pub const GROUND: &str = "ground";
 /// The fact that holds messages that a horizon left outside, until they are issued again.
 pub const OUTSIDE: &str = "outside";
 
+/// The fact that holds the horizon that the ticket into the room names: [`Landmark`](crate::ticket::Landmark).
+pub const LANDMARK: &str = "landmark";
 /// The fact that holds what the room's keeper knows of members.
 pub const MEMBERS: &str = "members";
 /// The fact that holds when the room's keeper lets its history go.
 pub const POLICY: &str = "policy";
+
+/// The fact that holds the proofs of forks.
+pub const FORKS: &str = "forks";
 
 /// What is to be kept in place of forgotten messages.
 #[derive(Clone, PartialEq, Eq, Debug)]

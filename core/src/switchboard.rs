@@ -2,18 +2,22 @@
 //!
 //! The daemon's hub and the simulator both run this; neither adds a rule of its own.
 
+mod parting;
+mod sleeping;
+
 use std::collections::BTreeMap;
 
 use crate::api::{ApiError, Code, Compact, Compacted};
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::invite::InviteRefusal;
-use crate::limits::{ROOM_LINKS_MAX, ROOM_LINKS_WANTED};
+use crate::limits::ROOM_LINKS_WANTED;
 use crate::room::{self, Room, Standing};
 use crate::seal::FORMER_SECRETS_MAX;
 use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
 use crate::sync::{End, Lane, Link, LinkFrame, LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
+use sleeping::Dormant;
 
 /// How often to look for a connection to do without.
 const PART_MS: u64 = 1_000;
@@ -120,6 +124,11 @@ pub enum Output {
         /// All that do.
         secrets: Vec<Secret>,
     },
+    /// Read a room that sleeps from the disk, for [`Switchboard::rouse`].
+    Wake {
+        /// Which.
+        room: RoomId,
+    },
     /// Carry out what a room wants done.
     Room {
         /// Which.
@@ -133,6 +142,8 @@ pub enum Output {
 pub struct Switchboard {
     me: PeerKey,
     rooms: BTreeMap<RoomId, Member>,
+    /// Those that are out of memory.
+    asleep: BTreeMap<RoomId, Dormant>,
     links: BTreeMap<LinkId, Link>,
     /// When to look next for one to do without.
     part_us: u64,
@@ -150,13 +161,9 @@ struct Member {
 }
 
 impl Member {
-    /// By what we recognise a peer. A member who was away knows a former secret; who was removed is no member, whatever he knows.
+    /// By what we recognise a peer.
     fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
-        match self.room.standing_of(peer) {
-            Standing::Member(_) => self.secrets.clone(),
-            Standing::Open | Standing::Unknown => vec![self.secrets[0]],
-            Standing::Removed => Vec::new(),
-        }
+        secrets_of(self.room.standing_of(peer), &self.secrets)
     }
 
     /// Takes in a secret that is newer than all that are known. Returns false where it is known.
@@ -176,7 +183,14 @@ impl Member {
 impl Switchboard {
     /// A daemon without rooms and connections.
     pub fn new(me: PeerKey) -> Self {
-        Self { me, rooms: BTreeMap::new(), links: BTreeMap::new(), part_us: 0, parted: LinkId(0) }
+        Self {
+            me,
+            rooms: BTreeMap::new(),
+            asleep: BTreeMap::new(),
+            links: BTreeMap::new(),
+            part_us: 0,
+            parted: LinkId(0),
+        }
     }
 
     /// Adds a room, loaded, and opens it towards all peers. `secrets` prove that we belong to it; the first is the current one.
@@ -188,7 +202,7 @@ impl Switchboard {
         self.open(id, now, out);
     }
 
-    /// Takes in a room's current secret, as who has let us in says.
+    /// Takes in the current secret of a room that is awake, as who has let us in says.
     pub fn learn_secret(&mut self, id: &RoomId, secret: Secret, now: Now, out: &mut Vec<Output>) {
         let Some(member) = self.rooms.get_mut(id) else { return };
         if member.learn(secret, Vec::new()) {
@@ -215,10 +229,11 @@ impl Switchboard {
     /// Opens a room towards all peers whom it is not to be closed to.
     fn open(&mut self, id: RoomId, now: Now, out: &mut Vec<Output>) {
         for link in self.links.keys().copied().collect::<Vec<_>>() {
-            let (Some(state), Some(member)) = (self.links.get_mut(&link), self.rooms.get(&id)) else {
-                return;
-            };
-            let secrets = member.secrets_for(&state.peer());
+            let Some(state) = self.links.get_mut(&link) else { return };
+            let peer = state.peer();
+            let awake = self.rooms.get(&id).map(|member| member.secrets_for(&peer));
+            let asleep = || self.asleep.get(&id).map(|dormant| dormant.secrets_for(&peer));
+            let Some(secrets) = awake.or_else(asleep) else { return };
             let (is_open, is_welcome) = (state.shared_rooms().any(|room| room == id), !secrets.is_empty());
             let mut frames = Vec::new();
             let opens = match is_welcome {
@@ -237,18 +252,18 @@ impl Switchboard {
         }
     }
 
-    /// Removes a room, which the daemon has left or cannot keep.
-    pub fn remove_room(&mut self, id: &RoomId, out: &mut Vec<Output>) -> Option<Room> {
-        let member = self.rooms.remove(id)?;
+    /// Removes a room, which the daemon has left or cannot keep. Returns whether it was there.
+    pub fn remove_room(&mut self, id: &RoomId, out: &mut Vec<Output>) -> bool {
+        let was_there = self.rooms.remove(id).is_some() | self.asleep.remove(id).is_some();
         for (&link, state) in &mut self.links {
             let mut frames = Vec::new();
             state.remove_room(id, &mut frames);
             send(link, frames, out);
         }
-        Some(member.room)
+        was_there
     }
 
-    /// A room.
+    /// A room that is awake.
     pub fn room(&mut self, id: &RoomId) -> Option<&mut Room> {
         self.rooms.get_mut(id).map(|member| &mut member.room)
     }
@@ -272,12 +287,13 @@ impl Switchboard {
 
     /// What proves membership in a room.
     pub fn secret(&self, id: &RoomId) -> Option<Secret> {
-        self.rooms.get(id).map(|member| member.secrets[0])
+        self.secrets(id).first().copied()
     }
 
     /// All that have proven membership in a room, the newest first.
     pub fn secrets(&self, id: &RoomId) -> &[Secret] {
-        self.rooms.get(id).map_or(&[], |member| &member.secrets)
+        let awake = self.rooms.get(id).map(|member| &member.secrets);
+        awake.or_else(|| self.asleep.get(id).map(|dormant| &dormant.secrets)).map_or(&[], Vec::as_slice)
     }
 
     /// Shows `peer`, over whatever connections there are to it, that it has invited us.
@@ -307,9 +323,9 @@ impl Switchboard {
         send(link, vec![LinkFrame::Refused { tag: claim.tag, why }], out);
     }
 
-    /// All rooms.
+    /// All rooms, asleep or not.
     pub fn rooms(&self) -> impl Iterator<Item = RoomId> + '_ {
-        self.rooms.keys().copied()
+        self.rooms.keys().chain(self.asleep.keys()).copied()
     }
 
     /// All connections.
@@ -329,6 +345,12 @@ impl Switchboard {
                         state.add_room(room, secrets, &mut frames);
                     }
                 }
+                for (&room, dormant) in &self.asleep {
+                    let secrets = dormant.secrets_for(&peer);
+                    if !secrets.is_empty() {
+                        state.add_room(room, secrets, &mut frames);
+                    }
+                }
                 self.links.insert(link, state);
                 send(link, frames, out);
             }
@@ -342,20 +364,26 @@ impl Switchboard {
     /// When [`Input::Wake`] is due, on the monotonic clock.
     pub fn wake_at(&self) -> Option<u64> {
         let links = self.links.values().map(Link::wake_at);
-        links.chain(self.rooms.values().filter_map(|member| member.room.wake_at())).min()
+        let rooms = self.rooms.values().filter_map(|member| member.room.wake_at());
+        links.chain(rooms).chain(self.asleep.values().filter_map(Dormant::wake_at)).min()
     }
 
     fn wake(&mut self, now: Now, out: &mut Vec<Output>) {
         let due = |member: &Member| member.room.wake_at().is_some_and(|at| at <= now.monotonic_us);
-        let due: Vec<_> =
-            self.rooms.iter().filter(|(_, member)| due(member)).map(|(&room, _)| room).collect();
+        let due_asleep = |dormant: &Dormant| dormant.wake_at().is_some_and(|at| at <= now.monotonic_us);
+        let awake = self.rooms.iter().filter(|(_, member)| due(member)).map(|(&room, _)| room);
+        let asleep = self.asleep.iter().filter(|(_, dormant)| due_asleep(dormant)).map(|(&room, _)| room);
+        let due: Vec<_> = awake.chain(asleep).collect();
         for room in due {
             self.room_input(room, room::Input::Wake, now, out);
         }
         let mut silent = Vec::new();
         for (&id, link) in &mut self.links {
             let mut frames = Vec::new();
-            let digest = |room: &RoomId| self.rooms.get_mut(room)?.room.digest_for(id);
+            let digest = |room: &RoomId| match self.rooms.get_mut(room) {
+                Some(member) => member.room.digest_for(id),
+                None => Some(self.asleep.get(room)?.sleeper.digest()),
+            };
             if !link.wake(now, digest, &mut frames) {
                 silent.push(id);
             }
@@ -368,28 +396,6 @@ impl Switchboard {
             self.part_us = now.after_ms(PART_MS);
             self.part(out);
         }
-    }
-
-    /// Says farewell to a peer that every shared room could do without, to each in turn, since the peer may not be able to: so who is
-    /// connected changes slowly, and a room of very many stays in one piece.
-    fn part(&mut self, out: &mut Vec<Output>) {
-        let (before, after) = (..=self.parted, LinkId(self.parted.0 + 1)..);
-        let mut links = self.links.range(after).chain(self.links.range(before));
-        if let Some((&link, state)) = links.find(|(link, _)| self.can_spare(**link, ROOM_LINKS_MAX)) {
-            self.parted = link;
-            out.push(Output::Spare { peer: state.peer() });
-            send(link, vec![LinkFrame::Farewell], out);
-        }
-    }
-
-    /// Whether every room that is shared over a connection, of which there are some, has more than so many and nothing to fetch over this one.
-    fn can_spare(&self, link: LinkId, links: usize) -> bool {
-        let Some(state) = self.links.get(&link) else { return false };
-        let mut rooms = state.shared_rooms().peekable();
-        rooms.peek().is_some()
-            && rooms
-                .filter_map(|room| self.rooms.get(&room))
-                .all(|Member { room, .. }| room.peers_connected() > links && room.has_caught_up(link))
     }
 
     fn frame(&mut self, link: LinkId, bytes: &[u8], now: Now, out: &mut Vec<Output>) {
@@ -441,7 +447,7 @@ impl Switchboard {
         {
             link.unsent();
         }
-        let Some(member) = self.rooms.get_mut(&id) else { return };
+        let Some(member) = self.rooms.get_mut(&id) else { return self.sleeper_input(id, input, now, out) };
         // Not what was committed and is not told yet: who is removed is to hear of it.
         let may_be_news = matches!(input, room::Input::Flush | room::Input::Frame { .. } | room::Input::Wake);
         let mut outputs = Vec::new();
@@ -486,6 +492,16 @@ impl Switchboard {
         for room in state.shared_rooms().collect::<Vec<_>>() {
             self.room_input(room, room::Input::PeerDown { link }, now, out);
         }
+    }
+}
+
+/// Of a room's secrets those by which we recognise who stands to it like that. A member who was away knows a former one; who was removed is
+/// no member, whatever he knows.
+fn secrets_of(standing: Standing, secrets: &[Secret]) -> Vec<Secret> {
+    match standing {
+        Standing::Member(_) => secrets.to_vec(),
+        Standing::Open | Standing::Unknown => vec![secrets[0]],
+        Standing::Removed => Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use rtc_core::canonical::{Reader, Writer};
 use rtc_core::chain::Signature;
 use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId, StateHash};
 use rtc_core::limits::LAMPORT_MAX;
 use rtc_core::message::{Head, Message};
 use rtc_core::op::text::{CharId, Span};
@@ -20,7 +20,7 @@ use rtc_core::op::{Op, OpCode, Options, table};
 use rtc_core::place::Place;
 use rtc_core::raw::Raw;
 use rtc_core::sync::{LinkFrame, RoomFrame, Run};
-use rtc_core::ticket::{Pass, Secret, Ticket};
+use rtc_core::ticket::{Landmark, Pass, Secret, Ticket};
 use rtc_core::value::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -107,13 +107,17 @@ fn founding() -> impl Strategy<Value = Founding> {
 }
 
 fn ticket() -> impl Strategy<Value = Ticket> {
-    let bytes = any::<[[u8; 32]; 3]>();
-    (bytes, any::<bool>(), vec("[a-z0-9/.]{0,40}", 0..4)).prop_map(
-        |([room, secret, peer], is_open, addresses)| Ticket {
+    let bytes = any::<[[u8; 32]; 4]>();
+    let horizon = proptest::option::of((actor(), any::<u64>()));
+    (bytes, any::<bool>(), vec("[a-z0-9/.]{0,40}", 0..4), horizon).prop_map(
+        |([room, secret, peer, ground], is_open, addresses, horizon)| Ticket {
             room: RoomId(room),
             pass: if is_open { Pass::Open(Secret(secret)) } else { Pass::Invite(Secret(secret)) },
             peer: PeerKey(peer),
             addresses,
+            horizon: horizon
+                .filter(|_| !is_open)
+                .map(|(actor, seq)| Landmark { dot: Dot { actor, seq }, ground: StateHash(ground) }),
         },
     )
 }

@@ -4,11 +4,11 @@ use data_encoding::HEXLOWER;
 use rtc_core::block;
 use rtc_core::chain::{Ed25519, Keys, Link, Signature};
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Actor, PeerKey};
+use rtc_core::id::{Actor, PeerKey, StateHash};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
 use rtc_core::sync::{LinkFrame, RoomFrame, Run, backlog, live};
-use rtc_core::ticket::{Pass, Secret, Ticket};
+use rtc_core::ticket::{Landmark, Pass, Secret, Ticket};
 use rtc_core::value::Value;
 
 fn keys() -> Ed25519 {
@@ -146,10 +146,13 @@ fn bytes_are_those_of_version_1() {
     check("signature", &signature.0);
     let run = Run { actor: message.actor, first: 1, bodies: [body].into_iter().collect(), signature };
     check("run-frame", &LinkFrame::Room { channel: 1, frame: RoomFrame::Run { run } }.encode());
-    let ticket = |pass| {
+    let ticket = |pass, horizon| {
         let addresses = vec!["/ip4/192.0.2.1/tcp/4001".into()];
-        Ticket { room, pass, peer: keys().public(), addresses }.to_string()
+        Ticket { room, pass, peer: keys().public(), addresses, horizon }.to_string()
     };
-    check("ticket", ticket(Pass::Open(Secret([5; 32]))).as_bytes());
-    check("ticket-2", ticket(Pass::Invite(Secret([5; 32]))).as_bytes());
+    let invite = Pass::Invite(Secret([5; 32]));
+    check("ticket", ticket(Pass::Open(Secret([5; 32])), None).as_bytes());
+    check("ticket-2", ticket(invite, None).as_bytes());
+    let horizon = Landmark { dot: message.dot(), ground: StateHash([6; 32]) };
+    check("ticket-3", ticket(invite, Some(horizon)).as_bytes());
 }

@@ -299,6 +299,7 @@ fn tickets_past_a_limit_are_refused_by_its_name() {
             pass: Pass::Open(Secret([2; 32])),
             peer: PeerKey([3; 32]),
             addresses,
+            horizon: None,
         };
         ticket.to_string().parse::<Ticket>().err().map(|error| error.to_string())
     };

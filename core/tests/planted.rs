@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rtc_core::planted::Bug;
 use rtc_core::sim::{self, Plan};
 
+/// Universes allocate much and briefly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Universes within which a bug has to be caught.
 const SEEDS_MAX: u64 = 10_000;
 

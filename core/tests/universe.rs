@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rtc_core::sim::{self, Choice, DiskFaults, Failure, Faults, Plan, Report};
 
+/// Universes allocate much and briefly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds of an ordinary test run.
 const SEEDS: u64 = 40;
 /// Calls of a store that fail, one by one.

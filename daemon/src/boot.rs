@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::asleep::Asleep;
 use crate::config::{ConfigError, Overrides, Reach, Settings};
 use crate::hub::{self, Network};
 use crate::identity::{Identity, IdentityError};
@@ -24,7 +25,6 @@ use crate::metrics::{self, Metrics};
 use crate::net::{self, Multiaddr, NetConfig, RelayLimits, TakenPort, WanConfig};
 use crate::socket::{self, BindError, Listener, SocketEvent};
 use crate::state::{State, StateError};
-use crate::store::schema::OpenError;
 use crate::store::{self, Done, SqliteStore, StoreThread};
 use crate::watch::{ConfigWatch, Current};
 
@@ -96,7 +96,7 @@ pub struct House {
     /// The settings in force, and news of them.
     pub settings: watch::Receiver<Current>,
     /// The rooms there are. One that cannot be opened is shown with its reason, and does not keep the others away.
-    pub rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>,
+    pub rooms: Vec<(RoomId, OnDisk)>,
     /// The way to the disk.
     pub store: StoreThread,
     /// What became of what was sent there.
@@ -111,6 +111,15 @@ pub struct House {
     pub metrics: Metrics,
     /// Who wants to know what rooms have counted.
     pub questions: mpsc::Receiver<metrics::Question>,
+}
+
+/// A room as it was found.
+#[derive(Debug)]
+pub enum OnDisk {
+    /// It sleeps, and stays closed until somebody has use for it.
+    Asleep(Box<Asleep>),
+    /// Its journal, or why that cannot be opened.
+    Open(anyhow::Result<Box<SqliteStore>>),
 }
 
 /// Runs the daemon until it is told to stop; `begin_log` is called once the data is ours, `ready` once clients are
@@ -136,7 +145,7 @@ pub fn run(
     let state = State::open(data)?;
     let identity = Identity::load_or_create(&state.identity_file())?;
     let _key = lock_key(places, &identity).map_err(StartError::Key)?;
-    let rooms = open_rooms(&state)?;
+    let rooms = open_rooms(&state, settings.room_idle_s > 0)?;
     let (done_tx, done) = mpsc::unbounded_channel();
     let store = store::thread::spawn(done_tx)
         .map_err(|error| StartError::System { what: "start the store's thread", error })?;
@@ -281,15 +290,21 @@ fn wan_config(settings: &Settings) -> Result<Option<WanConfig>, ConfigError> {
     })
 }
 
-#[expect(clippy::type_complexity, reason = "what it is, is said where it rests: House::rooms")]
-fn open_rooms(state: &State) -> Result<Vec<(RoomId, Result<SqliteStore, OpenError>)>, StateError> {
+fn open_rooms(state: &State, may_sleep: bool) -> Result<Vec<(RoomId, OnDisk)>, StateError> {
     let mut rooms = Vec::new();
     for room in state.rooms()? {
-        let store = SqliteStore::open(&state.room_file(&room)?, room);
-        if let Err(error) = &store {
-            tracing::error!(%room, %error, "a room cannot be opened");
+        let dir = state.room_dir(&room);
+        if let Some(asleep) = Asleep::read(&dir, room).filter(|_| may_sleep) {
+            rooms.push((room, OnDisk::Asleep(Box::new(asleep))));
+            continue;
         }
-        rooms.push((room, store));
+        let file = state.room_file(&room)?;
+        let open = || {
+            // What does not count now must not count later.
+            Asleep::forget(&dir)?;
+            Ok(Box::new(SqliteStore::open(&file, room)?))
+        };
+        rooms.push((room, OnDisk::Open(open())));
     }
     Ok(rooms)
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub log: String,
     /// Where to serve numbers for Prometheus: an address such as `127.0.0.1:9464`, or a port of the loopback interface. Empty: nowhere.
     pub metrics: String,
+    /// After how many seconds without use a room leaves memory until somebody has use for it; 0: never.
+    pub room_idle_s: u64,
 }
 
 /// How far a daemon goes for its peers.
@@ -53,6 +55,7 @@ impl Default for Settings {
             relay: false,
             log: "info".to_owned(),
             metrics: String::new(),
+            room_idle_s: 300,
         }
     }
 }
@@ -74,6 +77,8 @@ pub struct Overrides {
     pub log: Option<String>,
     /// Instead of `metrics`.
     pub metrics: Option<String>,
+    /// Instead of `room_idle_s`.
+    pub room_idle_s: Option<u64>,
 }
 
 /// What is wrong with the settings.
@@ -137,7 +142,7 @@ impl Settings {
     }
 
     fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { listen, mdns, network, relays, relay, log, metrics } = overrides.clone();
+        let Overrides { listen, mdns, network, relays, relay, log, metrics, room_idle_s } = overrides.clone();
         // Who asks for the LAN alone need not take back what the file says beyond.
         let (file_relays, file_relay) =
             if network == Some(Reach::Lan) { (Vec::new(), false) } else { (self.relays, self.relay) };
@@ -149,6 +154,7 @@ impl Settings {
             relay: relay.unwrap_or(file_relay),
             log: log.unwrap_or(self.log),
             metrics: metrics.unwrap_or(self.metrics),
+            room_idle_s: room_idle_s.unwrap_or(self.room_idle_s),
         }
     }
 

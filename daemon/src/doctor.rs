@@ -14,7 +14,7 @@ use rtc_client::Places;
 use rtc_core::api::{Finding, Health};
 use rtc_core::chain::Keys;
 use rtc_core::clock::VersionVector;
-use rtc_core::id::{RoomId, StateHash};
+use rtc_core::id::{Dot, RoomId, StateHash};
 
 use crate::durable::Scratch;
 use crate::net::Multiaddr;
@@ -46,6 +46,8 @@ pub struct Patient {
     pub mdns: bool,
     /// The way to the stores.
     pub jobs: Jobs,
+    /// Keeps the rooms awake for as long as they are looked at.
+    pub lease: Arc<()>,
     /// The rooms.
     pub rooms: Vec<Case>,
 }
@@ -83,6 +85,8 @@ pub struct Case {
     pub read_only: Option<String>,
     /// What people should know of it.
     pub alarm: Option<String>,
+    /// Numbers that are proven to have two messages.
+    pub forks: Vec<Dot>,
     /// Own messages, first and last number, that were told to peers and are not held any more.
     pub lost: Option<(u64, u64)>,
     /// What it holds and shows.
@@ -92,7 +96,15 @@ pub struct Case {
 impl Case {
     /// A room that is not open.
     pub fn closed(room: RoomId, why: String) -> Self {
-        Self { room, closed: Some(why), read_only: None, alarm: None, lost: None, shown: None }
+        Self {
+            room,
+            closed: Some(why),
+            read_only: None,
+            alarm: None,
+            forks: Vec::new(),
+            lost: None,
+            shown: None,
+        }
     }
 }
 
@@ -251,6 +263,13 @@ fn room(patient: &Patient, case: &Case, newest_ms: &mut Option<u64>) -> Vec<Find
     if let Some(alarm) = &case.alarm {
         let fix = "rtc verify --peers, which keeps what is needed to find out why";
         findings.push(Finding::new("room", Health::Bad, alarm.clone()).with_fix(fix).of(room));
+    }
+    for Dot { actor, seq } in &case.forks {
+        let says = format!(
+            "two messages have the number {seq} of {actor}: its machine runs twice, or lies; who holds the other one does not see what is made here"
+        );
+        let fix = "end one of the two machines; whoever holds the fewer messages leaves the room and joins it again";
+        findings.push(Finding::new("room", Health::Bad, says).with_fix(fix).of(room));
     }
     if let Some((first, last)) = case.lost {
         let says = format!(

@@ -1,5 +1,6 @@
 //! The rtc daemon: it owns the disk, the network and the socket of one user's rooms, and holds no merge rule.
 
+pub mod asleep;
 pub mod backup;
 pub mod boot;
 pub mod command;

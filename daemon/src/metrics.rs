@@ -69,6 +69,7 @@ pub struct Metrics {
     duplicates: Counter,
     rounds: Counter,
     rooms: Gauge,
+    asleep: Gauge,
     links: Gauge,
     messages: Gauge<u64, AtomicU64>,
     lag: Gauge<f64, AtomicU64>,
@@ -81,6 +82,8 @@ pub struct Reading {
     pub counted: rtc_core::room::Tally,
     /// How many there are.
     pub rooms: usize,
+    /// How many of them are out of memory.
+    pub asleep: usize,
     /// Connections.
     pub links: usize,
     /// Messages held.
@@ -100,6 +103,7 @@ impl Default for Metrics {
             duplicates: Counter::default(),
             rounds: Counter::default(),
             rooms: Gauge::default(),
+            asleep: Gauge::default(),
             links: Gauge::default(),
             messages: Gauge::default(),
             lag: Gauge::default(),
@@ -131,12 +135,13 @@ impl Metrics {
 
     /// Takes in what rooms know.
     pub fn read(&self, reading: &Reading) {
-        let Reading { counted, rooms, links, messages, lag } = reading;
+        let Reading { counted, rooms, asleep, links, messages, lag } = reading;
         self.duplicates.inc_by(counted.duplicates);
         self.rounds.inc_by(counted.rounds);
         self.drops.get_or_create(&Why { reason: Loss::Early }).inc_by(counted.dropped_early);
         self.drops.get_or_create(&Why { reason: Loss::ReadOnly }).inc_by(counted.dropped_read_only);
         self.rooms.set(i64::try_from(*rooms).unwrap_or(i64::MAX));
+        self.asleep.set(i64::try_from(*asleep).unwrap_or(i64::MAX));
         self.links.set(i64::try_from(*links).unwrap_or(i64::MAX));
         self.messages.set(*messages);
         self.lag.set(lag.as_secs_f64());
@@ -160,9 +165,10 @@ impl Metrics {
             self.duplicates.clone(),
         );
         all.register("sync_rounds", "How often a peer was told what is held here", self.rounds.clone());
-        all.register("rooms", "Rooms that are open", self.rooms.clone());
+        all.register("rooms", "Rooms that are held", self.rooms.clone());
+        all.register("rooms_asleep", "Rooms that are out of memory until they are used", self.asleep.clone());
         all.register("connections", "Connections to peers", self.links.clone());
-        all.register("messages", "Messages held in open rooms", self.messages.clone());
+        all.register("messages", "Messages held in all rooms", self.messages.clone());
         let help = "How long ago a connected member was last known to hold the same, of all the longest; 0 where all do";
         all.register_with_unit("convergence_lag", help, Unit::Seconds, self.lag.clone());
         all

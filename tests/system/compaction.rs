@@ -34,7 +34,9 @@ fn history_goes_and_the_scene_stays_for_members_newcomers_and_restarts() {
     }
     let c = host.home();
     c.start();
-    c.join(&a);
+    let ticket = a.ok(&["invite"]).lines().last().expect("a ticket").to_owned();
+    assert!(ticket.starts_with("rtc3"), "it names the horizon: {ticket}");
+    c.ok(&["join", &ticket]);
     assert_eq!(converged(&[&a, &b, &c]), before);
     for home in [&a, &b, &c] {
         add_one(home);

@@ -109,6 +109,14 @@ impl Forger {
         self.until("the daemon lets it in again", |seen| seen.open);
     }
 
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    pub(crate) fn secret(&self) -> Secret {
+        self.secret
+    }
+
     pub(crate) fn key(&self) -> PeerKey {
         self.keys.public()
     }

@@ -13,6 +13,7 @@ use rtc_core::message::{Head, Message};
 use rtc_core::sync::{LinkFrame, RoomFrame};
 use rtc_core::ticket::{Secret, Ticket};
 use rtc_core::value::Value;
+use serde_json::json;
 
 use crate::forger::{CHANNEL, Forger, Seen};
 #[cfg(target_os = "linux")]
@@ -280,4 +281,37 @@ fn a_stranger_learns_nothing_not_even_by_a_number_of_bytes() {
     };
     eventually("a place is kept for the member", || preferred(member.key().to_string()));
     assert!(!preferred(stranger.key().to_string()), "but not for the stranger");
+}
+
+/// A member says one thing to one daemon and another, under the same number, to the other.
+#[test]
+fn a_fork_is_proven_to_everybody_and_stays_so() {
+    let mut stage = Stage::set();
+    let ticket = Ticket { addresses: stage.honest.ticket_addresses(), ..stage.forger.ticket().clone() };
+    let mut twin = Forger::knowing(7, &ticket, stage.forger.secret());
+    twin.until("the honest peer lets it in", |seen| seen.open);
+    let (head, lamport) = stage.grant;
+    let pen = stage.forger.pen();
+    let message = Message { clock: vec![head], ..pen.message(1, lamport + 1) };
+    let other = Message { note: Some("another".to_owned()), ..message.clone() };
+    let (run, other) = (pen.first(&message), pen.first(&other));
+    let forks = |home: &Home| home.room()["forks"].clone();
+    assert_eq!((forks(&stage.victim), forks(&stage.honest)), (json!([]), json!([])));
+    stage.forger.say_of_room(RoomFrame::Run { run });
+    twin.say_of_room(RoomFrame::Run { run: other });
+    let fork = json!([{ "message": message.dot(), "own": false }]);
+    for home in [&stage.victim, &stage.honest] {
+        eventually("the fork is proven", || forks(home) == fork);
+    }
+    let key = stage.forger.key().to_string();
+    let told = stage.victim.ok(&["status"]);
+    assert!(
+        told.contains(&format!("two messages are {}:1: its machine runs twice, or lies", &key[..8])),
+        "{told}"
+    );
+    let why = stage.victim.ok(&["why", &key]);
+    assert!(why.contains("it has signed two messages"), "{why}");
+    stage.victim.rtcd(&["stop"]);
+    stage.victim.start();
+    assert_eq!(forks(&stage.victim), fork, "it is remembered");
 }

@@ -36,6 +36,7 @@ mod rot;
 mod shim;
 #[cfg(feature = "wan")]
 mod sites;
+mod sleep;
 #[cfg(target_os = "linux")]
 mod space;
 #[cfg(target_os = "linux")]

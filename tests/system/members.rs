@@ -52,6 +52,13 @@ fn a_ticket_admits_one_and_late_spent_and_revoked_ones_say_why() {
     assert_eq!(c.json(&["status"])["joining"].as_array().map(Vec::len), Some(0), "that is over");
     assert_eq!(members(a), [(key(a), "owner".to_owned()), (key(b), "editor".to_owned())]);
     assert!(a.ok(&["members"]).contains("bob"));
+    let listed = a.json(&["members"])["members"].clone();
+    assert_eq!(listed[0]["by"], Value::Null, "nobody made the founder a member");
+    assert_eq!(listed[1]["by"], key(a).as_str());
+    assert!(
+        listed[0]["since_ms"].as_u64() > Some(0)
+            && listed[1]["since_ms"].as_u64() >= listed[0]["since_ms"].as_u64()
+    );
     // What was promised outlives the daemon.
     let kept = ticket(a, &["--uses", "2"]);
     a.kill();

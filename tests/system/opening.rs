@@ -20,8 +20,9 @@ fn a_room_opens_as_it_was_put_away_and_takes_in_what_came_after() {
     home.ok(&["undo"]);
     home.rtcd(&["stop"]);
     home.start();
-    assert_eq!(openings(&home).len(), 1);
+    assert_eq!(openings(&home), [""; 0], "not before somebody has use for it");
     assert_eq!(home.ok(&["get", "cube", "x"]), "3");
+    assert_eq!(openings(&home).len(), 1);
     home.ok(&["edit", "cube", "number.add", "x", "1"]);
     home.ok(&["edit", "lamp", "node.insert"]);
     let before = home.state_hash();

@@ -10,12 +10,12 @@ use crate::draw::{BOLD, DIM, GREEN, RESET};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::{draw, short};
+use crate::{age, draw, short};
 
 /// What `rtc members` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Lists the members in the order in which they joined. Owners have power over those who joined after them.
+Lists the members in the order in which they joined, each with since when he is one, and by whom. Owners have power over those who joined after them.
 WHO is a name, or an unambiguous beginning of a key.")]
 pub struct Args {
     #[command(subcommand)]
@@ -56,6 +56,8 @@ struct Listed {
     name: String,
     own: bool,
     online: bool,
+    since_ms: Option<u64>,
+    by: Option<PeerKey>,
 }
 
 /// Does what was asked, and lists the members.
@@ -86,9 +88,9 @@ async fn list(session: &mut Session) -> Result<(), Failure> {
     let Reply::Peers(peers) = session.ask(Ask::Peers {}).await? else { return Err(Failure::unexpected()) };
     let online: Vec<PeerKey> = peers.iter().filter(|peer| peer.connected).map(|peer| peer.peer).collect();
     if session.out.json {
-        let listed = |Member { key, role, name, own }| {
+        let listed = |Member { key, role, name, own, since_ms, by }| {
             let online = own || online.contains(&key);
-            Listed { key, role, name, own, online }
+            Listed { key, role, name, own, online, since_ms, by }
         };
         let members = members.into_iter().map(listed).collect();
         return Ok(session.out.object("rtc.members/1", &Members { members })?);
@@ -97,7 +99,8 @@ async fn list(session: &mut Session) -> Result<(), Failure> {
         session.say("the room is open: whoever has a ticket may edit, and nobody is a member");
     }
     for member in &members {
-        session.out.line(line(member, &online))?;
+        let since = since(member, &members);
+        session.out.line(line(member, &online) + &since)?;
     }
     Ok(())
 }
@@ -121,6 +124,18 @@ async fn member_called(who: &str, session: &mut Session) -> Result<PeerKey, Fail
         (Some(_), Some(_)) => Err(Failure::usage(format!("more than one member goes by `{who}`"))
             .with_hint("use more of the key: `rtc members` lists them")),
     }
+}
+
+/// Since when he is one, and by whom, as far as that is known.
+fn since(member: &Member, members: &[Member]) -> String {
+    let when = member.since_ms.map(|time_ms| format!("since {}", age::ago(Some(time_ms))));
+    let named = |key: PeerKey| {
+        let name = members.iter().find(|other| other.key == key && !other.name.is_empty());
+        name.map_or_else(|| short::short(key), |other| format!("{:?}", draw::plain(&other.name)))
+    };
+    let by = member.by.map(|key| format!("by {}", named(key)));
+    let known: Vec<String> = when.into_iter().chain(by).collect();
+    if known.is_empty() { String::new() } else { format!("  {DIM}{}{RESET}", known.join(", ")) }
 }
 
 /// One member on a line, with those who are online known.

@@ -184,6 +184,7 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
         ("name", draw::plain(&info.name).to_string()),
         ("own role", own),
         ("default", yes(info.default)),
+        ("asleep", yes(info.asleep)),
         ("nodes", info.nodes.to_string()),
         ("messages", info.messages.to_string()),
         ("waiting for their past", info.waiting.to_string()),
@@ -194,6 +195,7 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
     lines.extend(info.horizon.map(|horizon| ("horizon", horizon.to_string())));
     lines.extend(info.read_only.as_ref().map(|why| ("read-only", draw::plain(why).to_string())));
     lines.extend(info.alarm.as_ref().map(|why| ("alarm", draw::plain(why).to_string())));
+    lines.extend(info.forks.iter().map(|fork| ("fork", rooms::fork(fork))));
     let members = members.iter().filter(|member| member.role.is_some());
     lines.extend(members.map(|member| ("member", members::line(member, &[]))));
     for (what, text) in lines {

@@ -1,6 +1,6 @@
 //! `rtc rooms`: which rooms this daemon holds.
 
-use rtc_core::api::{Ask, Reply, RoomInfo};
+use rtc_core::api::{Ask, Fork, Reply, RoomInfo};
 
 use crate::draw::{BOLD, DIM, RED, RESET};
 use crate::failure::Failure;
@@ -50,6 +50,9 @@ pub fn line(room: &RoomInfo) -> String {
         age::count(room.peers_connected.into(), "peer"),
         short::short(room.state_hash)
     );
+    if room.asleep {
+        line += &format!("  {DIM}asleep{RESET}");
+    }
     if room.waiting > 0 {
         line +=
             &format!("  {RED}{} waiting for what came before{RESET}", age::count(room.waiting, "message"));
@@ -61,4 +64,14 @@ pub fn line(room: &RoomInfo) -> String {
         line += &format!("  {RED}{}{RESET}", draw::plain(alarm));
     }
     line
+}
+
+/// A fork in a sentence.
+pub fn fork(fork: &Fork) -> String {
+    let message = short::dot(&fork.message);
+    let (who, why) = match fork.own {
+        true => ("this machine", "its memory was copied, and it goes on under a new name".to_owned()),
+        false => ("its machine", format!("`rtc why {}` says more", short::short(fork.message.actor.key()))),
+    };
+    format!("two messages are {message}: {who} runs twice, or lies; {why}")
 }

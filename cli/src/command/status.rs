@@ -85,6 +85,9 @@ fn lines(status: &Status, peers: &[Peer]) -> Vec<String> {
     }
     for room in &status.rooms {
         row("room", super::rooms::line(room));
+        for fork in &room.forks {
+            row("", format!("{RED}{}{RESET}", super::rooms::fork(fork)));
+        }
         if room.ineffective_ops > 0 {
             row(
                 "",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rtc_core::api::{Ask, LogEntry, Peer, Reply};
+use rtc_core::api::{Ask, Fork, LogEntry, Peer, Reply};
 
 use super::peers;
 use crate::exit::Exit;
@@ -39,7 +39,15 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let is_named =
         |peer: &&Peer| args.what.len() >= KEY_LETTERS_MIN && peer.peer.to_string().starts_with(&args.what);
     let why = match peers.iter().find(is_named) {
-        Some(peer) => of_peer(peer),
+        Some(peer) => {
+            let rooms = session.status().await?.rooms;
+            let forks = rooms.iter().flat_map(|room| &room.forks);
+            [of_peer(peer)]
+                .into_iter()
+                .chain(forks.filter_map(|fork| of_fork(peer, fork)))
+                .collect::<Vec<_>>()
+                .join("; ")
+        }
         None => of_node(&args.what, &peers, session).await?,
     };
     if session.out.json {
@@ -79,6 +87,21 @@ fn of_peer(peer: &Peer) -> String {
         ),
         still => format!("{name} is not in sync yet{still}"),
     }
+}
+
+/// What a fork has to do with a peer: it is its own, or may be why the two never agree.
+fn of_fork(peer: &Peer, fork: &Fork) -> Option<String> {
+    let message = short::dot(&fork.message);
+    if fork.message.actor.key() == peer.peer {
+        return Some(format!(
+            "it has signed two messages as {message}: the machine runs twice, as one that was copied with its memory, or it lies. \
+             Who holds the other one than you does not see what you make, nor you what he makes"
+        ));
+    }
+    let apart = peer.connected && !peer.in_sync && !peer.rooms.is_empty();
+    apart.then(|| {
+        format!("two messages are {message}, and where it holds the other one than you, it stays so")
+    })
 }
 
 async fn of_node(key: &str, peers: &[Peer], session: &mut Session) -> Result<String, Failure> {

@@ -18,6 +18,13 @@ pub struct Member {
     pub name: String,
     /// Whether it is this daemon.
     pub own: bool,
+    /// Since when it has been a member without a break, in milliseconds since 1970, as the clock said of who made it one; absent where
+    /// that was not said, or is forgotten.
+    #[serde(default)]
+    pub since_ms: Option<u64>,
+    /// Who made it one; absent of the founder, and where that is forgotten.
+    #[serde(default)]
+    pub by: Option<PeerKey>,
 }
 
 /// What is to be said of a room, as one message. Answered as an edit is.

@@ -53,6 +53,9 @@ pub struct RoomInfo {
     pub open: bool,
     /// Whether commands without `--room` mean this one.
     pub default: bool,
+    /// Whether it is out of memory, until somebody has use for it.
+    #[serde(default)]
+    pub asleep: bool,
     /// Messages held.
     pub messages: u64,
     /// Messages that wait for their causal past.
@@ -74,6 +77,18 @@ pub struct RoomInfo {
     /// nothing forgotten.
     #[serde(default)]
     pub alarm: Option<String>,
+    /// Numbers that are proven to have two messages.
+    #[serde(default)]
+    pub forks: Vec<Fork>,
+}
+
+/// A number that somebody gave to two messages: one is held here, and what is built on the other is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fork {
+    /// The id that both have.
+    pub message: Dot,
+    /// Whether this machine's key signed them.
+    pub own: bool,
 }
 
 /// One peer.

@@ -303,3 +303,22 @@ fn who_left_says_nothing_any_more_of_himself() {
     let in_other_epoch = tale.says_as(('f', 2), &[], Makes('f', Editor));
     tale.check(&[leaves, in_other_epoch], &[('f', None)]);
 }
+
+#[test]
+fn a_member_is_one_by_the_first_grant_that_nothing_took_away() {
+    let mut tale = Tale::default();
+    let first = tale.says('f', &[], Makes('e', Viewer));
+    tale.says('f', &[], Makes('e', Editor));
+    let check = |tale: &Tale, by: Option<usize>| {
+        let (order, judgement) = tale.judge();
+        assert_eq!(judgement.admitted_by(&key('e')).map(|act| order[act]), by);
+        assert_eq!([judgement.admitted_by(&key('f')), judgement.admitted_by(&key('x'))], [None, None]);
+    };
+    check(&tale, Some(first));
+    tale.says('f', &[], Makes('e', Viewer));
+    check(&tale, Some(first));
+    tale.says('f', &[], Removes('e'));
+    check(&tale, None);
+    let again = tale.says('f', &[], Makes('e', Editor));
+    check(&tale, Some(again));
+}

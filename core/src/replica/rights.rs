@@ -244,6 +244,13 @@ impl Engine {
         self.rights.judgement.members().collect()
     }
 
+    /// Who made a key the member that it is, and when, as its clock said. Nothing of the founder, of who is no member, and where that is
+    /// forgotten.
+    pub fn admitted(&self, key: &PeerKey) -> Option<(PeerKey, Option<u64>)> {
+        let message = self.history.owner(self.rights.ops[self.rights.judgement.admitted_by(key)?]);
+        Some((self.history.dot(message).actor.key(), self.history.time_ms(message)))
+    }
+
     /// Of each member the messages by which all that have seen one of them are an editor's, as far as is known; none within where
     /// all are.
     pub(super) fn editors(&self) -> Vec<(PeerKey, Vec<Option<Dot>>)> {

@@ -4,6 +4,7 @@
 
 use crate::canonical::DecodeError;
 use crate::chain::{Keys, Link};
+use crate::fork::ForkError;
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
 use crate::limits::{SHOWN_SESSIONS_MAX, STRANGERS_MAX};
@@ -59,6 +60,18 @@ pub enum Refusal {
     Fork {
         /// Which.
         dot: Dot,
+    },
+    /// It is built on another message of this number than the one held.
+    #[error("it is built on a message {dot} that is another one than the one held")]
+    Branch {
+        /// Which number.
+        dot: Dot,
+    },
+    /// What is told as the proof of a fork is none.
+    #[error(transparent)]
+    Proof {
+        /// What is wrong with it.
+        error: ForkError,
     },
     /// It stands at another place of the chain than it says.
     #[error("message {dot} calls itself number {found}")]
@@ -212,7 +225,7 @@ fn first_missing(message: &MessageView<'_>, log: &Log) -> Result<Option<Dot>, Re
         }
         match log.link(&head.actor, head.seq) {
             Some(link) if link.short() == head.link || planted(Bug::ChainUnchecked) => {}
-            Some(_) => return Err(Refusal::Fork { dot: Dot { actor: head.actor, seq: head.seq } }),
+            Some(_) => return Err(Refusal::Branch { dot: Dot { actor: head.actor, seq: head.seq } }),
             None => return Ok(Some(Dot { actor: head.actor, seq: head.seq })),
         }
     }

@@ -88,6 +88,11 @@ impl Commits {
         }
     }
 
+    /// Whether nothing of ours waits to be told or answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.outbox.is_empty() && self.waits.is_empty()
+    }
+
     /// When the next wait for peers ends.
     pub(super) fn deadline_us(&self) -> Option<u64> {
         self.waits.iter().filter(|wait| wait.batch.is_none()).map(|wait| wait.pending.deadline_us).min()
@@ -359,6 +364,20 @@ impl Room {
         self.epoch_fresh = next_epoch(self.epoch_fresh);
     }
 
+    /// Another machine numbers messages as `actor`, in memory that was once ours: if we do, too, we go on in a new epoch. It is made of what
+    /// is held here, since the other one draws what is random as we do.
+    pub(super) fn part_from_twin(&mut self, actor: &Actor) {
+        if self.commits.actor() != Some(*actor) {
+            return;
+        }
+        self.commits.author = None;
+        self.epoch_proof = None;
+        let link = self.log.link(actor, self.log.head(actor)).expect("the newest message is held");
+        let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 epoch apart 1");
+        hasher.update(&self.epoch_fresh.to_be_bytes()).update(&link.0);
+        self.epoch_fresh = first_number(hasher.finalize().as_bytes());
+    }
+
     /// Whether somebody claims to have issued again what we have not made yet: a horizon that held the claim and not our message would
     /// take this one for said already.
     fn is_next_claimed(&self) -> bool {
@@ -377,7 +396,8 @@ impl Room {
         let lost_nothing = |&(epoch, seq): &(u64, u64)| {
             let head = self.log.head(&Actor::new(key, epoch));
             let is_claimed = self.horizons.is_claimed_after(&Dot { actor: Actor::new(key, epoch), seq });
-            seq > 0 && (head == seq || planted(Bug::EpochKept)) && !is_claimed
+            let is_forked = self.forks.has(&Actor::new(key, epoch));
+            seq > 0 && (head == seq || planted(Bug::EpochKept)) && !is_claimed && !is_forked
         };
         let proven = self.epoch_proof.filter(lost_nothing);
         let actor = Actor::new(key, proven.map_or(self.epoch_fresh, |(epoch, _)| epoch));
@@ -400,7 +420,10 @@ impl Room {
 
 /// Another random epoch.
 fn next_epoch(epoch: u64) -> u64 {
-    let bits = blake3::derive_key("rtc 2026 next epoch 1", &epoch.to_be_bytes());
+    first_number(&blake3::derive_key("rtc 2026 next epoch 1", &epoch.to_be_bytes()))
+}
+
+fn first_number(bits: &[u8; 32]) -> u64 {
     u64::from_be_bytes(bits[..8].try_into().expect("eight of 32 bytes"))
 }
 

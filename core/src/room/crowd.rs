@@ -75,6 +75,19 @@ impl Neighbour {
         newest.iter().filter(|(actor, _)| self.takes(actor))
     }
 
+    /// It leans on us, or not any more.
+    pub(super) fn hear_lean(&mut self, leans: bool) {
+        self.leans = leans;
+        self.spared.clear();
+    }
+
+    /// Others feed that actor to it.
+    pub(super) fn hear_spare(&mut self, actor: Actor) {
+        if self.spared.len() < MESH_SPARED_MAX {
+            self.spared.insert(actor);
+        }
+    }
+
     /// The peer is told what is held here.
     pub(super) fn tell(&mut self) {
         self.is_told = true;
@@ -149,8 +162,7 @@ impl Room {
     /// A peer leans on us, or not any more. It is spared nothing from then on.
     pub(super) fn hear_lean(&mut self, link: LinkId, leans: bool, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        peer.crowd.leans = leans;
-        peer.crowd.spared.clear();
+        peer.crowd.hear_lean(leans);
         if leans && peer.first.is_some() && !peer.crowd.is_told {
             self.send_vector(link, false, out);
         }
@@ -158,10 +170,8 @@ impl Room {
 
     /// Others feed that actor to the peer.
     pub(super) fn hear_spare(&mut self, link: LinkId, actor: Actor) {
-        if let Some(peer) = self.peers.get_mut(&link)
-            && peer.crowd.spared.len() < MESH_SPARED_MAX
-        {
-            peer.crowd.spared.insert(actor);
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.crowd.hear_spare(actor);
         }
     }
 

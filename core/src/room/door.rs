@@ -200,6 +200,8 @@ pub enum Output {
     },
     /// People should know that.
     Alarm(String),
+    /// Somebody gave this number to two messages, as is proven now: people should know.
+    Forked(Dot),
     /// The founding message has come: remember it.
     Founded(Founding),
     /// For the first time since it connected, nothing this peer had is missing here.

@@ -54,6 +54,14 @@ pub enum FootingError {
         /// Packed.
         packed: u64,
     },
+    /// It is not what the ticket into the room names.
+    #[error("the horizon {dot} is older than {named}, which the ticket names, or another one of that number")]
+    Landmark {
+        /// The horizon.
+        dot: Dot,
+        /// The ticket's.
+        named: Dot,
+    },
     /// It cannot be read.
     #[error("the ground cannot be read: {0}")]
     Malformed(#[from] DecodeError),

@@ -9,6 +9,7 @@ use crate::room::footing::{FootingError, PackedFooting};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
+use crate::ticket::Landmark;
 use crate::view::MessageView;
 
 /// Pieces sent at once: what a connection takes as backlog, too.
@@ -100,6 +101,10 @@ impl Room {
         let Some((dot, horizon)) = self.verify_horizon(before, content) else {
             return out.push(Output::Refused { link, refusal: Refusal::Horizon });
         };
+        let offered = Landmark { dot, ground: horizon.ground };
+        if let Some(named) = self.horizons.landmark.filter(|named| named.refuses(&offered)) {
+            return refuse_ground(link, FootingError::Landmark { dot, named: named.dot }, out);
+        }
         let standing = self.horizons.standing.as_ref().map(|standing| standing.horizon.frontier.version());
         let is_less = standing.is_some_and(|standing| {
             let held = horizon.frontier.version();

@@ -10,14 +10,16 @@ use crate::api::{ApiError, Code, Compact, Compacted, Policy};
 use crate::author::About;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
+use crate::founding::Founding;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
 use crate::members::Role;
 use crate::op::TABLE_VERSION;
 use crate::planted::{Bug, planted};
 use crate::room::{Output, Room, commit};
-use crate::store::{MEMBERS, POLICY};
+use crate::store::{FORKS, LANDMARK, MEMBERS, POLICY};
 use crate::sync::Now;
+use crate::ticket::Landmark;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// As long as nobody says otherwise.
@@ -68,6 +70,17 @@ impl Keeper {
         self.met.insert(peer);
     }
 
+    /// Of whom nothing is missing here; given once.
+    pub(super) fn take_met(&mut self) -> BTreeSet<PeerKey> {
+        std::mem::take(&mut self.met)
+    }
+
+    /// Recalls what was known of those, and when to look again, if that is known.
+    pub(super) fn recall(&mut self, met: BTreeSet<PeerKey>, look_at_us: Option<u64>) {
+        self.met.extend(met);
+        self.look_at_us = look_at_us.unwrap_or(self.look_at_us);
+    }
+
     fn encode_members(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.array(self.members.len());
@@ -99,10 +112,11 @@ impl Keeper {
 }
 
 impl Room {
-    /// Recalls a fact that the keeper's part remembered with [`Output::Fact`]. One that cannot be read is forgotten: then the keeper waits
-    /// longer, or by the usual policy.
+    /// Recalls a fact that was remembered with [`Output::Fact`], or that came with the room's ticket. One that cannot be read is forgotten:
+    /// then the keeper waits longer, or by the usual policy, forks are heard of again, and the ticket says nothing.
     pub fn recall(&mut self, name: &str, bytes: &[u8]) {
         match name {
+            LANDMARK => self.horizons.landmark = Landmark::decode(bytes).ok(),
             MEMBERS => self.keeper.members = Keeper::decode_members(bytes).unwrap_or_default(),
             POLICY => {
                 let mut reader = Reader::new(bytes);
@@ -112,6 +126,7 @@ impl Room {
                 };
                 self.keeper.policy = read().ok();
             }
+            FORKS => self.recall_forks(bytes),
             _ => {}
         }
     }
@@ -120,6 +135,11 @@ impl Room {
     fn has_proof(&self) -> bool {
         let holds = |(epoch, seq)| seq > 0 && self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
         self.epoch_proof.is_some_and(holds)
+    }
+
+    /// When the keeper of a room looks first, in a process that has just begun; never where this is not his daemon, or there is little.
+    pub(super) fn keeper_first_look(founding: &Founding, me: PeerKey, messages: u64) -> Option<u64> {
+        (founding.owner == me && messages >= MESSAGES_MIN).then_some(LOOK_MS * 1000)
     }
 
     fn is_keeper(&self) -> bool {

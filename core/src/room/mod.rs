@@ -9,7 +9,10 @@ mod beside;
 mod commit;
 mod crowd;
 mod door;
+mod doubt;
 mod footing;
+mod forks;
+mod gist;
 mod govern;
 mod handover;
 mod keeper;
@@ -20,6 +23,7 @@ mod peer;
 mod presence;
 mod pump;
 mod secrets;
+mod sleeper;
 mod snapshot;
 mod standing;
 mod survey;
@@ -51,6 +55,8 @@ use commit::Commits;
 use crowd::Crowd;
 pub use door::{Input, Opening, Output};
 pub use footing::FootingError;
+use forks::Forks;
+pub use gist::Gist;
 use handover::Fetch;
 use keeper::Keeper;
 use log::Log;
@@ -58,6 +64,7 @@ use packed::Packed;
 use peer::Peer;
 use presence::Shows;
 pub use secrets::{SEALED_MEMBERS_MAX, Standing, TooManyMembers};
+pub use sleeper::Sleeper;
 use standing::Horizons;
 pub use tally::Tally;
 use waiting::{Early, Waiting};
@@ -84,6 +91,7 @@ pub struct Room {
     horizons: Horizons,
     witness: Witness,
     keeper: Keeper,
+    forks: Forks,
     /// A ground that a peer hands over.
     fetch: Option<Fetch>,
     /// What loading the room brought up, to be done first.
@@ -127,6 +135,7 @@ impl Room {
             horizons: Horizons::default(),
             witness: Witness::default(),
             keeper: Keeper::default(),
+            forks: Forks::default(),
             fetch: None,
             pending: Vec::new(),
             batches: Batches::default(),
@@ -259,7 +268,7 @@ impl Room {
             Input::Missed { link } => self.missed(link),
             Input::Committed { batch } => self.committed(batch, now, out),
             Input::StoreFailed { batch, error } => self.store_failed(batch, &error, out),
-            Input::Read { link, records } => self.hear_read(link, records, out),
+            Input::Read { link, records } => self.hear_read(link, records, now, out),
             Input::Wake => self.wake(now, out),
         }
     }
@@ -337,7 +346,10 @@ impl Room {
                     self.follow_horizons(now, out);
                     self.reissue(now, out);
                 }
-                Err(refusal) => out.push(Output::Refused { link: early.from, refusal }),
+                Err(refusal) => {
+                    self.look_into(early.from, &early.run, &refusal, now, out);
+                    out.push(Output::Refused { link: early.from, refusal });
+                }
             }
         }
         self.give_credit(link, credit_left, out);
@@ -375,6 +387,8 @@ impl Room {
         if let Some(peer) = self.peers.get_mut(&early.from) {
             peer.has(early.run.actor, early.run.last());
         }
+        // What continues our chain and is not ours was made by a machine that takes itself for this one.
+        self.part_from_twin(&early.run.actor);
         self.store(Batch::of_peer(early.from, credit), records, out);
         let awaits = self.pass_on(early, out);
         if let Some(link) = awaits {

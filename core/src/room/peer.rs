@@ -9,6 +9,8 @@ use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{CREDIT_BYTES, HEARTBEAT_MS};
 use crate::planted::{Bug, planted};
 use crate::room::crowd::Neighbour;
+use crate::room::doubt::Doubts;
+use crate::room::forks::Informed;
 use crate::room::handover::Handing;
 use crate::room::packed::{Packed, Range};
 use crate::room::{Output, Refusal, Room};
@@ -65,10 +67,14 @@ pub(super) struct Peer {
     /// Finding out what it holds.
     pub(super) survey: Option<Survey>,
     pub(super) crowd: Neighbour,
+    /// Whether its messages are those held here.
+    pub(super) doubts: Doubts,
+    /// Which forks it knows of.
+    pub(super) informed: Informed,
 }
 
 impl Peer {
-    fn new(key: PeerKey, now: Now) -> Self {
+    pub(super) fn new(key: PeerKey, now: Now) -> Self {
         Self {
             key,
             sent: VersionVector::default(),
@@ -95,17 +101,25 @@ impl Peer {
             tells: 0,
             survey: None,
             crowd: Neighbour::default(),
+            doubts: Doubts::default(),
+            informed: Informed::default(),
         }
     }
 
     /// Whether nothing is on its way to the peer, which has taken in that many runs.
-    fn has_arrived(&mut self, runs_taken: u64) -> bool {
+    pub(super) fn has_arrived(&mut self, runs_taken: u64) -> bool {
         let (before, tells) = self.runs_taken_told;
         self.runs_taken_told = (runs_taken, if runs_taken == before { tells.saturating_add(1) } else { 0 });
         if self.runs_taken_told.1 >= IDLE_TELLS_MAX {
             self.runs_sent = runs_taken;
         }
         runs_taken == self.runs_sent
+    }
+
+    /// The peer takes that many more bytes of backlog.
+    pub(super) fn give_credit(&mut self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.credit = self.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
     }
 
     /// The peer sent these, so it has them.
@@ -198,8 +212,7 @@ impl Room {
             }
             RoomFrame::Backlog { content } => self.hear_backlog(link, &content, now, out),
             RoomFrame::Credit { bytes } => {
-                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-                peer.credit = peer.credit.saturating_add(bytes).min(CREDIT_BYTES as i64);
+                peer.give_credit(bytes);
                 self.pump(link, out);
             }
             RoomFrame::Ack { durable } => {
@@ -218,6 +231,8 @@ impl Room {
             RoomFrame::GroundPiece { ground, from, bytes } => {
                 self.hear_piece(link, ground, from, &bytes, now, out);
             }
+            RoomFrame::Links { links } => self.hear_links(link, &links, now, out),
+            RoomFrame::Fork { proof } => self.hear_fork(link, &proof, now, out),
             RoomFrame::Sight(sight) => self.hear_sight(link, sight, out),
             RoomFrame::Show { session, seq, part, content } => {
                 self.hear_show(link, (session, seq), part, &content, now, out);
@@ -258,6 +273,7 @@ impl Room {
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
         let all = exact || arrived;
+        peer.doubts.hear(held == vector);
         peer.told.clone_from(&held);
         if arrived {
             peer.credit = CREDIT_BYTES as i64;
@@ -305,6 +321,7 @@ impl Room {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
                 let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
                 peer.agreed_us = now.monotonic_us;
+                peer.doubts.hear(false);
                 let acked = peer.acked.replace(digest);
                 let is_told = acked == Some(digest);
                 peer.survey = None;
@@ -321,8 +338,10 @@ impl Room {
             None => {
                 let exact = std::mem::take(&mut peer.ask_again);
                 self.send_vector(link, exact, out);
+                self.compare_heads(link, now, out);
             }
         }
+        self.tell_forks(link, now, out);
     }
 
     fn hear_founding(&mut self, bytes: &[u8], now: Now, out: &mut Vec<Output>) {

@@ -127,6 +127,29 @@ impl Shows {
         Some((due_us.max(self.pace.due_us(cost, TOLD)), session, part))
     }
 
+    /// Whether nobody shows anything, here or elsewhere, and nobody has to be told so.
+    pub(super) fn is_empty(&self) -> bool {
+        let is_told = self.peers.values().all(|peer| peer.lost.is_empty());
+        is_told
+            && self.own.is_empty()
+            && self.peers.values().all(|peer| peer.sessions.values().all(Holder::is_over))
+    }
+
+    /// The number of what was shown last.
+    pub(super) fn newest(&self) -> u64 {
+        self.seq
+    }
+
+    /// Numbers what is shown from now on after that.
+    pub(super) fn go_on_after(&mut self, newest: u64) {
+        self.seq = self.seq.max(newest);
+    }
+
+    /// A peer is connected that knows what is shown here.
+    pub(super) fn meet(&mut self, link: LinkId, key: PeerKey) {
+        self.peers.insert(link, Neighbour::new(key));
+    }
+
     /// When something is to be told.
     pub(super) fn wakes_at(&self) -> Option<u64> {
         let next_us = self.next().map(|(due_us, ..)| due_us);
@@ -325,7 +348,7 @@ impl Room {
     }
 
     pub(super) fn show_to(&mut self, link: LinkId, key: PeerKey, out: &mut Vec<Output>) {
-        self.shows.peers.insert(link, Neighbour::new(key));
+        self.shows.meet(link, key);
         self.tell_all(link, out);
     }
 

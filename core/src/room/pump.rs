@@ -8,7 +8,7 @@ use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
 use crate::room::packed::{Frames, Range};
 use crate::room::{Output, Room};
 use crate::store::Record;
-use crate::sync::{Lane, LinkId, RoomFrame, Run, backlog};
+use crate::sync::{Lane, LinkId, Now, RoomFrame, Run, backlog};
 
 /// Backlog that is read from the store and packed at once, in bytes of bodies; the run that passes it is the last.
 const READ_BYTES: usize = 256 * 1024;
@@ -61,8 +61,8 @@ impl Room {
     }
 
     /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
-    pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, out: &mut Vec<Output>) {
-        if self.reads_orphaned.remove(&link) {
+    pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, now: Now, out: &mut Vec<Output>) {
+        if self.reads_orphaned.remove(&link) || self.hear_proof_read(link, &records, now, out) {
             return self.pump(link, out);
         }
         let Some(peer) = self.peers.get_mut(&link) else { return };
@@ -71,10 +71,7 @@ impl Room {
             self.send_horizon(link, &records, out);
             return self.pump(link, out);
         }
-        // A store may drop a signature that a later one makes needless.
-        for record in records.iter().filter(|record| record.signature.is_none()) {
-            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
-        }
+        self.note_unsigned(&records);
         let mut records = records.into_iter().peekable();
         let mut runs = Vec::with_capacity(ranges.len());
         let mut unended = None;
@@ -105,7 +102,15 @@ impl Room {
             self.packed.keep(ranges.clone(), Arc::clone(&frames));
         }
         self.send_backlog(link, &ranges, &frames, out);
+        self.read_proof(link, out);
         self.pump(link, out);
+    }
+
+    /// A store may drop a signature that a later one makes needless.
+    pub(super) fn note_unsigned(&mut self, records: &[Record]) {
+        for record in records.iter().filter(|record| record.signature.is_none()) {
+            self.log.set_signed(&Dot { actor: record.actor, seq: record.seq }, false);
+        }
     }
 
     fn send_backlog(&mut self, link: LinkId, ranges: &[Range], frames: &Frames, out: &mut Vec<Output>) {

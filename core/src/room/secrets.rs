@@ -31,6 +31,16 @@ pub enum Standing {
 #[error("a room of {0} members keeps its secret: a new one can be handed to {SEALED_MEMBERS_MAX}")]
 pub struct TooManyMembers(usize);
 
+impl Standing {
+    /// What he may do as a member.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::Member(role) => Some(role),
+            Self::Open | Self::Removed | Self::Unknown => None,
+        }
+    }
+}
+
 impl Room {
     /// How much was said of members and secrets so far.
     pub fn rules(&self) -> u64 {

@@ -15,6 +15,7 @@ use crate::room::{Output, Room, Waiting, packed};
 use crate::scene::Root;
 use crate::store::{Forgetting, OUTSIDE, StoreError};
 use crate::sync::Now;
+use crate::ticket::Landmark;
 use crate::view::MessageView;
 
 /// How long the author of a message that a horizon left outside has to issue it again before others do.
@@ -31,6 +32,8 @@ pub(super) struct Horizons {
     outside: Vec<Outside>,
     /// Of each actor the greatest number that was issued again.
     claimed: BTreeMap<Actor, u64>,
+    /// The one that the ticket into the room names.
+    pub(super) landmark: Option<Landmark>,
     /// Why a horizon that came is not followed.
     pub(super) alarm: Option<String>,
 }
@@ -85,6 +88,11 @@ impl Horizons {
         self.outside.iter().map(|outside| outside.due_us).min()
     }
 
+    /// Whether nothing is left to be judged or issued again.
+    pub(super) fn is_settled(&self) -> bool {
+        self.heard.is_empty() && self.outside.is_empty()
+    }
+
     fn encode_outside(&self) -> Vec<u8> {
         encode_outside(self.outside.iter().map(|outside| &outside.message))
     }
@@ -120,6 +128,14 @@ impl Room {
     /// What people should know: that a peer sees something else, or why a horizon that came is not followed, and nothing forgotten.
     pub fn alarm(&self) -> Option<&str> {
         self.witness.alarm().or(self.horizons.alarm.as_deref())
+    }
+
+    /// The horizon that the room stands on, for a ticket.
+    pub fn landmark(&self) -> Option<Landmark> {
+        self.horizons
+            .standing
+            .as_ref()
+            .map(|standing| Landmark { dot: standing.dot, ground: standing.horizon.ground })
     }
 
     /// The horizon that the room stands on.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::{PeerKey, StateHash};
+use crate::id::{Dot, PeerKey, StateHash};
 use crate::op::TABLE_VERSION;
 use crate::room::peer::Peer;
 use crate::room::{Output, Room};
@@ -132,13 +132,18 @@ impl Room {
 
     /// What the scene is a function of: equal where the messages held, the horizon and the operation table are.
     fn basis(&mut self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 sight basis v1");
-        hasher.update(&self.log.digest()).update(&TABLE_VERSION.to_be_bytes());
-        if let Some(horizon) = self.horizon() {
-            hasher.update(&horizon.actor.0).update(&horizon.seq.to_be_bytes());
-        }
-        let mut basis = [0; 16];
-        basis.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        basis
+        basis_of(&self.log.digest(), self.horizon())
     }
+}
+
+/// What the scene of a room is a function of, from the digest of what it holds and the horizon that it stands on.
+pub(super) fn basis_of(digest: &Digest, horizon: Option<Dot>) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 sight basis v1");
+    hasher.update(digest).update(&TABLE_VERSION.to_be_bytes());
+    if let Some(horizon) = horizon {
+        hasher.update(&horizon.actor.0).update(&horizon.seq.to_be_bytes());
+    }
+    let mut basis = [0; 16];
+    basis.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    basis
 }

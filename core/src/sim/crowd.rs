@@ -314,6 +314,7 @@ impl Crowd {
             Output::Room { .. }
             | Output::Met { .. }
             | Output::Spare { .. }
+            | Output::Wake { .. }
             | Output::Claimed { .. }
             | Output::Welcomed { .. }
             | Output::Refused { .. }

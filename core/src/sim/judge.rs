@@ -101,6 +101,20 @@ impl Universe {
                 return Some(format!("peer {peer} does not hold what others hold"));
             }
         }
+        self.unheard_fork()
+    }
+
+    /// Of forks of which both messages are held by somebody everybody is to know.
+    fn unheard_fork(&mut self) -> Option<String> {
+        for (index, dot) in self.forks.clone().into_iter().enumerate() {
+            let held = self.honest().into_iter().filter_map(|peer| self.branch(peer)[index]);
+            let are_both_held = held.collect::<BTreeSet<Link>>().len() > 1;
+            for peer in self.honest().into_iter().filter(|_| are_both_held) {
+                if !self.peers[peer].room()?.forks().any(|known| known == dot) {
+                    return Some(format!("peer {peer} does not know of the fork at {dot}"));
+                }
+            }
+        }
         None
     }
 

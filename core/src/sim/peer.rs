@@ -14,7 +14,7 @@ use crate::replica::SnapshotError;
 use crate::room::{self, Opening, Room};
 use crate::sim::clock::SimClock;
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
+use crate::store::{FORKS, Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -189,7 +189,7 @@ impl SimPeer {
                 room
             }
         };
-        for name in [MEMBERS, POLICY] {
+        for name in [MEMBERS, POLICY, FORKS] {
             self.disk.fact(name)?.iter().for_each(|value| room.recall(name, value));
         }
         room.load(&records)?;

@@ -423,6 +423,7 @@ impl Universe {
             | Output::Claimed { .. }
             | Output::Welcomed { .. }
             | Output::Refused { .. } => return Ok(()),
+            Output::Wake { .. } => return Err(format!("peer {peer} sleeps, and nobody put it to sleep")),
             Output::Room { output, .. } => output,
         };
         let life = self.peers[peer].life;
@@ -445,6 +446,12 @@ impl Universe {
             room::Output::Fact { name, value } => self.peers[peer].remember(name, &value),
             // Nobody lies about what it sees, and such frames come whole.
             room::Output::Alarm(what) => return Err(format!("peer {peer} raises an alarm: {what}")),
+            room::Output::Forked(dot) if self.forks.contains(&dot) => {
+                self.note(|| format!("peer {peer} learns of the fork at {dot}"));
+            }
+            room::Output::Forked(dot) => {
+                return Err(format!("peer {peer} finds a fork at {dot}, where none is"));
+            }
             room::Output::Reply { token, result } => self.peers[peer].answer(token, result)?,
             room::Output::Refused { link, refusal } => {
                 if !self.may_refuse(link, &refusal) {

@@ -12,14 +12,16 @@ use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
 use crate::id::{Actor, Session, StateHash};
 use crate::invite::InviteRefusal;
-use crate::limits::{FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::limits::{FORK_BYTES_MAX, FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::message::Head;
 use crate::presence::Part;
 use crate::sync::Run;
 use crate::sync::ranges::{Told, Wanted};
 use crate::sync::survey::Opening;
 use crate::ticket::Secret;
 use parts::{
-    decode_digests, decode_ranges, decode_sums, decode_told, decode_vector, encode_told, encode_vector,
+    decode_digests, decode_links, decode_ranges, decode_sums, decode_told, decode_vector, encode_links,
+    encode_told, encode_vector,
 };
 
 /// The hash of a version vector: equal where the vectors are.
@@ -182,6 +184,17 @@ pub enum RoomFrame {
     },
     /// What the sender sees, now that it is at rest.
     Sight(Sight),
+    /// Which messages the sender holds, of numbers that the receiver may hold others of: of one actor at growing distances back to where
+    /// its chain begins, or of several their newest.
+    Links {
+        /// In the order of the actors.
+        links: Vec<Head>,
+    },
+    /// Somebody gave one number to two messages.
+    Fork {
+        /// The bytes of a [`Fork`](crate::fork::Fork).
+        proof: Arc<[u8]>,
+    },
     /// What one of the sender's sessions shows now, and until it shows something else, or the connection ends.
     Show {
         /// Which session.
@@ -246,6 +259,8 @@ const HORIZON: u64 = 23;
 const GROUND_WANTED: u64 = 24;
 const GROUND_PIECE: u64 = 25;
 const SIGHT: u64 = 26;
+const LINKS: u64 = 27;
+const FORK: u64 = 28;
 const RANGES: u64 = 32;
 const RANGES_WANTED: u64 = 33;
 const RANGES_TOLD: u64 = 34;
@@ -317,7 +332,7 @@ impl LinkFrame {
             }
             FAREWELL => Self::Farewell,
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
-            kind @ (VECTOR..=BACKLOG | HORIZON..=SIGHT | RANGES..=SPARE | PRESENCE | DRAFT) => {
+            kind @ (VECTOR..=BACKLOG | HORIZON..=FORK | RANGES..=SPARE | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
                 Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
             }
@@ -364,6 +379,13 @@ impl RoomFrame {
             }
             Self::Sight(Sight { basis, state }) => {
                 writer.array(4).uint(SIGHT).uint(channel).bytes(basis).bytes(&state.0);
+            }
+            Self::Links { links } => {
+                writer.array(3).uint(LINKS).uint(channel);
+                encode_links(links, writer);
+            }
+            Self::Fork { proof } => {
+                writer.array(3).uint(FORK).uint(channel).bytes(proof);
             }
             Self::Show { session, seq, part, content } => {
                 let kind = match part {
@@ -426,6 +448,8 @@ impl RoomFrame {
                 bytes: reader.bytes(GROUND_PIECE_BYTES_MAX, "a piece of a ground")?,
             },
             SIGHT => Self::Sight(Sight { basis: reader.bytes_of()?, state: StateHash(reader.bytes_of()?) }),
+            LINKS => Self::Links { links: decode_links(reader)? },
+            FORK => Self::Fork { proof: reader.bytes(FORK_BYTES_MAX, "a fork")?.into() },
             PRESENCE | DRAFT => Self::Show {
                 session: Session(reader.bytes_of()?),
                 seq: reader.uint()?,
@@ -519,6 +543,8 @@ mod tests {
             RoomFrame::Kept { digest: [4; 16] },
             RoomFrame::Lean { leans: true },
             RoomFrame::Spare { actor },
+            RoomFrame::Links { links: vec![Head { actor, seq: 3, link: [5; 16] }] },
+            RoomFrame::Fork { proof: [1, 2, 3].into() },
         ] {
             check(LinkFrame::Room { channel: 300, frame });
         }

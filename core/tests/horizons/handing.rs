@@ -1,10 +1,13 @@
 //! Who asks for a ground is handed each piece once, however often it asks, and nobody asks for what is too large.
 
+use rtc_core::id::{Dot, StateHash};
 use rtc_core::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
 use rtc_core::op::TABLE_VERSION;
 use rtc_core::room::{FootingError, Input, Refusal};
 use rtc_core::sim::Random;
+use rtc_core::store::LANDMARK;
 use rtc_core::sync::{LinkId, RoomFrame};
+use rtc_core::ticket::Landmark;
 
 use crate::world::World;
 use crate::{horizon_of, offer, three};
@@ -76,5 +79,34 @@ fn a_ground_that_is_too_large_is_refused_before_it_is_asked_for() {
         world.give(1, Input::Frame { link, frame });
         let refused = matches!(&world.refused[..], [Refusal::Ground(FootingError::TooLarge { .. })]);
         assert_eq!((refused, world.frames.is_empty()), (is_refused, is_refused), "{:?}", world.refused);
+    }
+}
+
+#[test]
+fn a_newcomer_stands_on_no_other_horizon_than_its_ticket_names_or_a_newer_one() {
+    let mut world = three();
+    world.add_one(0);
+    world.settle();
+    world.compact_all();
+    world.settle();
+    let stood_on = world.peers[1].room.landmark().expect("it has forgotten");
+    let at = |seq| Landmark { dot: Dot { seq, ..stood_on.dot }, ..stood_on };
+    let other = Landmark { ground: StateHash([9; 32]), ..stood_on };
+    for (named, is_refused) in [
+        (at(stood_on.dot.seq + 1), true),
+        (other, true),
+        (stood_on, false),
+        (at(stood_on.dot.seq - 1), false),
+    ] {
+        let late = world.add();
+        world.peers[late].room.recall(LANDMARK, &named.encode());
+        world.join(late, 1);
+        world.settle();
+        let refused = std::mem::take(&mut world.refused);
+        let is_said =
+            refused.iter().any(|refusal| matches!(refusal, Refusal::Ground(FootingError::Landmark { .. })));
+        let stands = world.peers[late].room.landmark() == Some(stood_on);
+        assert_eq!((is_said, stands), (is_refused, !is_refused), "{named:?}: {refused:?}");
+        world.part(late, 1);
     }
 }

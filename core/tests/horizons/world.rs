@@ -123,6 +123,7 @@ impl World {
                 Output::Reply { result, .. } => replies.push(result.map(|edited| edited.id)),
                 Output::Alarm(what) => panic!("peer {peer}: {what}"),
                 Output::Refused { refusal, .. } => self.refused.push(refusal),
+                Output::Forked(dot) => panic!("peer {peer} finds a fork at {dot}"),
                 Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! `RTC_CASES=20` lives through twenty times as many.
 
+mod branches;
 mod honest;
 mod horizon;
 mod mask;

@@ -76,6 +76,9 @@ pub struct Flags {
     /// Serve numbers for Prometheus here, such as 127.0.0.1:9464; instead of the setting `metrics`
     #[arg(long, value_name = "ADDR")]
     metrics: Option<String>,
+    /// Let a room leave memory after so many seconds without use, 0: never; instead of the setting `room_idle_s`
+    #[arg(long, value_name = "SECONDS")]
+    room_idle_s: Option<u64>,
 }
 
 /// Why a command was not done: what to print, and the exit code.
@@ -144,6 +147,7 @@ impl Flags {
             relay: self.relay.then_some(true),
             log: self.log.clone(),
             metrics: self.metrics.clone(),
+            room_idle_s: self.room_idle_s,
         }
     }
 
@@ -160,7 +164,9 @@ impl Flags {
         let log = self.log.iter().flat_map(|log| ["--log", log]);
         let metrics = self.metrics.iter().flat_map(|address| ["--metrics", address]);
         let beyond = network.into_iter().chain(relays).chain(relay);
-        listen.chain(mdns).chain(beyond).chain(log).chain(metrics).map(OsString::from).collect()
+        let words = listen.chain(mdns).chain(beyond).chain(log).chain(metrics).map(OsString::from);
+        let idle = self.room_idle_s.map(|seconds| format!("--room-idle-s={seconds}").into());
+        words.chain(idle).collect()
     }
 }
 
@@ -227,6 +233,7 @@ mod tests {
             relay: true,
             log: Some("debug".into()),
             metrics: Some("9464".into()),
+            room_idle_s: Some(60),
         };
         let words = [OsString::from("rtcd"), "run".into()].into_iter().chain(flags.words());
         let Command::Run(again) = CommandLine::parse_from(words).command else { panic!("it says run") };

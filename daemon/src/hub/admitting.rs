@@ -51,10 +51,13 @@ impl Hub {
     fn try_invite(&mut self, call: &Call, ask: api::Invite) -> Result<(), ApiError> {
         let id = self.room_named(ask.room.as_deref())?;
         let (peer, addresses) = (self.me, self.ticket_addresses(ask.addresses));
-        let ticket = |pass| Reply::Ticket { ticket: Ticket { room: id, pass, peer, addresses }.to_string() };
+        let ticket = |pass, horizon| {
+            let ticket = Ticket { room: id, pass, peer, addresses, horizon };
+            Reply::Ticket { ticket: ticket.to_string() }
+        };
         if self.access(id) == Access::Open {
             let secret = self.board.secret(&id).ok_or_else(no_room)?;
-            call.answer(Ok(ticket(Pass::Open(secret))));
+            call.answer(Ok(ticket(Pass::Open(secret), None)));
             return Ok(());
         }
         // What is promised is to be kept: only an owner's grants count.
@@ -80,7 +83,8 @@ impl Hub {
             revoked: false,
             redeemed: Vec::new(),
         };
-        let reply = ticket(Pass::Invite(invite.secret));
+        let horizon = self.board.room(&id).and_then(|room| room.landmark());
+        let reply = ticket(Pass::Invite(invite.secret), horizon);
         let issued = self.invites.entry(id).or_default().issue(invite);
         issued.map_err(|error| {
             ApiError::new(Code::BadArgument, error.to_string())
@@ -155,6 +159,8 @@ impl Hub {
             Some((room, Newcomer { link, claim, peer, invite, role, name }))
         });
         let Some((room, newcomer)) = proven else { return };
+        let Some(claim) = self.wake_for_claim(room, (link, peer, newcomer.claim)) else { return };
+        let newcomer = Newcomer { claim, ..newcomer };
         if self.own_role(room) != Some(Role::Owner) {
             return self.refuse(&newcomer, InviteRefusal::Powerless);
         }

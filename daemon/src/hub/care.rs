@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::backup;
 use crate::doctor::{self, Case, Jobs, Patient};
 use crate::durable::Scratch;
+use crate::hub::opening::Opened;
 use crate::hub::{Call, Hub};
 use crate::store::rebuild::{ROOM_FILE, Renewed, renew};
 use crate::store::{Job, SqliteStore};
@@ -22,11 +24,13 @@ const UNDER_REPAIR: &str = "it is being repaired";
 /// What the threads report.
 pub(super) enum News {
     /// Everything was looked at.
-    Examined { call: Call, findings: Vec<Finding>, repair: bool },
+    Examined { call: Call, findings: Vec<Finding>, repair: bool, lease: Arc<()> },
     /// A backup was opened; these rooms were in it.
-    Extracted { call: Call, rooms: Vec<(RoomId, Scratch)> },
+    Extracted { call: Call, rooms: Vec<(RoomId, Scratch)>, lease: Arc<()> },
     /// A room's file is new, or it is as it was.
     Rebuilt { room: RoomId, result: Result<Renewed, String> },
+    /// A room that slept was read, or cannot be.
+    Woken { room: RoomId, result: anyhow::Result<Box<Opened>> },
 }
 
 /// What is under way.
@@ -69,6 +73,11 @@ impl Care {
         (Self { news, rebuilds, repairs, jobs: Jobs::new(jobs) }, heard)
     }
 
+    /// What the threads tell goes there.
+    pub(super) fn news(&self) -> UnboundedSender<News> {
+        self.news.clone()
+    }
+
     /// Lets go of the stores, which end now.
     pub(super) fn end(&self) {
         self.jobs.end();
@@ -82,7 +91,8 @@ impl Hub {
         let news = self.care.news.clone();
         begin(&call.clone(), "doctor", move || {
             let findings = doctor::examine(&patient);
-            let _ = news.send(News::Examined { call, findings, repair });
+            let lease = patient.lease;
+            let _ = news.send(News::Examined { call, findings, repair, lease });
         });
     }
 
@@ -111,9 +121,9 @@ impl Hub {
             return self.repair(call, Vec::new(), lost.into_iter().map(|room| (room, None)).collect());
         };
         let dir = PathBuf::from(&self.places.data_dir);
-        let news = self.care.news.clone();
+        let (news, lease) = (self.care.news.clone(), self.keep_awake());
         begin(&call.clone(), "restore", move || match backup::read(Path::new(&file), &dir) {
-            Ok(rooms) => _ = news.send(News::Extracted { call, rooms }),
+            Ok(rooms) => _ = news.send(News::Extracted { call, rooms, lease }),
             Err(error) => {
                 let text = format!("{file} cannot be restored: {error}");
                 call.answer(Err(ApiError::new(Code::BadArgument, text).with_hint("take another backup")));
@@ -123,18 +133,19 @@ impl Hub {
 
     pub(super) fn hear_care(&mut self, news: News) {
         match news {
-            News::Examined { call, findings, repair } => {
+            News::Examined { call, findings, repair, lease: _lease } => {
                 let is_damage =
                     |finding: &&Finding| finding.subject == doctor::STORE && finding.health == Health::Bad;
                 let damaged = findings.iter().filter(is_damage).filter_map(|finding| finding.room);
                 let damaged: BTreeSet<RoomId> = damaged.filter(|_| repair).collect();
                 self.repair(call, findings, damaged.into_iter().map(|room| (room, None)).collect());
             }
-            News::Extracted { call, rooms } => {
+            News::Extracted { call, rooms, lease: _lease } => {
                 let rooms = rooms.into_iter().map(|(room, file)| (room, Some(file))).collect();
                 self.repair(call, Vec::new(), rooms);
             }
             News::Rebuilt { room, result } => self.reopen(room, result),
+            News::Woken { room, result } => self.woken(room, result),
         }
     }
 
@@ -178,13 +189,12 @@ impl Hub {
     /// whether it was open.
     pub(super) fn close_room(&mut self, room: RoomId, why: &str) -> bool {
         let mut outputs = Vec::new();
-        let was_open = self.board.remove_room(&room, &mut outputs).is_some();
+        let was_open = self.board.remove_room(&room, &mut outputs);
         self.outputs(outputs);
-        self.numbers.remove(&room);
-        self.kept.remove(&room);
+        self.forget_open(&room);
         self.closed.insert(room, why.to_owned());
         if was_open {
-            self.store.send(Job::Close { room });
+            self.store.send(Job::Close { room, asleep: None });
         }
         was_open
     }
@@ -272,6 +282,7 @@ impl Hub {
             listening: self.listening.clone(),
             mdns: self.settings.borrow().settings.mdns,
             jobs: self.care.jobs.clone(),
+            lease: self.keep_awake(),
             rooms,
         }
     }
@@ -290,6 +301,7 @@ impl Hub {
             closed: None,
             read_only: room.read_only().map(str::to_owned),
             alarm: room.alarm().map(str::to_owned),
+            forks: room.forks().collect(),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })

@@ -6,7 +6,7 @@ use rtc_core::api::{ApiError, Code, Joining, Reply};
 use rtc_core::founding::Founding;
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::invite::InviteRefusal;
-use rtc_core::ticket::{Pass, Secret, Ticket};
+use rtc_core::ticket::{Landmark, Pass, Secret, Ticket};
 
 use crate::hub::{Call, Hub, Join};
 use crate::net::{Multiaddr, Source};
@@ -52,7 +52,7 @@ impl Hub {
     fn begin_join(&mut self, ticket: Ticket) -> anyhow::Result<()> {
         let room = ticket.room;
         match ticket.pass {
-            Pass::Open(secret) => self.enter(room, None, secret)?,
+            Pass::Open(secret) => self.enter(room, None, secret, None)?,
             Pass::Invite(_) if ticket.peer == self.me => {
                 anyhow::ensure!(self.board.secret(&room).is_some(), "the invitation is this machine's own");
                 self.make_default(room)?;
@@ -92,7 +92,8 @@ impl Hub {
             return tracing::warn!(%room, "who lets us in says what the room is not founded by");
         };
         tracing::info!(%room, "we are a member");
-        match self.enter(room, Some(&founding), secret).and_then(|()| self.end_join(room)) {
+        let horizon = self.tickets.get(&room).and_then(|ticket| ticket.horizon);
+        match self.enter(room, Some(&founding), secret, horizon).and_then(|()| self.end_join(room)) {
             Ok(()) if self.is_in_sync(room) => self.finish_joins(room),
             Ok(()) => {}
             Err(error) => {
@@ -145,11 +146,17 @@ impl Hub {
     }
 
     /// Holds a room from now on, which becomes the default one.
-    fn enter(&mut self, room: RoomId, founding: Option<&Founding>, secret: Secret) -> anyhow::Result<()> {
+    fn enter(
+        &mut self,
+        room: RoomId,
+        founding: Option<&Founding>,
+        secret: Secret,
+        horizon: Option<Landmark>,
+    ) -> anyhow::Result<()> {
         if self.board.secret(&room).is_none() {
             // What was held of it when it was left is there again.
             self.state.bring_back(&room)?;
-            self.add_room(room, founding, secret)?;
+            self.add_room(room, founding, secret, horizon)?;
         } else {
             let mut outputs = Vec::new();
             self.board.learn_secret(&room, secret, self.clock.now(), &mut outputs);
@@ -171,7 +178,7 @@ impl Hub {
 
     pub(super) fn is_in_sync(&mut self, room: RoomId) -> bool {
         let links: Vec<_> = self.board.links().map(|(link, _)| link).collect();
-        self.board.room(&room).is_some_and(|room| links.iter().any(|link| room.in_sync(*link)))
+        links.iter().any(|link| self.board.in_sync(&room, *link))
     }
 
     /// Answers those who wait for the first sync of `room`.

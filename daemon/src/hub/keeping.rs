@@ -69,6 +69,20 @@ impl Hub {
         self.kept.values().any(|keeping| keeping.under_way)
     }
 
+    /// Puts a room away that is to sleep. Returns whether that takes the store a while.
+    pub(super) fn keep_to_sleep(&mut self, room: RoomId) -> bool {
+        let is_new = self.kept.get(&room).is_some_and(|keeping| keeping.messages > 0);
+        if is_new && self.board.room(&room).is_some_and(|room| !room.replica().is_cold()) {
+            self.keep(room);
+        }
+        self.is_being_kept(&room)
+    }
+
+    /// Whether the store is putting the room away.
+    pub(super) fn is_being_kept(&self, room: &RoomId) -> bool {
+        self.kept.get(room).is_some_and(|keeping| keeping.under_way)
+    }
+
     fn keep(&mut self, room: RoomId) {
         let (Some(held), Some(keeping)) = (self.board.room(&room), self.kept.get_mut(&room)) else { return };
         (keeping.messages, keeping.bytes) = (0, 0);
@@ -94,5 +108,6 @@ impl Hub {
             Ok(false) => tracing::info!(%room, "the room is not put away: not all of it is on the disk"),
             Err(error) => tracing::warn!(%room, "the room is not put away: {error}"),
         }
+        self.sleep_kept(room);
     }
 }

@@ -27,11 +27,10 @@ impl Hub {
         let nonce = request.map(nonce_of);
         let rooms: Vec<RoomId> = self.board.rooms().collect();
         for id in rooms {
-            let Some(room) = self.board.room(&id) else { continue };
-            if room.founding().is_some_and(|founding| Some(founding.nonce) == nonce) {
+            if self.board.founding(&id).is_some_and(|founding| Some(founding.nonce) == nonce) {
                 return self.choose(&id.to_string());
             }
-            if room.name().as_deref() == Some(name) {
+            if self.name_of(&id).as_deref() == Some(name) {
                 let text = format!("there is a room {name:?} here already");
                 return Err(ApiError::new(Code::BadArgument, text)
                     .with_hint("choose another name, or that room: `rtc room use`"));

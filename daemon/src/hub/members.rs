@@ -4,7 +4,7 @@ use rtc_core::api::{ApiError, Code, Govern, Says};
 use rtc_core::founding::ROOM_NAME_BYTES_MAX;
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::members::Role;
-use rtc_core::room::{self, Standing};
+use rtc_core::room;
 use rtc_core::switchboard::Input;
 use rtc_core::ticket::Secret;
 
@@ -43,12 +43,9 @@ impl Hub {
         Ok(())
     }
 
-    /// What a key may do in a room; nothing where it is no member, and in an open room.
+    /// What a key may do in a room that is awake; nothing where it is no member, and in an open room.
     pub(super) fn role(&mut self, room: RoomId, key: &PeerKey) -> Option<Role> {
-        match self.board.room(&room)?.standing_of(key) {
-            Standing::Member(role) => Some(role),
-            Standing::Open | Standing::Removed | Standing::Unknown => None,
-        }
+        self.board.room(&room)?.standing_of(key).role()
     }
 
     /// What this daemon may do in a room.

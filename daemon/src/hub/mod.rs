@@ -12,10 +12,12 @@ mod keeping;
 mod leaving;
 mod link;
 mod members;
+mod opening;
 mod presence;
 mod reading;
 mod request;
 mod rooms;
+mod sleeping;
 mod storing;
 mod verify;
 
@@ -38,6 +40,7 @@ use crate::boot::House;
 use crate::hub::admitting::Errand;
 use crate::hub::keeping::Keeping;
 use crate::hub::presence::Sessions;
+use crate::hub::sleeping::Sleep;
 use crate::hub::verify::Verification;
 use crate::metrics::{Metrics, Reading};
 use crate::net::{LinkSender, Multiaddr, NetEvent, NetHandle};
@@ -83,6 +86,7 @@ pub(crate) struct Hub {
     unstored: BTreeMap<(RoomId, u64), usize>,
     unstored_bytes: usize,
     kept: BTreeMap<RoomId, Keeping>,
+    sleep: Sleep,
     net: NetHandle,
     listening: Vec<Multiaddr>,
     links: BTreeMap<LinkId, LinkSender>,
@@ -207,6 +211,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         unstored: BTreeMap::new(),
         unstored_bytes: 0,
         kept: BTreeMap::new(),
+        sleep: Sleep::default(),
         net,
         listening: Vec::new(),
         links: BTreeMap::new(),
@@ -267,7 +272,7 @@ impl Hub {
     fn wake_at(&self) -> Instant {
         let joins = self.joins.iter().map(|join| join.deadline_us);
         let verifications = self.verifications.iter().map(|verification| verification.deadline_us);
-        let rest = self.board.wake_at().into_iter().chain(self.sessions.wakes_at());
+        let rest = self.board.wake_at().into_iter().chain(self.sessions.wakes_at()).chain(self.sleeps_at());
         match joins.chain(verifications).chain(rest).min() {
             Some(at_us) => self.clock.at(at_us),
             None => Instant::now() + Duration::from_secs(3600),
@@ -279,6 +284,7 @@ impl Hub {
         self.advance_joins();
         self.expire_drafts();
         self.verify_waiting();
+        self.sleep_due();
     }
 
     /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a
@@ -317,8 +323,15 @@ impl Hub {
         let now = self.clock.now();
         let mut reading = Reading { links: self.links.len(), ..Reading::default() };
         for id in self.board.rooms().collect::<Vec<_>>() {
-            let Some(room) = self.board.room(&id) else { continue };
             reading.rooms += 1;
+            if let Some(sleeper) = self.board.asleep(&id) {
+                reading.asleep += 1;
+                reading.messages += sleeper.gist().messages;
+                reading.lag = reading.lag.max(sleeper.lag(now));
+                reading.counted.add(self.board.take_tally_asleep(&id));
+                continue;
+            }
+            let Some(room) = self.board.room(&id) else { continue };
             reading.messages += room.messages();
             reading.lag = reading.lag.max(room.lag(now));
             reading.counted.add(room.take_tally());
@@ -392,6 +405,10 @@ impl Hub {
                 self.keep_secrets(room, &secrets);
                 None
             }
+            Output::Wake { room } => {
+                self.wake_room(room);
+                None
+            }
             Output::Room { room, output } => {
                 self.carry_out_of_room(room, output);
                 None
@@ -403,6 +420,7 @@ impl Hub {
         match output {
             room::Output::Number { epoch, seq } => self.record_number(room, epoch, seq),
             room::Output::Store { batch, records } => {
+                self.touch(room);
                 let bytes = records.iter().map(|record| record.body.len() + size_of_val(record)).sum();
                 self.unstored_bytes += bytes;
                 self.kept.entry(room).or_default().add(records.len(), bytes);
@@ -434,6 +452,9 @@ impl Hub {
             }
             room::Output::Alarm(what) => {
                 tracing::error!(%room, "{what}; `rtc verify --peers` keeps what is needed to find out why");
+            }
+            room::Output::Forked(dot) => {
+                tracing::error!(%room, "two messages have the number {} of {}: who holds the other one does not agree with this machine", dot.seq, dot.actor);
             }
             room::Output::Founded(founding) => {
                 let value = founding.encode();

@@ -48,9 +48,13 @@ impl Hub {
                 .ok();
         }
         let (me, call) = (self.me, call.clone());
-        let then = Box::new(move |replica: Result<&Replica, ApiError>| match replica {
-            Ok(replica) => reading.answer(replica, me, &call),
-            Err(error) => call.answer(Err(error)),
+        let lease = self.keep_awake();
+        let then = Box::new(move |replica: Result<&Replica, ApiError>| {
+            match replica {
+                Ok(replica) => reading.answer(replica, me, &call),
+                Err(error) => call.answer(Err(error)),
+            }
+            drop(lease);
         });
         let past = self.past.as_ref();
         past.map_or_else(

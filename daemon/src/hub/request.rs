@@ -19,9 +19,14 @@ use crate::watch::Current;
 impl Hub {
     pub(super) fn hear_client(&mut self, event: SocketEvent) {
         match event {
-            SocketEvent::Call { caller, request } => self.serve(caller, request),
+            SocketEvent::Call { caller, request } => {
+                if let Some((caller, request)) = self.wake_for(caller, request) {
+                    self.serve(caller, request);
+                }
+            }
             SocketEvent::Gone { session } => {
                 self.watches.retain(|watch| watch.call.caller.session() != session);
+                self.forget_questions(session);
                 self.joins.retain(|join| join.call.caller.session() != session);
                 self.verifications.retain(|verification| verification.call.caller.session() != session);
                 self.calls.retain(|_, (_, call)| call.caller.session() != session);
@@ -31,7 +36,7 @@ impl Hub {
         }
     }
 
-    fn serve(&mut self, caller: Caller, request: Request) {
+    pub(super) fn serve(&mut self, caller: Caller, request: Request) {
         let call = Call { caller, id: request.id };
         let answered = match request.ask {
             Ask::Status {} => Ok(Reply::Status(Box::new(self.status()))),
@@ -135,9 +140,18 @@ impl Hub {
         let id = self.room_named(room.as_deref())?;
         let room =
             self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
-        let members = room.replica().members().into_iter();
-        let member = |members::Member { key, role, name }| Member { key, role, name, own: key == self.me };
-        Ok(Reply::Members(members.map(member).collect()))
+        let founding = room.founding().map(|founding| (founding.owner, founding.time_ms));
+        let founded_ms = |key| founding.filter(|(owner, _)| *owner == key).map(|(_, time_ms)| time_ms);
+        let me = self.me;
+        let replica = room.replica();
+        let member = |members::Member { key, role, name }| {
+            let (by, since_ms) = match replica.admitted(&key) {
+                Some((by, time_ms)) => (Some(by), time_ms),
+                None => (None, founded_ms(key).filter(|_| role.is_some())),
+            };
+            Member { key, role, name, own: key == me, since_ms, by }
+        };
+        Ok(Reply::Members(replica.members().into_iter().map(member).collect()))
     }
 
     /// Remembers whom to answer when the room does, and that it has something to sign by then.
@@ -231,8 +245,7 @@ impl Hub {
         });
         let (rooms, round_trip_us, silent_ms, in_sync, beside) = match link {
             Some((id, rooms, round_trip_us, silent_ms)) => {
-                let in_sync =
-                    rooms.iter().all(|room| self.board.room(room).is_some_and(|room| room.in_sync(id)));
+                let in_sync = rooms.iter().all(|room| self.board.in_sync(room, id));
                 let beside = rooms.iter().filter_map(|room| self.board.room(room)?.beside(id));
                 let beside = beside.fold(Beside::default(), |sum, room| Beside {
                     behind: sum.behind + room.behind,

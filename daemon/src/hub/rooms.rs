@@ -1,44 +1,45 @@
 //! Rooms of the daemon: founded, opened from the disk, found by name.
 
-use std::ops::ControlFlow;
-
 use anyhow::Context;
-use rtc_core::api::{ApiError, Code, Compact, Reply, RoomInfo};
+use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{RoomId, StateHash};
-use rtc_core::room::{Opening, Room, Standing};
-use rtc_core::store::{GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
-use rtc_core::ticket::Secret;
+use rtc_core::room::{Sleeper, Standing};
+use rtc_core::store::{LANDMARK, Store};
+use rtc_core::ticket::{Landmark, Secret};
 
+use crate::boot::OnDisk;
 use crate::hub::Hub;
-use crate::hub::admitting::INVITES;
+use crate::hub::opening::{Opened, Opener};
 use crate::number::{NumberRecord, Told};
-use crate::store::Job;
-use crate::store::SqliteStore;
-use crate::store::schema::OpenError;
+use crate::store::{Job, SqliteStore};
 
 /// How the room is called that every daemon begins with.
 const FIRST_ROOM: &str = "home";
 /// The fact that holds a room's founding message.
 pub(super) const FOUNDING: &str = "founding";
 /// The fact that holds a room's secret.
-const SECRET: &str = "secret";
+pub(super) const SECRET: &str = "secret";
 /// The fact that holds the secrets it had before, the newest first.
-const FORMER_SECRETS: &str = "former-secrets";
-/// Bytes of records that a room takes in at once while it is opened: what they change is folded once for all of them.
-const LOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(super) const FORMER_SECRETS: &str = "former-secrets";
 
 impl Hub {
     /// Takes over the rooms on the disk, and founds one where there never was any.
-    pub(super) fn open_rooms(&mut self, rooms: Vec<(RoomId, Result<SqliteStore, OpenError>)>) {
+    pub(super) fn open_rooms(&mut self, rooms: Vec<(RoomId, OnDisk)>) {
         let remembered = self.state.default_room();
         let never_had_one = matches!(remembered, Ok(None));
         self.default_room = remembered.unwrap_or_else(|error| {
             tracing::error!("the default room is not known: {error}");
             None
         });
-        for (room, store) in rooms {
-            let opened = store.map_err(anyhow::Error::from).and_then(|store| self.open_room(room, store));
+        for (room, found) in rooms {
+            let opened = match found {
+                OnDisk::Asleep(asleep) => {
+                    self.add_asleep(room, *asleep);
+                    continue;
+                }
+                OnDisk::Open(store) => store.and_then(|store| self.open_room(room, *store)),
+            };
             if let Err(error) = opened {
                 tracing::error!(%room, "the room cannot be opened: {error:#}");
                 self.closed.insert(room, format!("{error:#}"));
@@ -74,7 +75,7 @@ impl Hub {
         let founding =
             Founding { owner: self.me, nonce, name: name.to_owned(), time_ms, access: Access::Members };
         let room = founding.room();
-        self.add_room(room, Some(&founding), Secret(secret))?;
+        self.add_room(room, Some(&founding), Secret(secret), None)?;
         self.make_default(room)
     }
 
@@ -84,12 +85,13 @@ impl Hub {
         Ok(())
     }
 
-    /// Makes a room's file and opens it.
+    /// Makes a room's file and opens it; `horizon` is what its ticket names.
     pub(super) fn add_room(
         &mut self,
         room: RoomId,
         founding: Option<&Founding>,
         secret: Secret,
+        horizon: Option<Landmark>,
     ) -> anyhow::Result<()> {
         let mut store = SqliteStore::open(&self.state.room_file(&room)?, room)?;
         // The secret comes first: a room with a secret can be opened, whatever else a crash prevents.
@@ -97,58 +99,27 @@ impl Hub {
         if let Some(founding) = founding {
             store.set_fact(FOUNDING, &founding.encode())?;
         }
+        if let Some(horizon) = horizon {
+            store.set_fact(LANDMARK, &horizon.encode())?;
+        }
         self.open_room(room, store)
     }
 
     /// Reads a room from the disk and opens it towards the peers.
-    pub(super) fn open_room(&mut self, id: RoomId, mut store: SqliteStore) -> anyhow::Result<()> {
-        let Some(secret) = store.fact(SECRET)?.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
-            // Either a crash came between making the file and writing the secret, or the file was emptied.
-            anyhow::bail!(
-                "its file is empty: `rtc doctor --repair` fetches what it held, or join the room again with a ticket"
-            );
-        };
-        let former = store.fact(FORMER_SECRETS)?.unwrap_or_default();
-        let secrets: Vec<Secret> =
-            [&[secret], former.as_chunks::<32>().0].concat().into_iter().map(Secret).collect();
-        self.state.keep_secret(&id, &secrets[0])?;
-        let founding = store.fact(FOUNDING)?.map(|bytes| Founding::decode(&bytes)).transpose()?;
-        let mut epoch = [0; 8];
-        getrandom::fill(&mut epoch).context("no randomness")?;
+    pub(super) fn open_room(&mut self, id: RoomId, store: SqliteStore) -> anyhow::Result<()> {
         let number = NumberRecord::open(self.places.volatile_dir.as_deref(), self.me, id);
-        let opening = Opening {
-            room: id,
-            founding,
-            keys: self.keys.clone(),
-            epoch_fresh: u64::from_be_bytes(epoch),
-            epoch_proof: number.proof().map(|told| (told.epoch, told.seq)),
-        };
-        let facts = [GROUND, OUTSIDE, MEMBERS, POLICY].map(|name| store.fact(name).transpose());
-        let [ground, outside, members, policy] = facts.map(Option::transpose);
-        let kept = open_kept(&opening, &mut store);
-        let (mut room, since) = match kept {
-            Some(opened) => opened,
-            None => {
-                let mut room = Room::open(opening);
-                if let Some(ground) = ground? {
-                    room.restore(&ground, &outside?.unwrap_or_default())?;
-                }
-                load(&mut room, |visit| store.scan(visit))?;
-                let messages = room.messages();
-                (room, messages)
-            }
-        };
-        for (name, value) in [(MEMBERS, members?), (POLICY, policy?)] {
-            value.iter().for_each(|value| room.recall(name, value));
-        }
-        store.check_heads(&room.vector())?;
-        if let Some(invites) = store.fact(INVITES)? {
+        let epoch_proof = number.proof().map(|told| (told.epoch, told.seq));
+        let opener = Opener { room: id, keys: self.keys.clone(), epoch_proof };
+        let Opened { room, secrets, invites, since, store } = opener.open(store)?;
+        self.state.keep_secret(&id, &secrets[0])?;
+        if let Some(invites) = invites {
             self.recall_invites(id, &invites);
         }
         self.kept.entry(id).or_default().messages = since;
         self.closed.remove(&id);
         self.store.send(Job::Adopt { room: id, store: Box::new(store) });
         self.numbers.insert(id, number);
+        self.touch(id);
         let mut outputs = Vec::new();
         self.board.add_room(room, secrets, self.clock.now(), &mut outputs);
         self.outputs(outputs);
@@ -201,10 +172,8 @@ impl Hub {
     pub(super) fn room_called(&mut self, name: &str) -> Result<RoomId, ApiError> {
         let rooms: std::collections::BTreeSet<RoomId> =
             self.board.rooms().chain(self.closed.keys().copied()).collect();
-        let by_name = |id: &RoomId, board: &mut rtc_core::switchboard::Switchboard| {
-            board.room(id).is_some_and(|room| room.name().as_deref() == Some(name))
-        };
-        let named: Vec<_> = rooms.iter().copied().filter(|id| by_name(id, &mut self.board)).collect();
+        let named: Vec<_> =
+            rooms.iter().copied().filter(|id| self.name_of(id).as_deref() == Some(name)).collect();
         let is_beginning = |id: &RoomId| !name.is_empty() && id.to_string().starts_with(name);
         let begun: Vec<_> = rooms.into_iter().filter(is_beginning).collect();
         match (&named[..], &begun[..]) {
@@ -214,6 +183,12 @@ impl Hub {
             _ => Err(ApiError::new(Code::Ambiguous, format!("more than one room goes by `{name}`"))
                 .with_hint("use its id: `rtc rooms` lists them")),
         }
+    }
+
+    /// How a room is called, as far as is known.
+    pub(super) fn name_of(&mut self, id: &RoomId) -> Option<String> {
+        let asleep = self.board.asleep(id).map(|sleeper| sleeper.gist().name.clone());
+        asleep.or_else(|| self.board.room(id)?.name())
     }
 
     fn default_room(&self) -> Option<RoomId> {
@@ -250,18 +225,18 @@ impl Hub {
     pub(super) fn room_info(&mut self, id: RoomId) -> Option<RoomInfo> {
         let default = self.default_room() == Some(id);
         let me = self.me;
+        if let Some(sleeper) = self.board.asleep(&id) {
+            return Some(asleep_info(id, sleeper, sleeper.gist().standing_of(&me), default));
+        }
         let room = self.board.room(&id)?;
         let standing = room.standing_of(&me);
-        let role = match standing {
-            Standing::Member(role) => Some(role),
-            Standing::Open | Standing::Removed | Standing::Unknown => None,
-        };
         Some(RoomInfo {
             room: id,
             name: room.name().unwrap_or_default(),
-            role,
+            role: standing.role(),
             open: standing == Standing::Open,
             default,
+            asleep: false,
             messages: room.messages(),
             waiting: room.waiting() as u64,
             read_only: room.read_only().map(str::to_owned),
@@ -271,54 +246,32 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
+            forks: room.forks().map(|message| Fork { message, own: message.actor.key() == me }).collect(),
         })
     }
 }
 
-/// A room as it was put away, if it was, with what came since, and how many messages that are. Where anything is not as it was, the
-/// room is opened from its messages.
-fn open_kept(opening: &Opening, store: &mut SqliteStore) -> Option<(Room, u64)> {
-    let mut open = || -> anyhow::Result<_> {
-        let Some(Kept { snapshot, history }) = store.kept()? else { return Ok(None) };
-        let mut room = Room::open_from(opening.clone(), &snapshot, history.into())?;
-        let kept = room.messages();
-        load(&mut room, |visit| store.scan_after_kept(visit))?;
-        let since = room.messages() - kept;
-        tracing::info!(room = %opening.room, kept, since, "the room is opened as it was put away");
-        Ok(Some((room, since)))
-    };
-    open().unwrap_or_else(|error| {
-        tracing::warn!(room = %opening.room, "what was kept of the room is not used: {error:#}");
-        None
-    })
-}
-
-/// Visits records as a store has them.
-type Visit<'a> = dyn FnMut(Record) -> ControlFlow<()> + 'a;
-
-/// Takes in what a scan of a room's journal visits.
-fn load(
-    room: &mut Room,
-    scan: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let (mut records, mut bytes) = (Vec::new(), 0);
-    let mut refused = None;
-    scan(&mut |record| {
-        bytes += record.body.len() + size_of_val(&record);
-        records.push(record);
-        if bytes < LOAD_BYTES_MAX {
-            return ControlFlow::Continue(());
-        }
-        bytes = 0;
-        match room.load(&std::mem::take(&mut records)) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                refused = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    })?;
-    refused.map_or_else(|| room.load(&records), Err)
+/// What is told of a room that sleeps.
+fn asleep_info(room: RoomId, sleeper: &Sleeper, standing: Standing, default: bool) -> RoomInfo {
+    let gist = sleeper.gist();
+    RoomInfo {
+        room,
+        name: gist.name.clone(),
+        role: standing.role(),
+        open: standing == Standing::Open,
+        default,
+        asleep: true,
+        messages: gist.messages,
+        waiting: 0,
+        nodes: gist.nodes,
+        state_hash: gist.state_hash,
+        ineffective_ops: gist.ineffective_ops,
+        peers_connected: u32::try_from(sleeper.peers_connected()).unwrap_or(u32::MAX),
+        read_only: None,
+        horizon: gist.horizon,
+        alarm: None,
+        forks: Vec::new(),
+    }
 }
 
 /// What is told of a room that could not be opened.
@@ -329,6 +282,7 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
         role: None,
         open: false,
         default,
+        asleep: false,
         messages: 0,
         waiting: 0,
         nodes: 0,
@@ -338,5 +292,6 @@ fn closed_info(room: RoomId, why: &str, default: bool) -> RoomInfo {
         read_only: Some(why.to_owned()),
         horizon: None,
         alarm: None,
+        forks: Vec::new(),
     }
 }

@@ -52,6 +52,7 @@ impl Hub {
             Done::Closed { room } => {
                 self.rebuild_closed(room);
                 self.leave_closed(room);
+                self.sleep_closed(room);
             }
             Done::Opened { .. } => {}
         }
@@ -80,6 +81,7 @@ impl Hub {
         // They read from the disk, which goes next.
         self.past = None;
         self.care.end();
+        self.end_sleep();
         let joins = std::mem::take(&mut self.joins).into_iter().map(|join| join.call);
         let verifications = std::mem::take(&mut self.verifications).into_iter().map(|waiting| waiting.call);
         for call in joins.chain(verifications) {
@@ -96,6 +98,7 @@ impl Hub {
                 "the disk did not catch up within {STOP_WAIT:?}; some accepted edits may not be durable"
             );
         }
+        self.sleep_all();
         self.store
     }
 }

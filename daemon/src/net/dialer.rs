@@ -1,11 +1,11 @@
 //! Keeps peers connected: what the book knows, what the schedule wants, and which dials are under way. No IO.
 
+mod failure;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
-use libp2p::core::transport::TransportError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
@@ -17,6 +17,7 @@ use super::book::{AddressError, Book, Entry, Place};
 use super::limits::{DIALS_MAX, FOREIGN_PAUSE, LINKS_CALM, SPARE_PAUSE, YIELD_TO_SMALLER};
 use super::redial::{Schedule, Target, Why};
 use super::{KnownPeer, Source};
+use failure::{describe, is_refused};
 
 /// A link that ended sooner than this was not wanted by one end: hurry would be a storm.
 const SHORT_LINK: Duration = Duration::from_secs(2);
@@ -28,6 +29,9 @@ const ASK_RELAYS_AFTER: Duration = Duration::from_secs(1);
 
 /// A link that ends within this after its peer was spared has ended for that.
 const SPARED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Hole punching by one circuit has succeeded by then, or failed.
+const PUNCHING: Duration = Duration::from_secs(5);
 
 /// Whom to dial, when and where.
 #[derive(Debug)]
@@ -189,7 +193,10 @@ impl Dialer {
                     self.dial_peer(peer, circuits)
                 }
                 Target::Direct(peer) if is_busy(peer, true) => None,
-                Target::Direct(peer) => self.dial_peer(peer, Vec::new()),
+                Target::Direct(peer) => {
+                    dials.extend(self.circuit_again(peer, now));
+                    self.dial_peer(peer, Vec::new())
+                }
                 Target::Stray(address) => {
                     Some(DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build())
                 }
@@ -229,6 +236,18 @@ impl Dialer {
         // Dialling from the listening port could meet the peer's own dial half-way, and neither would be the server. A
         // relay has to see that port all the same, to tell others how to get through our router.
         Some(if is_relay { dial.build() } else { dial.allocate_new_port().build() })
+    }
+
+    /// A dial of another circuit to `peer`, with whom there is one already: it becomes no link, but hole punching begins only with a
+    /// circuit, and goes by what was known then. `None` while that may still be under way, and where it is the peer's to do.
+    fn circuit_again(&mut self, peer: &PeerKey, now: Instant) -> Option<DialOpts> {
+        let since = self.linked.get(peer).filter(|link| link.relayed)?.since;
+        if self.us > *peer || now.saturating_duration_since(since) < PUNCHING {
+            return None;
+        }
+        let circuits = self.circuits_to(peer, now);
+        let dial = DialOpts::peer_id(peer_id(peer)?).condition(PeerCondition::Always);
+        (!circuits.is_empty()).then(|| dial.addresses(circuits).build())
     }
 
     /// The circuits by which to try `peer` now: those it told us of, and where we know it well, those through our own relays,
@@ -439,61 +458,6 @@ fn yield_time(us: &PeerKey, peer: &PeerKey) -> Duration {
     if us < peer { Duration::ZERO } else { YIELD_TO_SMALLER }
 }
 
-/// A failed dial in a few words, for `rtc peers`.
-fn describe(error: &DialError) -> String {
-    match error {
-        DialError::Transport(errors) => match errors.first() {
-            Some((address, error)) => format!("{}: {}", split_peer(address).0, innermost(error)),
-            None => "no address could be dialled".into(),
-        },
-        DialError::WrongPeerId { address, .. } => {
-            format!("{}: another peer answered", split_peer(address).0)
-        }
-        DialError::LocalPeerId { address } => format!("{}: that is ourselves", split_peer(address).0),
-        DialError::Denied { .. } => "too many connections".into(),
-        DialError::NoAddresses => "no address is known".into(),
-        DialError::Aborted | DialError::DialPeerConditionFalse(_) => "the dial was given up".into(),
-    }
-}
-
-/// The cause of a cause, where people can do something about it.
-fn innermost(error: &TransportError<io::Error>) -> String {
-    match error {
-        TransportError::MultiaddrNotSupported(_) => "no address of a kind we dial".into(),
-        TransportError::Other(error) => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(next) = next_cause(cause) {
-                cause = next;
-            }
-            cause.to_string()
-        }
-    }
-}
-
-fn next_cause<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a (dyn std::error::Error + 'static)> {
-    // An io::Error made of another error shows that one's text as its own and skips it in its chain.
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    inner.map(|inner| inner as _).or_else(|| error.source())
-}
-
-/// Whether nobody listens there.
-fn is_refused(error: &TransportError<io::Error>) -> bool {
-    let TransportError::Other(error) = error else { return false };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-        {
-            return true;
-        }
-        cause = next_cause(error);
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -578,5 +542,25 @@ mod tests {
         let mut given = told();
         given.given(&named.clone().with_p2p(id).unwrap(), Source::Added, now).unwrap();
         assert!(given.dial_peer(&peer, Vec::new()).is_some());
+    }
+    #[test]
+    fn of_two_that_meet_through_a_relay_one_makes_another_circuit_now_and_then() {
+        let id =
+            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
+        let mut keys = [2, 3].map(|seed| crate::net::peer_key(&id(seed)).unwrap());
+        keys.sort_unstable();
+        let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
+        let now = Instant::now();
+        let circuits = |us: PeerKey, peer: PeerKey, relayed: bool, after: Duration| {
+            let mut dialer = Dialer::new(us, true, Book::default(), 7, now);
+            dialer.told(peer, vec![told.clone()], now);
+            dialer.linked(peer, relayed, Source::Inbound, now, 0);
+            dialer.due(now + after, |_, _| false).len()
+        };
+        let [small, large] = keys;
+        assert_eq!(circuits(small, large, true, PUNCHING), 1);
+        assert_eq!(circuits(small, large, true, PUNCHING / 2), 0, "one is under way");
+        assert_eq!(circuits(large, small, true, PUNCHING), 0, "the other one does");
+        assert_eq!(circuits(small, large, false, PUNCHING), 0, "there is a better link");
     }
 }

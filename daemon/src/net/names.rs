@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, select_ok};
+use futures::future::{BoxFuture, ready, select_ok};
 use libp2p::core::Transport;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
@@ -18,7 +18,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::limits::{LOOKUP_TIMEOUT, LOOKUPS_MAX};
+use super::limits::{LOOKUP_TIMEOUT, LOOKUPS_MAX, PEER_ADDRESSES_MAX};
 
 type Connection = (PeerId, StreamMuxerBox);
 type Inner = Boxed<Connection>;
@@ -59,9 +59,12 @@ impl Transport for Named {
         };
         let (inner, lookup) = (Arc::clone(&self.inner), self.lookups.look_up(name));
         let dial = async move {
-            let dial = |ip| lock(&inner).dial(with_ip(&address, ip), how).map_err(into_io);
-            let dials = lookup.await?.into_iter().map(dial).collect::<io::Result<Vec<_>>>()?;
-            Ok(select_ok(dials).await?.0)
+            // What cannot even be tried, such as IPv6 where there is none, is no more than one that fails.
+            let dial = |ip| match lock(&inner).dial(with_ip(&address, ip), how) {
+                Ok(dial) => dial.boxed(),
+                Err(error) => ready(Err(into_io(error))).boxed(),
+            };
+            Ok(select_ok(lookup.await?.into_iter().map(dial)).await?.0)
         };
         Ok(dial.boxed())
     }
@@ -122,7 +125,7 @@ impl Lookups {
         Self { ask, free: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
     }
 
-    /// What `name` stands for, at least one address. Begins when it is polled.
+    /// What `name` stands for, at least one address and no more than a peer may have. Begins when it is polled.
     fn look_up(&self, name: Name) -> impl Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static {
         let (ask, free) = (self.ask, Arc::clone(&self.free));
         async move {
@@ -148,6 +151,7 @@ impl Lookups {
             let mut found: Vec<_> = found.into_iter().filter(means).collect();
             found.sort_unstable();
             found.dedup();
+            found.truncate(PEER_ADDRESSES_MAX);
             if found.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no such address"));
             }
@@ -160,6 +164,13 @@ impl Lookups {
 mod tests {
     use std::sync::Barrier;
 
+    use futures::StreamExt;
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::PortUse;
+    use libp2p::identity::Keypair;
+
+    use super::super::limits::STREAMS_MAX;
+    use super::super::swarm::transport;
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -186,6 +197,32 @@ mod tests {
         assert!(Name::of(&"/ip4/192.0.2.1/tcp/1".parse().unwrap()).is_none());
         let there = with_ip(&"/dns4/both/udp/1/quic-v1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         assert_eq!(there, "/ip4/192.0.2.1/udp/1/quic-v1".parse().unwrap());
+    }
+
+    #[tokio::test]
+    async fn of_all_that_a_name_stands_for_one_that_answers_is_enough() {
+        let keys = |seed| Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let mut listening = transport(&keys(1), STREAMS_MAX).unwrap();
+        listening.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let TransportEvent::NewAddress { listen_addr, .. } = listening.select_next_some().await else {
+            panic!("it listens first")
+        };
+        // The first is nowhere, and at the last nobody listens.
+        let all = |_: &str| Ok(["0.0.0.0", "127.0.0.1", "127.0.0.2"].map(|ip| ip.parse().unwrap()).into());
+        let inner = Arc::new(Mutex::new(transport(&keys(2), STREAMS_MAX).unwrap()));
+        let mut named = Named { inner, lookups: Lookups::new(all) };
+        let address = listen_addr.replace(0, |_| Some(Protocol::Dns("any".into()))).unwrap();
+        let how = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+        let answers = tokio::spawn(async move {
+            loop {
+                if let TransportEvent::Incoming { upgrade, .. } = listening.select_next_some().await {
+                    let _ = upgrade.await;
+                }
+            }
+        });
+        let (peer, _) = named.dial(address, how).unwrap().await.unwrap();
+        assert_eq!(peer, keys(1).public().to_peer_id());
+        answers.abort();
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::copy::Disk;
 use super::schema::OpenError;
 use super::sqlite::SqliteStore;
+use crate::asleep::Asleep;
 
 /// Bytes of messages one transaction may hold: beyond it a group no longer gets cheaper, only later.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -109,6 +110,8 @@ pub enum Job {
     Close {
         /// The room.
         room: RoomId,
+        /// What to remember then, where it only falls asleep, and in which directory.
+        asleep: Option<(Box<Asleep>, PathBuf)>,
     },
 }
 
@@ -344,9 +347,13 @@ impl Worker {
                 let result = self.with_room(room, |held| held.forget(&forgetting));
                 self.tell(Done::Forgotten { room, result });
             }
-            Job::Close { room } => {
+            Job::Close { room, asleep } => {
                 self.commit(room);
+                // Closed first: it is remembered as it will be found.
                 self.rooms.remove(&room);
+                if let Some(Err(error)) = asleep.map(|(asleep, dir)| asleep.write(&dir)) {
+                    tracing::warn!(%room, "the next daemon opens the room at its start: {error}");
+                }
                 self.tell(Done::Closed { room });
             }
         }
@@ -689,7 +696,7 @@ mod tests {
     #[test]
     fn a_room_that_is_not_open_is_said_to_be() {
         let (thread, mut done) = start(&Faulty::default());
-        thread.send(Job::Close { room: ROOM });
+        thread.send(Job::Close { room: ROOM, asleep: None });
         assert!(matches!(next(&mut done), Done::Closed { .. }));
         thread.send(append(1));
         assert!(matches!(next(&mut done), Done::Failed { batch: 1, .. }));

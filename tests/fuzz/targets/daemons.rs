@@ -67,8 +67,9 @@ impl World<'_, '_> {
                     | switchboard::Output::Welcomed { .. }
                     | switchboard::Output::Refused { .. }
                     | switchboard::Output::Secrets { .. }
-                    | switchboard::Output::Met { .. }
-                    | switchboard::Output::Spare { .. } => {}
+                    | switchboard::Output::Wake { .. }
+                    | switchboard::Output::Spare { .. }
+                    | switchboard::Output::Met { .. } => {}
                     switchboard::Output::Room { room, output } => {
                         let answer = match output {
                             Output::Store { batch, records } => {

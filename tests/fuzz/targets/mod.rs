@@ -29,7 +29,7 @@ pub(crate) type Row = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All but the daemon's, which are in `daemon.rs`.
 pub(crate) fn all() -> Vec<Target> {
-    let targets: [Row; 23] = [
+    let targets: [Row; 24] = [
         ("value", wire::value, wire::values),
         ("message", wire::message, wire::messages),
         ("frame", wire::frame, wire::frames),
@@ -37,6 +37,7 @@ pub(crate) fn all() -> Vec<Target> {
         ("ranges", wire::ranges, room::inputs),
         ("live", wire::live, wire::live_runs),
         ("backlog", wire::backlog, wire::backlogs),
+        ("fork", wire::fork, wire::forks),
         ("block", wire::block, wire::blocks),
         ("founding", wire::founding, wire::foundings),
         ("ticket", wire::ticket, wire::tickets),

@@ -3,8 +3,9 @@
 use data_encoding::BASE32_NOPAD;
 use rtc_core::block;
 use rtc_core::canonical::{Reader, Writer};
-use rtc_core::chain::{Link, Signature};
+use rtc_core::chain::{Keys, Link, Signature};
 use rtc_core::clock::VersionVector;
+use rtc_core::fork::Fork;
 use rtc_core::founding::{Access, Founding};
 use rtc_core::horizon::Horizon;
 use rtc_core::id::{Actor, PeerKey, RoomId, Session};
@@ -278,6 +279,48 @@ pub(super) fn backlogs() -> Vec<Vec<u8>> {
     vec![pack(&[run(1, bodies.clone()), run(6, tail)]), pack(&[run(1, bodies)])]
 }
 
+/// Takes every signature for good: what matters here is what comes before and after.
+struct Trusting;
+
+impl Keys for Trusting {
+    fn public(&self) -> PeerKey {
+        PeerKey([0; 32])
+    }
+
+    fn sign(&self, _: &Link) -> Signature {
+        Signature([0; 64])
+    }
+
+    fn verify(&self, _: &PeerKey, _: &Link, _: &Signature) -> bool {
+        true
+    }
+
+    fn unseal(&self, _: &RoomId, _: &[u8]) -> Option<Secret> {
+        None
+    }
+}
+
+pub(super) fn fork(bytes: &[u8]) {
+    let more = 4 * unpacked(BLOCK_MESSAGES_MAX, BLOCK_BYTES_MAX);
+    let read = |bytes: &[u8]| Fork::read(&RoomId([1; 32]), bytes, &Trusting);
+    let Ok(fork) = bounded(bytes, more, read) else { return };
+    assert_eq!(read(fork.bytes()), Ok(fork.clone()));
+}
+
+pub(super) fn forks() -> Vec<Vec<u8>> {
+    let fork = |first: u64| {
+        let bodies = moves(8).split_off(usize::try_from(first - 1).expect("a small number"));
+        let one = run(first, bodies.clone());
+        let mut message = MessageView::read(one.actor, &bodies[0]).expect("a message").to_message();
+        message.note = Some("another".to_owned());
+        let other = run(first, [vec![message.encode()], bodies[1..].to_vec()].concat());
+        let before = if first == 1 { Link::origin(&RoomId([1; 32]), &one.actor) } else { Link([3; 32]) };
+        let fork = Fork::prove(&RoomId([1; 32]), before, [one, other], &Trusting).expect("they part");
+        fork.bytes().to_vec()
+    };
+    vec![fork(1), fork(6)]
+}
+
 pub(super) fn block(bytes: &[u8]) {
     let said = block::size(bytes).map_or(0, |(messages, body_bytes)| unpacked(messages, body_bytes));
     let Ok(bodies) = bounded(bytes, said, block::decode) else { return };
@@ -329,6 +372,7 @@ pub(super) fn tickets() -> Vec<Vec<u8>> {
         pass: Pass::Invite(Secret([2; 32])),
         peer: PeerKey([3; 32]),
         addresses: vec!["/ip4/192.0.2.1/tcp/4001".into()],
+        horizon: None,
     };
     let text = ticket.to_string();
     let content = BASE32_NOPAD.decode(text["rtc2".len()..].to_uppercase().as_bytes()).expect("it is base32");

@@ -3,7 +3,8 @@
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
 use crate::id::Actor;
-use crate::limits::{LAMPORT_MAX, LINK_ROOMS_MAX, RANGE_NAMES_MAX, RANGES_ASKED_MAX};
+use crate::limits::{LAMPORT_MAX, LINK_ROOMS_MAX, LINKS_TOLD_MAX, RANGE_NAMES_MAX, RANGES_ASKED_MAX};
+use crate::message::Head;
 use crate::sync::frame::Digest;
 use crate::sync::ranges::{PARTS, Range, Sum, Sums, Told};
 
@@ -72,6 +73,22 @@ pub(super) fn decode_told(reader: &mut Reader<'_>) -> Result<Told, DecodeError> 
         Ok((range, (0..names).map(|_| decode_entry(reader)).collect::<Result<_, _>>()?))
     };
     Ok(Told { sums, names: (0..names).map(of_range).collect::<Result<_, _>>()? })
+}
+
+pub(super) fn encode_links(links: &[Head], writer: &mut Writer) {
+    writer.array(links.len() * 3);
+    for Head { actor, seq, link } in links {
+        writer.bytes(&actor.0).uint(*seq).bytes(link);
+    }
+}
+
+pub(super) fn decode_links(reader: &mut Reader<'_>) -> Result<Vec<Head>, DecodeError> {
+    let len = reader.array(LINKS_TOLD_MAX * 3, "links")? / 3;
+    let link = |_| {
+        let (actor, seq) = decode_entry(reader)?;
+        Ok(Head { actor, seq, link: reader.bytes_of()? })
+    };
+    (0..len).map(link).collect()
 }
 
 pub(super) fn unexpected(expected: &'static str) -> DecodeError {

@@ -111,7 +111,7 @@ async fn linked_through(limits: RelayLimits) -> (Node, Node, UpLink, Node) {
 
 #[tokio::test]
 async fn a_circuit_that_lasts_too_long_ends_and_is_made_again() {
-    let limits = RelayLimits { circuit_duration: Duration::from_secs(1), ..RelayLimits::default() };
+    let limits = RelayLimits { circuit_duration: Duration::from_secs(2), ..RelayLimits::default() };
     let (a, mut b, first, _relay) = linked_through(limits).await;
     assert_eq!(b.down().await.0, first.link);
     b.linked(a.key(), true).await;

@@ -1,0 +1,473 @@
+//! Two machines that take themselves for one, and members that lie: what those who meet them find out, and that everybody hears of it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rtc_core::api::{Edit, EditOp, Wait};
+use rtc_core::chain::{self, Ed25519, Keys};
+use rtc_core::fork::{Fork, ForkError};
+use rtc_core::founding::{Access, Founding};
+use rtc_core::id::{Actor, Dot, PeerKey};
+use rtc_core::limits::{DOUBTS_MAX, FORKS_MAX, FORKS_OF_KEY_MAX, LINKS_TOLD_MAX};
+use rtc_core::message::Message;
+use rtc_core::room::{Input, Opening, Output, Refusal, Room};
+use rtc_core::sim::SimDisk;
+use rtc_core::store::{FORKS, Record, Store};
+use rtc_core::sync::{LinkFrame, LinkId, Now, RoomFrame, Run};
+
+/// A machine, and what resumed from its saved memory.
+const ONE: usize = 0;
+const TWIN: usize = 1;
+const BOB: usize = 2;
+const EVE: usize = 3;
+const SEEDS: [u8; 4] = [1, 1, 2, 3];
+
+struct Machine {
+    room: Room,
+    disk: SimDisk,
+    links: BTreeSet<usize>,
+    refused: Vec<Refusal>,
+    forked: Vec<Dot>,
+}
+
+/// Machines, and the frames between them. A connection is named by whom it leads to.
+struct World {
+    machines: Vec<Machine>,
+    frames: VecDeque<(usize, usize, RoomFrame)>,
+    ms: u64,
+    /// Of that many signatures a store keeps one, and the newest.
+    signatures_one_in: u64,
+}
+
+fn founding() -> Founding {
+    let (owner, nonce) = (PeerKey([0; 32]), [0; 16]);
+    Founding { owner, nonce, name: "test".into(), time_ms: 0, access: Access::Open }
+}
+
+fn keys(machine: usize) -> Arc<dyn Keys> {
+    Arc::new(Ed25519::from_seed(&[SEEDS[machine]; 32]))
+}
+
+fn open(machine: usize) -> Room {
+    Room::open(Opening {
+        room: founding().room(),
+        founding: Some(founding()),
+        keys: keys(machine),
+        epoch_fresh: u64::from(SEEDS[machine]),
+        epoch_proof: None,
+    })
+}
+
+impl World {
+    fn new() -> Self {
+        let machine = |machine| Machine {
+            room: open(machine),
+            disk: SimDisk::new(founding().room()),
+            links: BTreeSet::new(),
+            refused: Vec::new(),
+            forked: Vec::new(),
+        };
+        Self {
+            machines: (0..SEEDS.len()).map(machine).collect(),
+            frames: VecDeque::new(),
+            ms: 0,
+            signatures_one_in: 1,
+        }
+    }
+
+    fn give(&mut self, at: usize, input: Input) {
+        let now = Now { monotonic_us: self.ms * 1000, wall_ms: self.ms };
+        let mut out = Vec::new();
+        self.machines[at].room.handle(input, now, &mut out);
+        let machine = &mut self.machines[at];
+        let mut next = Vec::new();
+        for output in out {
+            match output {
+                Output::Store { batch, records } => {
+                    machine.disk.append(&records).unwrap();
+                    next.push(Input::Committed { batch });
+                }
+                Output::Fact { name, value } => machine.disk.set_fact(name, &value).unwrap(),
+                Output::Read { link, ranges } => {
+                    let mut records = Vec::new();
+                    for (actor, from, to) in ranges {
+                        let newest = machine.room.vector().get(&actor);
+                        let mut read = machine.disk.read(&actor, from, to).unwrap();
+                        let needless = |record: &&mut Record| {
+                            record.seq != newest && !record.seq.is_multiple_of(self.signatures_one_in)
+                        };
+                        read.iter_mut().filter(needless).for_each(|record| record.signature = None);
+                        records.extend(read);
+                    }
+                    next.push(Input::Read { link, records });
+                }
+                Output::Send { link, frame, .. } => {
+                    self.frames.push_back((at, usize::try_from(link.0).unwrap(), frame));
+                }
+                Output::Reply { result, .. } => assert!(result.is_ok(), "{result:?}"),
+                Output::Refused { refusal, .. } => machine.refused.push(refusal),
+                Output::Forked(dot) => machine.forked.push(dot),
+                Output::Alarm(what) => panic!("{at}: {what}"),
+                Output::Forget(_) => panic!("nothing is forgotten"),
+                Output::Number { .. } | Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
+            }
+        }
+        next.into_iter().for_each(|input| self.give(at, input));
+    }
+
+    fn edit(&mut self, at: usize, key: &str) {
+        let op = EditOp { otype: "node.insert".into(), key: key.into(), ..EditOp::default() };
+        let edit = Edit { ops: vec![op], wait: Wait::Durable, ..Edit::default() };
+        self.give(at, Input::Edit { token: 1, edit });
+        self.give(at, Input::Flush);
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, to, frame)) = self.frames.pop_front() {
+            if self.machines[from].links.contains(&to) {
+                self.give(to, Input::Frame { link: LinkId(from as u64), frame });
+            }
+        }
+    }
+
+    fn join(&mut self, a: usize, b: usize) {
+        for (at, to) in [(a, b), (b, a)] {
+            self.machines[at].links.insert(to);
+            self.give(at, Input::PeerUp { link: LinkId(to as u64), peer: keys(to).public() });
+        }
+        self.deliver();
+    }
+
+    fn part(&mut self, a: usize, b: usize) {
+        for (at, to) in [(a, b), (b, a)] {
+            self.machines[at].links.remove(&to);
+            self.give(at, Input::PeerDown { link: LinkId(to as u64) });
+        }
+    }
+
+    /// Lets some heartbeats pass.
+    fn beat(&mut self, beats: usize) {
+        for _ in 0..beats {
+            self.ms += 500;
+            for at in 0..self.machines.len() {
+                self.give(at, Input::Wake);
+                for to in self.machines[at].links.clone() {
+                    let digest = self.machines[at].room.digest();
+                    self.give(to, Input::Digest { link: LinkId(at as u64), digest });
+                }
+            }
+            self.deliver();
+        }
+    }
+
+    /// Starts a machine again with what is on its disk.
+    fn restart(&mut self, at: usize) {
+        for to in self.machines[at].links.clone() {
+            self.part(at, to);
+        }
+        let machine = &mut self.machines[at];
+        machine.room = open(at);
+        let mut records = Vec::new();
+        machine
+            .disk
+            .scan(&mut |record| {
+                records.push(record);
+                std::ops::ControlFlow::Continue(())
+            })
+            .unwrap();
+        machine.disk.fact(FORKS).unwrap().iter().for_each(|value| machine.room.recall(FORKS, value));
+        machine.room.load(&records).unwrap();
+    }
+
+    /// The memory of a machine is saved after some edits; both it and what resumes from that go on.
+    fn forked(common: usize, one: usize, other: usize) -> Self {
+        let mut world = Self::new();
+        for n in 0..common {
+            world.edit(ONE, &format!("common-{n}"));
+            world.edit(TWIN, &format!("common-{n}"));
+        }
+        (0..one).for_each(|n| world.edit(ONE, &format!("one-{n}")));
+        (0..other).for_each(|n| world.edit(TWIN, &format!("other-{n}")));
+        world
+    }
+
+    /// The frames in which a machine tells somebody new of forks.
+    fn proofs(&mut self, at: usize) -> Vec<RoomFrame> {
+        self.restart(EVE);
+        self.join(at, EVE);
+        let mut proofs = Vec::new();
+        for _ in 0..4 {
+            self.ms += 500;
+            let digest = self.machines[EVE].room.digest();
+            self.give(at, Input::Digest { link: LinkId(EVE as u64), digest });
+            proofs.extend(self.frames.iter().map(|(.., frame)| frame.clone()));
+            self.deliver();
+        }
+        proofs.retain(|frame| matches!(frame, RoomFrame::Fork { .. }));
+        proofs
+    }
+
+    fn forks(&self, at: usize) -> Vec<Dot> {
+        self.machines[at].room.forks().collect()
+    }
+
+    fn actor() -> Actor {
+        Actor::new(keys(ONE).public(), u64::from(SEEDS[ONE]))
+    }
+}
+
+/// Whatever the lengths of the branches are, and whichever comes first.
+#[test]
+fn a_fork_is_found_on_first_contact_and_everybody_hears_of_it() {
+    for common in [0, 1, 7, 40] {
+        for (one, other) in [(1, 1), (3, 1), (1, 3), (2, 90), (90, 2), (30, 30)] {
+            let mut world = World::forked(common, one, other);
+            world.join(ONE, BOB);
+            world.join(TWIN, EVE);
+            world.beat(4);
+            assert!((0..4).all(|at| world.forks(at).is_empty()), "nobody knows of both");
+            world.join(BOB, EVE);
+            world.beat(12);
+            let dot = Dot { actor: World::actor(), seq: common as u64 + 1 };
+            for at in 0..4 {
+                assert_eq!(world.forks(at), [dot], "{at} after {common} common, then {one} and {other}");
+                assert_eq!(world.machines[at].forked, [dot], "once");
+            }
+            assert_eq!(world.machines[BOB].room.messages(), (common + one) as u64, "what came first stays");
+        }
+    }
+}
+
+/// A run is planned up to a signature that the store no longer has, the next time up to one that it has.
+#[test]
+fn a_fork_is_found_where_a_store_has_dropped_signatures() {
+    let mut world = World::new();
+    world.signatures_one_in = 90;
+    for (at, count) in [(ONE, 250), (TWIN, 300)] {
+        (0..2).for_each(|n| world.edit(at, &format!("common-{n}")));
+        (0..count).for_each(|n| world.edit(at, &format!("{at}-{n}-{}", "long".repeat(60))));
+    }
+    world.join(TWIN, BOB);
+    world.beat(4);
+    world.part(TWIN, BOB);
+    // Who holds more is sent nothing, so it is the other one that proves it.
+    world.join(ONE, BOB);
+    world.beat(24);
+    let dot = Dot { actor: World::actor(), seq: 3 };
+    assert!([ONE, BOB].into_iter().all(|at| world.forks(at) == [dot]));
+}
+
+#[test]
+fn who_comes_later_hears_of_a_fork_and_who_knew_of_it_still_does_after_a_restart() {
+    let mut world = World::forked(2, 1, 1);
+    world.join(ONE, BOB);
+    world.join(TWIN, BOB);
+    world.beat(8);
+    assert_eq!(world.forks(BOB).len(), 1);
+    world.part(TWIN, BOB);
+    world.part(ONE, BOB);
+    world.restart(BOB);
+    assert_eq!(world.forks(BOB).len(), 1);
+    world.join(BOB, EVE);
+    world.beat(4);
+    assert_eq!(world.forks(EVE), world.forks(BOB));
+}
+
+#[test]
+fn a_machine_that_is_two_goes_on_in_two_new_epochs() {
+    let mut world = World::forked(3, 2, 2);
+    world.join(ONE, BOB);
+    world.join(TWIN, EVE);
+    world.join(BOB, EVE);
+    world.beat(12);
+    for at in [ONE, TWIN] {
+        world.edit(at, &format!("after-{at}"));
+    }
+    let epochs = |world: &World, at: usize| -> BTreeSet<Actor> {
+        world.machines[at]
+            .room
+            .vector()
+            .iter()
+            .map(|(actor, _)| actor)
+            .filter(|actor| *actor != World::actor())
+            .collect()
+    };
+    let (one, twin) = (epochs(&world, ONE), epochs(&world, TWIN));
+    assert_eq!((one.len(), twin.len()), (1, 1));
+    assert_ne!(one, twin, "what is random is the same in both, what they hold is not");
+}
+
+#[test]
+fn who_hears_his_own_chain_go_on_elsewhere_begins_a_new_epoch_and_forks_nothing() {
+    let mut world = World::forked(3, 2, 0);
+    world.join(ONE, BOB);
+    world.join(TWIN, BOB);
+    world.beat(2);
+    world.edit(TWIN, "late");
+    world.edit(ONE, "later");
+    world.beat(8);
+    assert!((0..3).all(|at| world.forks(at).is_empty() && world.machines[at].refused.is_empty()));
+    assert_eq!(world.machines[BOB].room.messages(), 7);
+    let states: BTreeSet<_> = (0..3).map(|at| world.machines[at].room.replica().state_hash()).collect();
+    assert_eq!(states.len(), 1);
+}
+
+#[test]
+fn what_proves_nothing_is_refused_and_not_passed_on() {
+    let mut world = World::forked(2, 1, 1);
+    world.join(ONE, EVE);
+    world.beat(2);
+    let mut elsewhere = World::forked(2, 1, 1);
+    elsewhere.join(ONE, BOB);
+    elsewhere.join(TWIN, BOB);
+    elsewhere.beat(8);
+    let fact = elsewhere.machines[BOB].disk.fact(FORKS).unwrap().unwrap();
+    // A list of one proof, which is a list of three.
+    let begin = fact.windows(2).position(|pair| pair == [0x83, 0x58]).unwrap();
+    let proof = &fact[begin..];
+    let hear = |world: &mut World, proof: &[u8]| {
+        let frame = RoomFrame::Fork { proof: proof.into() };
+        world.give(EVE, Input::Frame { link: LinkId(ONE as u64), frame });
+    };
+    let (room, me) = (founding().room(), keys(EVE));
+    let mut refused = 0;
+    for bit in 0..proof.len() * 8 {
+        let mut damaged = proof.to_vec();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        // Of what is packed some bits say nothing.
+        if Fork::read(&room, &damaged, &*me).is_err() {
+            hear(&mut world, &damaged);
+            refused += 1;
+        }
+    }
+    assert!(refused > proof.len() * 7, "{refused} of {} bits", proof.len() * 8);
+    let refusals = &world.machines[EVE].refused;
+    assert!(refusals.len() == refused && refusals.iter().all(|why| matches!(why, Refusal::Proof { .. })));
+    assert!(world.forks(EVE).is_empty() && world.frames.is_empty());
+    hear(&mut world, proof);
+    assert_eq!(world.forks(EVE), elsewhere.forks(BOB));
+}
+
+/// Of another room nothing is said here, and of a chain that is not held only what is checked.
+#[test]
+fn a_proof_of_messages_that_nobody_holds_is_not_kept() {
+    let mut elsewhere = World::forked(2, 1, 1);
+    elsewhere.join(ONE, BOB);
+    elsewhere.join(TWIN, BOB);
+    elsewhere.beat(8);
+    let mut world = World::forked(0, 5, 0);
+    let proofs = elsewhere.proofs(BOB);
+    world.join(BOB, EVE);
+    let frame = |frame: &RoomFrame| Input::Frame { link: LinkId(EVE as u64), frame: frame.clone() };
+    world.give(BOB, frame(&proofs[0]));
+    assert!(world.forks(BOB).is_empty() && world.machines[BOB].refused.is_empty(), "nothing of it is held");
+    world.join(ONE, BOB);
+    world.beat(2);
+    world.give(BOB, frame(&proofs[0]));
+    let dot = Dot { actor: World::actor(), seq: 3 };
+    let error = ForkError::NotOfChain { dot };
+    assert_eq!(
+        world.machines[BOB].refused,
+        [Refusal::Proof { error }],
+        "it hangs on another chain than the one held"
+    );
+}
+
+/// Two first messages of one actor, each as its key would sign it alone.
+fn pair(seed: u8, epoch: u64) -> [Run; 2] {
+    let keys = Ed25519::from_seed(&[seed; 32]);
+    let actor = Actor::new(keys.public(), epoch);
+    ["cube", "lamp"].map(|note| {
+        let note = Some(note.to_owned());
+        let message = Message {
+            actor,
+            seq: 1,
+            lamport: 1,
+            clock: vec![],
+            time_ms: None,
+            request: None,
+            note,
+            ops: vec![],
+        };
+        let body = message.encode();
+        let signature = keys.sign(&chain::Link::origin(&founding().room(), &actor).next(&body));
+        Run { actor, first: 1, bodies: [body].into_iter().collect(), signature }
+    })
+}
+
+fn hear(world: &mut World, frame: RoomFrame) {
+    world.give(BOB, Input::Frame { link: LinkId(EVE as u64), frame });
+}
+
+#[test]
+fn nobody_hides_anothers_fork_behind_many_of_his_own() {
+    let mut world = World::new();
+    world.join(BOB, EVE);
+    let mut fork = |seed, epoch| {
+        pair(seed, epoch).into_iter().for_each(|run| hear(&mut world, RoomFrame::Run { run }));
+        world.forks(BOB)
+    };
+    let of_key = |forks: Vec<Dot>, seed| {
+        let key = Ed25519::from_seed(&[seed; 32]).public();
+        forks.iter().filter(|dot| dot.actor.key() == key).count()
+    };
+    for epoch in 1..10 {
+        let forks = fork(100, epoch);
+        assert_eq!(of_key(forks, 100), FORKS_OF_KEY_MAX.min(usize::try_from(epoch).unwrap()));
+    }
+    assert_eq!(of_key(fork(101, 1), 101), 1);
+    for seed in 102..190 {
+        let forks = fork(seed, 1);
+        assert!(forks.len() <= FORKS_MAX && of_key(forks, 100) == FORKS_OF_KEY_MAX);
+    }
+    assert_eq!(world.forks(BOB).len(), FORKS_MAX);
+}
+
+#[test]
+fn links_past_a_limit_are_refused_and_told_later() {
+    let mut world = World::new();
+    world.join(BOB, EVE);
+    let actors = LINKS_TOLD_MAX as u64 + 30;
+    for epoch in 1..=actors {
+        let [run, _] = pair(100, epoch);
+        hear(&mut world, RoomFrame::Run { run });
+    }
+    let held = world.machines[BOB].room.vector();
+    world.frames.clear();
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        hear(&mut world, RoomFrame::Vector { held: held.clone(), runs_taken: 0, exact: false });
+        world.give(BOB, Input::Digest { link: LinkId(EVE as u64), digest: [7; 16] });
+        told.extend(world.frames.drain(..).filter_map(|(.., frame)| match frame {
+            RoomFrame::Links { links } => Some(links),
+            _ => None,
+        }));
+    }
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [LINKS_TOLD_MAX, 30]);
+    let named: BTreeSet<Actor> = told.concat().iter().map(|head| head.actor).collect();
+    assert_eq!(named.len() as u64, actors);
+    let frame = RoomFrame::Links { links: vec![told[0][0]; LINKS_TOLD_MAX + 1] };
+    assert!(LinkFrame::decode(&LinkFrame::Room { channel: 1, frame }.encode()).is_err());
+}
+
+#[test]
+fn many_doubts_are_raised_one_after_the_other() {
+    let mut world = World::new();
+    world.join(BOB, EVE);
+    let doubtful = DOUBTS_MAX as u64 + 6;
+    let asked = |world: &mut World| {
+        world.frames.clear();
+        for epoch in 1..=doubtful {
+            let [run, other] = pair(100, epoch);
+            let misread = Run { signature: other.signature, ..run.clone() };
+            hear(world, RoomFrame::Run { run });
+            hear(world, RoomFrame::Run { run: Run { first: 2, ..misread } });
+        }
+        world.frames.iter().filter(|(.., frame)| matches!(frame, RoomFrame::Links { .. })).count()
+    };
+    assert_eq!(asked(&mut world), DOUBTS_MAX);
+    assert_eq!(asked(&mut world), 0, "nothing was answered yet");
+    world.ms += 2_000;
+    assert_eq!(asked(&mut world), DOUBTS_MAX, "perhaps it was lost");
+}
