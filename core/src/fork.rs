@@ -11,6 +11,9 @@ use crate::limits::FORK_BYTES_MAX;
 use crate::sync::{Run, backlog};
 use crate::view::MessageView;
 
+/// Bytes of the runs that a proof is made of: what packs into [`FORK_BYTES_MAX`] is hardly more.
+pub(crate) const FORK_RUNS_BYTES_MAX: usize = 4 * FORK_BYTES_MAX;
+
 /// What shows that an actor gave one number to two messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fork {
@@ -60,6 +63,10 @@ impl Fork {
             run.actor == dot.actor && run.first == dot.seq && run.bodies.iter().next().is_some_and(is_first)
         };
         let [one, other] = &runs;
+        let bytes = one.body_bytes() + other.body_bytes();
+        if bytes > FORK_RUNS_BYTES_MAX {
+            return Err(ForkError::TooLarge { bytes });
+        }
         if !runs.iter().all(is_of_dot) || one.bodies.get(0) == other.bodies.get(0) {
             return Err(ForkError::NotParted);
         }

@@ -1,5 +1,8 @@
 //! Forks in the plainest code: of a set of messages in which an actor gave one number to two, each named by the branch it is of.
 //!
+//! No room does this yet: rooms keep the message that came first and refuse what is built on the other (docs/reliability.md). This is the rule
+//! that merging them has to meet; `core/tests/laws/branches.rs` holds it.
+//!
 //! A branch begins with every message that hangs on the same link as another, and ends before the next such; it is an actor of its own, of
 //! the same key, whose numbers count from 1. What comes before a fork keeps its name. So names, and with them the order and the
 //! scene, are a function of the set: of what came first, or of which fork became known first, they know nothing.

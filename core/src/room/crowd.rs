@@ -52,6 +52,8 @@ pub(super) struct Neighbour {
     digest_told: Option<Digest>,
     /// Whether it was told what is held since the last heartbeat.
     is_told: bool,
+    /// Whether it has told its digest since the last heartbeat.
+    has_told_digest: bool,
 }
 
 impl Neighbour {
@@ -73,6 +75,11 @@ impl Neighbour {
     /// What of `newest` we feed the peer.
     pub(super) fn fed(&self, newest: &VersionVector) -> impl Iterator<Item = (Actor, u64)> {
         newest.iter().filter(|(actor, _)| self.takes(actor))
+    }
+
+    /// The peer tells the digest of what it holds.
+    pub(super) fn hear_digest(&mut self) {
+        self.has_told_digest = true;
     }
 
     /// The peer is told what is held here.
@@ -140,8 +147,8 @@ impl Room {
         peer.crowd.declined.clear();
         let frame = RoomFrame::Lean { leans: peer.crowd.is_leant_on };
         out.push(Output::Send { link, lane: Lane::Live, frame });
-        // Before it has told anything, it is about to be told.
-        if peer.first.is_some() {
+        // Before it has told anything, it is about to be told; and once a heartbeat is enough, whatever makes us lean anew.
+        if peer.first.is_some() && !peer.crowd.is_told {
             self.send_vector(link, false, out);
         }
     }
@@ -236,13 +243,16 @@ impl Room {
 
     /// A heartbeat has passed: whom to tell the digest next.
     pub(super) fn take_turns(&mut self) {
+        for peer in self.peers.values_mut() {
+            peer.crowd.is_told = false;
+            peer.crowd.has_told_digest = false;
+        }
         if !self.is_crowd() {
             return;
         }
         let digest = self.log.digest();
         let is_at_rest = self.crowd.rest.replace(digest) == Some(digest);
         for peer in self.peers.values_mut() {
-            peer.crowd.is_told = false;
             peer.crowd.is_digest_due |= is_at_rest && peer.crowd.digest_told != Some(digest);
         }
         for _ in 0..DIGEST_TURN {
@@ -256,11 +266,12 @@ impl Room {
         }
     }
 
-    /// A peer told what it holds: where that is more than is held here, it is told once in a heartbeat what is. Outside of a crowd both are
-    /// told the other's digest, and so what it holds.
+    /// A peer told what it holds: where that is more than is held here, it is told once in a heartbeat what is. Where neither is in a crowd
+    /// both are told the other's digest, and so what it holds; who is in a crowd tells few its digest, also those who are in none.
     pub(super) fn answer_held(&mut self, link: LinkId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get(&link) else { return };
-        if !self.is_crowd() || peer.crowd.is_told || self.read_only.is_some() {
+        let is_told_otherwise = !self.is_crowd() && peer.crowd.has_told_digest;
+        if is_told_otherwise || peer.crowd.is_told || self.read_only.is_some() {
             return;
         }
         if peer.told.iter().any(|(actor, seq)| self.log.head(&actor) < seq) {

@@ -7,18 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::canonical::{DecodeError, Reader, Writer};
-use crate::fork::{Fork, ForkError};
+use crate::fork::{FORK_RUNS_BYTES_MAX, Fork, ForkError};
 use crate::id::{Actor, Dot};
 use crate::limits::{FORK_BYTES_MAX, FORKS_MAX, FORKS_OF_KEY_MAX};
 use crate::room::packed::Range;
-use crate::room::{Output, Refusal, Room};
+use crate::room::{Output, Refusal, Room, Standing};
 use crate::store::{FORKS, Record};
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
 
 /// How long a peer has to say that it knows of a fork until it is told again.
 const TELL_AGAIN_MS: u64 = 5_000;
-/// Bytes of the runs that a proof is made of: what packs into [`FORK_BYTES_MAX`] is hardly more.
-const RUNS_BYTES_MAX: usize = 4 * FORK_BYTES_MAX;
+/// How often a peer is told of a fork over one connection: slow answers must not make two tell each other for ever.
+const TELLS_MAX: u8 = 4;
 
 /// The forks that are known, the first one of each actor.
 #[derive(Default)]
@@ -28,8 +28,8 @@ pub(super) struct Forks(BTreeMap<Actor, Fork>);
 #[derive(Default)]
 pub(super) struct Informed {
     knows: BTreeSet<Actor>,
-    /// When it was told last.
-    told_us: BTreeMap<Actor, u64>,
+    /// When it was told last, and how often.
+    told: BTreeMap<Actor, (u64, u8)>,
     /// A run that it sent beside one that is held.
     proving: Option<Proving>,
 }
@@ -39,6 +39,24 @@ struct Proving {
     theirs: Run,
     ours: Range,
     is_read: bool,
+}
+
+impl Informed {
+    /// Whether one proof is on its way to the peer: the next one waits, since proofs are large and have no credit.
+    fn is_under_way(&self, now: Now) -> bool {
+        let is_late = |told_us: u64| now.monotonic_us.saturating_sub(told_us) >= TELL_AGAIN_MS * 1000;
+        self.told.iter().any(|(actor, &(told_us, _))| !is_late(told_us) && !self.knows.contains(actor))
+    }
+
+    /// Notes that the peer is told of a fork. Returns false where it was told often enough.
+    fn tell(&mut self, actor: Actor, now: Now) -> bool {
+        let (told_us, times) = self.told.entry(actor).or_default();
+        if *times >= TELLS_MAX {
+            return false;
+        }
+        (*told_us, *times) = (now.monotonic_us, *times + 1);
+        true
+    }
 }
 
 impl Forks {
@@ -84,16 +102,23 @@ impl Room {
         self.forks = Forks(forks.map(|fork| (fork.dot().actor, fork)).collect());
     }
 
+    /// Whether the fork of an actor would be news, and is kept: not of keys that are no members', of which there are as many as anybody likes.
+    fn takes_fork(&self, actor: &Actor) -> bool {
+        self.forks.takes(actor) && self.standing_of(&actor.key()) != Standing::Unknown
+    }
+
     /// A peer sent a signed run with another message of the number `dot` than the one held: a proof, once ours is read.
     pub(super) fn prove(&mut self, link: LinkId, run: &Run, dot: Dot, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        if peer.informed.proving.is_some() || !self.forks.takes(&dot.actor) {
+        if !self.takes_fork(&dot.actor) {
             return;
         }
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.informed.proving.is_none()) else {
+            return;
+        };
         let Some(ours) = self.log.run_from(dot.actor, dot.seq, self.log.head(&dot.actor)) else { return };
         let same = usize::try_from(dot.seq - run.first).unwrap_or(usize::MAX);
         let theirs = Run { first: dot.seq, bodies: run.bodies.part(same..run.bodies.len()), ..run.clone() };
-        if theirs.body_bytes() + ours.body_bytes <= RUNS_BYTES_MAX {
+        if theirs.body_bytes() + ours.body_bytes <= FORK_RUNS_BYTES_MAX {
             let ours = (ours.actor, ours.first, ours.last);
             peer.informed.proving = Some(Proving { theirs, ours, is_read: false });
             self.read_proof(link, out);
@@ -156,25 +181,29 @@ impl Room {
         let actor = fork.dot().actor;
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let is_repeated = !peer.informed.knows.insert(actor);
-        let is_told = peer.informed.told_us.contains_key(&actor);
-        if is_repeated || !is_told {
-            // So that it need not be told again, whether it is news here or not.
-            peer.informed.told_us.insert(actor, now.monotonic_us);
+        let is_told = peer.informed.told.contains_key(&actor);
+        // So that it need not be told again, whether it is news here or not.
+        if (is_repeated || !is_told) && peer.informed.tell(actor, now) {
             out.push(Output::Send {
                 link,
                 lane: Lane::Bulk,
                 frame: RoomFrame::Fork { proof: Arc::clone(proof) },
             });
         }
-        if self.forks.takes(&actor) {
+        if self.takes_fork(&actor) {
             self.learn_fork(fork, now, out);
         }
+        self.tell_forks(link, now, out);
     }
 
     /// Reads the proof of a fork; nothing where it is of an actor, or of a number, that nothing is known of here.
     fn read_fork(&self, proof: &[u8]) -> Result<Option<Fork>, ForkError> {
-        let fork = Fork::read(&self.id, proof, &*self.keys)?;
+        let known = self.forks.0.values().find(|fork| **fork.bytes() == *proof).cloned();
+        let fork = known.map_or_else(|| Fork::read(&self.id, proof, &*self.keys), Ok)?;
         let dot = fork.dot();
+        if self.standing_of(&dot.actor.key()) == Standing::Unknown {
+            return Ok(None);
+        }
         let head = self.log.head(&dot.actor);
         match self.log.link(&dot.actor, dot.seq - 1) {
             Some(before) if before != fork.before() => Err(ForkError::NotOfChain { dot }),
@@ -197,19 +226,44 @@ impl Room {
 
     /// Tells a peer of the forks that it has not said it knows, as soon as it can check them.
     pub(super) fn tell_forks(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
-        let Some(peer) = self.peers.get_mut(&link) else { return };
-        for (actor, fork) in &self.forks.0 {
-            let informed = &mut peer.informed;
-            let is_due = informed
-                .told_us
-                .get(actor)
-                .is_none_or(|&told_us| now.monotonic_us.saturating_sub(told_us) >= TELL_AGAIN_MS * 1000);
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.informed.is_under_way(now)) else {
+            return;
+        };
+        let is_next = |(actor, fork): &(&Actor, &Fork)| {
             let can_check = peer.told.get(actor) >= (fork.dot().seq - 1).max(1);
-            if is_due && can_check && !informed.knows.contains(actor) {
-                informed.told_us.insert(*actor, now.monotonic_us);
-                let frame = RoomFrame::Fork { proof: Arc::clone(fork.bytes()) };
-                out.push(Output::Send { link, lane: Lane::Bulk, frame });
-            }
+            let times = peer.informed.told.get(actor).map_or(0, |(_, times)| *times);
+            can_check && times < TELLS_MAX && !peer.informed.knows.contains(actor)
+        };
+        // Of those that are not answered each has its turn.
+        let next = self.forks.0.iter().filter(is_next).min_by_key(|(actor, _)| peer.informed.told.get(actor));
+        if let Some((&actor, fork)) = next
+            && peer.informed.tell(actor, now)
+        {
+            let frame = RoomFrame::Fork { proof: Arc::clone(fork.bytes()) };
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now { monotonic_us: ms * 1000, ..Now::default() }
+    }
+
+    #[test]
+    fn of_each_fork_a_peer_is_told_so_often_and_of_no_two_at_once() {
+        let (one, other) = (Actor::from_name("one"), Actor::from_name("other"));
+        let mut peer = Informed::default();
+        assert!(!peer.is_under_way(at(0)) && peer.tell(one, at(0)));
+        assert!(peer.is_under_way(at(TELL_AGAIN_MS - 1)) && !peer.is_under_way(at(TELL_AGAIN_MS)));
+        for _ in 1..TELLS_MAX {
+            assert!(peer.tell(one, at(0)));
+        }
+        assert!(!peer.tell(one, at(0)) && peer.tell(other, at(0)));
+        peer.knows.extend([one, other]);
+        assert!(!peer.is_under_way(at(0)), "it has said so");
     }
 }

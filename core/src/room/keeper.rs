@@ -35,6 +35,8 @@ pub(super) struct Keeper {
     /// Of whom nothing is missing here, or was when they were here.
     met: BTreeSet<PeerKey>,
     look_at_us: u64,
+    /// Whether something may be lost that was told before the room slept: what it has told since proves nothing of that.
+    in_doubt: bool,
 }
 
 /// One member.
@@ -49,7 +51,13 @@ struct Member {
 impl Default for Keeper {
     fn default() -> Self {
         // Not at once: it asks for the history, which a room that has just been opened leaves alone.
-        Self { policy: None, members: BTreeMap::new(), met: BTreeSet::new(), look_at_us: LOOK_MS * 1000 }
+        Self {
+            policy: None,
+            members: BTreeMap::new(),
+            met: BTreeSet::new(),
+            look_at_us: LOOK_MS * 1000,
+            in_doubt: false,
+        }
     }
 }
 
@@ -75,8 +83,9 @@ impl Keeper {
         std::mem::take(&mut self.met)
     }
 
-    /// Recalls what was known of those, and when to look again, if that is known.
-    pub(super) fn recall(&mut self, met: BTreeSet<PeerKey>, look_at_us: Option<u64>) {
+    /// Recalls what was known of those, when to look again, if that is known, and whether something may be lost.
+    pub(super) fn recall(&mut self, met: BTreeSet<PeerKey>, look_at_us: Option<u64>, in_doubt: bool) {
+        self.in_doubt = in_doubt;
         self.met.extend(met);
         self.look_at_us = look_at_us.unwrap_or(self.look_at_us);
     }
@@ -132,9 +141,9 @@ impl Room {
     }
 
     /// Whether nothing is lost that this daemon told, a horizon perhaps, which a second one must not pass by.
-    fn has_proof(&self) -> bool {
+    pub(super) fn has_proof(&self) -> bool {
         let holds = |(epoch, seq)| seq > 0 && self.log.head(&Actor::new(self.keys.public(), epoch)) >= seq;
-        self.epoch_proof.is_some_and(holds)
+        !self.keeper.in_doubt && self.epoch_proof.is_some_and(holds)
     }
 
     /// When the keeper of a room looks first, in a process that has just begun; never where this is not his daemon, or there is little.

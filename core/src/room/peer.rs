@@ -316,6 +316,7 @@ impl Room {
         let vector = equal.then(|| self.log.vector());
         let Some(peer) = self.peers.get_mut(&link) else { return };
         peer.in_sync = equal;
+        peer.crowd.hear_digest();
         match vector {
             Some(vector) => {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.

@@ -63,12 +63,14 @@ impl Room {
     /// Sends what the store had. What it no longer has is left out: the peer may get it from somebody else.
     pub(super) fn hear_read(&mut self, link: LinkId, records: Vec<Record>, now: Now, out: &mut Vec<Output>) {
         if self.reads_orphaned.remove(&link) || self.hear_proof_read(link, &records, now, out) {
+            self.read_proof(link, out);
             return self.pump(link, out);
         }
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let Some(mut ranges) = peer.reading.take() else { return };
         if std::mem::take(&mut peer.is_offered) {
             self.send_horizon(link, &records, out);
+            self.read_proof(link, out);
             return self.pump(link, out);
         }
         self.note_unsigned(&records);

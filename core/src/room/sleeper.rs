@@ -27,6 +27,8 @@ pub struct Sleeper {
     look_at_us: Option<u64>,
     /// The epoch in which it numbers messages, and the last number.
     told: Option<(u64, u64)>,
+    /// Whether something may be lost that was told before that.
+    in_doubt: bool,
     met: BTreeSet<PeerKey>,
     /// The number of what was shown last: peers count on greater ones.
     shown: u64,
@@ -72,7 +74,7 @@ impl Room {
     pub fn is_in_sync_with_all(&mut self) -> bool {
         let digest = self.log.digest();
         self.peers.values().all(|peer| {
-            let is_at_rest = peer.reading.is_none() && peer.handing.is_none() && peer.survey.is_none();
+            let is_at_rest = peer.reading.is_none() && peer.survey.is_none();
             is_at_rest && peer.in_sync && peer.acked == Some(digest) && peer.first.is_some()
         })
     }
@@ -85,6 +87,7 @@ impl Room {
         Sleeper {
             look_at_us: self.keeper_wakes_at(),
             told: told.or(self.epoch_proof),
+            in_doubt: !self.has_proof(),
             met: self.keeper.take_met(),
             shown: self.shows.newest(),
             tally: self.take_tally(),
@@ -100,8 +103,8 @@ impl Room {
 
     /// Takes over what was known of peers while the room, which was opened anew, slept.
     pub fn rouse(&mut self, sleeper: Sleeper, now: Now, out: &mut Vec<Output>) {
-        let Sleeper { gist, guests, left, look_at_us, told: _, met, shown, tally } = sleeper;
-        self.keeper.recall(met, look_at_us);
+        let Sleeper { gist, guests, left, look_at_us, told: _, in_doubt, met, shown, tally } = sleeper;
+        self.keeper.recall(met, look_at_us, in_doubt);
         for (key, durable, then) in left {
             self.keeper.meet(key, &durable, then);
         }
@@ -134,6 +137,7 @@ impl Sleeper {
             guests: BTreeMap::new(),
             left: Vec::new(),
             told: None,
+            in_doubt: false,
             met: BTreeSet::new(),
             shown: 0,
             tally: Tally::default(),

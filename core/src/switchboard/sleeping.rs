@@ -10,11 +10,13 @@ use super::{Output, Switchboard};
 use crate::founding::Founding;
 use crate::id::{PeerKey, RoomId};
 use crate::room::{self, Gist, Room, Sleeper};
-use crate::sync::{LinkId, Now};
+use crate::sync::{LinkId, Now, RoomFrame};
 use crate::ticket::Secret;
 
 /// Inputs that wait for one room to wake; the rest is dropped. A connection has far fewer under way, unless it floods.
 const WAITING_MAX: usize = 1024;
+/// The same in bytes, of what is long.
+const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A room that sleeps, and what proves that we belong to it.
 pub(super) struct Dormant {
@@ -23,6 +25,7 @@ pub(super) struct Dormant {
     pub(super) secrets: Vec<Secret>,
     /// What waits for it to be awake; none where nothing woke it.
     waiting: Option<VecDeque<room::Input>>,
+    waiting_bytes: usize,
     /// Over which connections something found no place there.
     missed: BTreeSet<LinkId>,
 }
@@ -40,13 +43,50 @@ impl Dormant {
     /// Keeps an input until the room is awake.
     fn wait(&mut self, input: room::Input) {
         let waiting = self.waiting.get_or_insert_default();
-        let is_lost = waiting.len() >= WAITING_MAX;
+        let bytes = if let room::Input::Frame { frame, .. } = &input { long_bytes(frame) } else { 0 };
+        let is_lost = waiting.len() >= WAITING_MAX || self.waiting_bytes + bytes > WAITING_BYTES_MAX;
         match input {
             room::Input::Frame { link, .. } | room::Input::Digest { link, .. } if is_lost => {
                 self.missed.insert(link);
             }
-            input => waiting.push_back(input),
+            room::Input::PeerDown { link } => {
+                // The room need not hear that a peer came and went, however often it does.
+                let came = |input: &room::Input| matches!(input, room::Input::PeerUp { link: of, .. } if *of == link);
+                let Some(at) = waiting.iter().rposition(came) else { return waiting.push_back(input) };
+                let mut later = waiting.split_off(at);
+                later.retain(|input| link_of(input) != Some(link));
+                waiting.append(&mut later);
+                self.missed.remove(&link);
+            }
+            input => {
+                self.waiting_bytes += bytes;
+                waiting.push_back(input);
+            }
         }
+    }
+}
+
+/// Over which connection an input came.
+fn link_of(input: &room::Input) -> Option<LinkId> {
+    match input {
+        room::Input::PeerUp { link, .. }
+        | room::Input::PeerDown { link }
+        | room::Input::Frame { link, .. }
+        | room::Input::Digest { link, .. }
+        | room::Input::Unsent { link, .. }
+        | room::Input::Missed { link } => Some(*link),
+        _ => None,
+    }
+}
+
+/// Bytes of what is long in a frame; of all else a room that wakes takes so many at most as it takes frames.
+fn long_bytes(frame: &RoomFrame) -> usize {
+    match frame {
+        RoomFrame::Run { run } => run.body_bytes(),
+        RoomFrame::Backlog { content } | RoomFrame::Horizon { content, .. } => content.len(),
+        RoomFrame::GroundPiece { bytes, .. } => bytes.len(),
+        RoomFrame::Fork { proof } => proof.len(),
+        _ => 0,
     }
 }
 
@@ -56,7 +96,10 @@ impl Switchboard {
         assert!(!secrets.is_empty(), "a room has a secret");
         let id = gist.room();
         let sleeper = Sleeper::new(gist, self.me);
-        self.asleep.insert(id, Dormant { sleeper, secrets, waiting: None, missed: BTreeSet::new() });
+        self.asleep.insert(
+            id,
+            Dormant { sleeper, secrets, waiting: None, waiting_bytes: 0, missed: BTreeSet::new() },
+        );
         self.open(id, now, out);
     }
 
@@ -72,7 +115,10 @@ impl Switchboard {
         let Some(Member { room, secrets, .. }) = self.rooms.remove(&id) else { return };
         let mut outputs = Vec::new();
         let sleeper = room.fall_asleep(gist, now, &mut outputs);
-        self.asleep.insert(id, Dormant { sleeper, secrets, waiting: None, missed: BTreeSet::new() });
+        self.asleep.insert(
+            id,
+            Dormant { sleeper, secrets, waiting: None, waiting_bytes: 0, missed: BTreeSet::new() },
+        );
         self.carry_out(id, outputs, out);
     }
 
@@ -114,7 +160,7 @@ impl Switchboard {
     /// Takes back a room that was asked for, as the disk has it, and gives it what waited for it.
     pub fn rouse(&mut self, mut room: Room, now: Now, out: &mut Vec<Output>) {
         let id = room.id();
-        let Some(Dormant { sleeper, secrets, waiting, missed }) = self.asleep.remove(&id) else { return };
+        let Some(Dormant { sleeper, secrets, waiting, missed, .. }) = self.asleep.remove(&id) else { return };
         let mut outputs = Vec::new();
         room.rouse(sleeper, now, &mut outputs);
         self.rooms.insert(id, Member { room, secrets, rules: 0 });

@@ -161,6 +161,10 @@ impl Hub {
         let Some((room, newcomer)) = proven else { return };
         let Some(claim) = self.wake_for_claim(room, (link, peer, newcomer.claim)) else { return };
         let newcomer = Newcomer { claim, ..newcomer };
+        if self.board.room(&room).is_none() {
+            // It could not be opened, which is no fault of the invitation: the newcomer comes again.
+            return;
+        }
         if self.own_role(room) != Some(Role::Owner) {
             return self.refuse(&newcomer, InviteRefusal::Powerless);
         }

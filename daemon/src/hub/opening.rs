@@ -1,6 +1,7 @@
 //! A room as the disk has it, read where nobody waits for it: at the start, or on a thread of its own while the hub goes on.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,7 +122,10 @@ impl Waker {
                     return;
                 }
                 let room = opener.room;
-                let result = opener.wake(file).map(Box::new);
+                // Whoever waits for the room has to hear of it, and the others are to be opened all the same.
+                let result = catch_unwind(AssertUnwindSafe(|| opener.wake(file)));
+                let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("reading it ended in a panic")));
+                let result = result.map(Box::new);
                 if news.send(News::Woken { room, result }).is_err() {
                     return;
                 }

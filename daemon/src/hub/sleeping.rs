@@ -171,7 +171,8 @@ impl Hub {
             return;
         }
         for room in self.sleep.touched_us.keys().copied().collect::<Vec<_>>() {
-            let is_open = !self.closed.contains_key(&room);
+            // A ticket that is not redeemed yet may bring a newer secret, which only an open room takes.
+            let is_open = !self.closed.contains_key(&room) && !self.tickets.contains_key(&room);
             if let Some(gist) = self.board.room(&room).filter(|_| is_open).and_then(Room::gist) {
                 self.close_to_sleep(room, self.asleep(gist));
             }
@@ -258,6 +259,7 @@ impl Hub {
     /// A room was read, or cannot be: then it is closed, as at the start.
     pub(super) fn woken(&mut self, room: RoomId, result: anyhow::Result<Box<Opened>>) {
         match result {
+            Ok(_) if self.board.asleep(&room).is_none() => self.forget_open(&room),
             Ok(opened) => {
                 let Opened { room: held, since, store, .. } = *opened;
                 self.kept.entry(room).or_default().messages = since;
@@ -329,12 +331,12 @@ impl Hub {
         for room in &rooms {
             self.sleep.touched_us.entry(*room).and_modify(|touched_us| *touched_us = now_us);
         }
-        let asleep: Vec<RoomId> =
-            rooms.into_iter().filter(|room| self.board.asleep(room).is_some()).collect();
+        let is_asleep = |room: &&RoomId| self.board.asleep(room).is_some();
+        let asleep: Vec<RoomId> = rooms.iter().filter(is_asleep).copied().collect();
         if asleep.is_empty() {
             return Some((caller, request));
         }
-        if let (Some(pinned), [room]) = (pinned, &asleep[..]) {
+        if let (Some(pinned), [room]) = (pinned, &rooms[..]) {
             *pinned = Some(room.to_string());
         }
         if self.sleep.questions.len() >= QUESTIONS_MAX {
@@ -345,7 +347,8 @@ impl Hub {
             caller.answer(vec![answer]);
             return None;
         }
-        self.sleep.questions.push_back(Question { rooms: asleep.clone(), caller, request });
+        // All of them: none that is awake may fall asleep meanwhile.
+        self.sleep.questions.push_back(Question { rooms, caller, request });
         asleep.into_iter().for_each(|room| self.wake_up(room));
         None
     }

@@ -7,6 +7,7 @@ use libp2p::Multiaddr;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError};
 use rtc_core::id::PeerKey;
+use rtc_core::limits::ROOM_LINKS_WANTED;
 
 use super::address::{
     Road, circuit, is_beyond_lan, is_by_name, is_dialable, is_loopback, peer_id, road, split_peer,
@@ -14,7 +15,7 @@ use super::address::{
 use super::book::{AddressError, Book, Entry, Place};
 use super::failure::{describe, is_refused};
 use super::limits::{DIALS_MAX, FOREIGN_PAUSE, LINKS_CALM, SPARE_PAUSE, YIELD_TO_SMALLER};
-use super::redial::{Schedule, Target, Why};
+use super::redial::{Pause, Schedule, Target, Why};
 use super::{KnownPeer, Source};
 
 /// A link that ended sooner than this was not wanted by one end: hurry would be a storm.
@@ -394,7 +395,10 @@ impl Dialer {
         self.changed = true;
         let spared = self.spared.remove(&peer);
         if spared.is_some_and(|at| now.saturating_duration_since(at) < SPARED_WITHIN) {
-            return self.schedule.pause(Target::Peer(peer), now, now + SPARE_PAUSE);
+            return self.schedule.pause(Target::Peer(peer), Pause::Spared, now, now + SPARE_PAUSE);
+        }
+        if self.linked.len() < ROOM_LINKS_WANTED {
+            self.schedule.end_spares(now);
         }
         let wait = if short { AFTER_SHORT_LINK } else { yield_time(&self.us, &peer) };
         self.schedule.want(Target::Peer(peer), now, now + wait, Why::Lost);
@@ -408,7 +412,7 @@ impl Dialer {
 
     /// `peer` does not speak our protocol.
     pub(crate) fn foreign(&mut self, peer: PeerKey, now: Instant) {
-        self.schedule.pause(Target::Peer(peer), now, now + FOREIGN_PAUSE);
+        self.schedule.pause(Target::Peer(peer), Pause::Foreign, now, now + FOREIGN_PAUSE);
         self.book.failed(&peer, "it does not speak our protocol".into());
         self.changed = true;
     }
@@ -496,6 +500,25 @@ mod tests {
     }
 
     #[test]
+    fn who_was_spared_is_tried_again_where_there_are_few_others() {
+        let key = |seed| {
+            let keys = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+            crate::net::peer_key(&keys.public().to_peer_id()).unwrap()
+        };
+        let now = Instant::now();
+        let mut dialer = Dialer::new(PeerKey([1; 32]), false, Book::default(), 7, now);
+        for seed in [2, 3] {
+            dialer.found(key(seed), &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], Source::Mdns, now);
+            dialer.linked(key(seed), false, Source::Mdns, now, 0);
+        }
+        dialer.spare(key(2), now);
+        dialer.lost(key(2), now);
+        assert_eq!(dialer.due(now + AFTER_SHORT_LINK, |_, _| false).len(), 0);
+        dialer.lost(key(3), now);
+        assert_eq!(dialer.due(now + AFTER_SHORT_LINK, |_, _| false).len(), 2);
+    }
+
+    #[test]
     fn roads_beyond_the_lan_are_taken_where_that_is_wanted_and_relays_asked_not_too_often() {
         let id =
             |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
@@ -518,6 +541,7 @@ mod tests {
             assert_eq!(later, if wan { vec![told.clone(), ours] } else { Vec::new() });
         }
     }
+
     #[test]
     fn names_are_looked_up_for_whom_somebody_wants() {
         let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
@@ -540,6 +564,7 @@ mod tests {
         given.given(&named.clone().with_p2p(id).unwrap(), Source::Added, now).unwrap();
         assert!(given.dial_peer(&peer, Vec::new()).is_some());
     }
+
     #[test]
     fn of_two_that_meet_through_a_relay_one_makes_another_circuit_now_and_then() {
         let id =

@@ -68,8 +68,16 @@ struct Want {
     attempts: usize,
     in_flight: u8,
     why: Why,
-    /// Nothing but `unwant` ends a pause early.
-    paused: bool,
+    pause: Option<Pause>,
+}
+
+/// Why somebody is left alone for a while, whoever wants him.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pause {
+    /// It speaks something else. Nothing but `unwant` ends this early.
+    Foreign,
+    /// Both had connections enough.
+    Spared,
 }
 
 impl Schedule {
@@ -80,9 +88,9 @@ impl Schedule {
 
     /// Wants `target` anew: the first attempt comes at `first`, at the latest.
     pub(crate) fn want(&mut self, target: Target, now: Instant, first: Instant, why: Why) {
-        let fresh = Want { since: now, next: first, attempts: 0, in_flight: 0, why, paused: false };
+        let fresh = Want { since: now, next: first, attempts: 0, in_flight: 0, why, pause: None };
         let want = self.wanted.entry(target).or_insert(fresh);
-        if want.paused {
+        if want.pause.is_some() {
             return;
         }
         want.since = now;
@@ -97,19 +105,28 @@ impl Schedule {
     }
 
     /// Leaves `target` alone until `until`, whoever wants it.
-    pub(crate) fn pause(&mut self, target: Target, now: Instant, until: Instant) {
+    pub(crate) fn pause(&mut self, target: Target, pause: Pause, now: Instant, until: Instant) {
         self.wanted.remove(&target);
         if self.wanted.len() < TARGETS_MAX {
             let attempts = FIRST.len();
             let want =
-                Want { since: now, next: until, attempts, in_flight: 0, why: Why::Found, paused: true };
+                Want { since: now, next: until, attempts, in_flight: 0, why: Why::Found, pause: Some(pause) };
             self.wanted.insert(target, want);
+        }
+    }
+
+    /// There are not connections enough any more: whoever was spared is tried again, one after the other within a second.
+    pub(crate) fn end_spares(&mut self, now: Instant) {
+        for want in self.wanted.values_mut().filter(|want| want.pause == Some(Pause::Spared)) {
+            self.jitter = splitmix(self.jitter);
+            want.pause = None;
+            want.next = want.next.min(now + EXPLORE_EVERY.mul_f64(unit(self.jitter)));
         }
     }
 
     /// Tries everybody again soon: the network has changed.
     pub(crate) fn hurry(&mut self, now: Instant) {
-        for want in self.wanted.values_mut().filter(|want| !want.paused) {
+        for want in self.wanted.values_mut().filter(|want| want.pause.is_none()) {
             want.since = now;
             want.next = want.next.min(now + FIRST[0]);
             want.attempts = 0;
@@ -135,7 +152,7 @@ impl Schedule {
             if due.len() == limit {
                 break;
             }
-            want.paused = false;
+            want.pause = None;
             self.jitter = splitmix(self.jitter);
             let scatter = unit(self.jitter);
             if calm && want.why == Why::Found {
@@ -272,7 +289,8 @@ mod tests {
     fn a_paused_peer_is_left_alone_whoever_wants_it() {
         let now = Instant::now();
         let mut schedule = Schedule::new(7);
-        schedule.pause(PEER, now, now + RARELY);
+        schedule.pause(PEER, Pause::Foreign, now, now + RARELY);
+        schedule.end_spares(now);
         schedule.want(PEER, now, now, Why::Lost);
         schedule.hurry(now);
         assert_eq!(schedule.due(now + RARELY / 2, 10, false), []);
