@@ -147,8 +147,8 @@ impl Room {
         peer.crowd.declined.clear();
         let frame = RoomFrame::Lean { leans: peer.crowd.is_leant_on };
         out.push(Output::Send { link, lane: Lane::Live, frame });
-        // Before it has told anything, it is about to be told; and once a heartbeat is enough, whatever makes us lean anew.
-        if peer.first.is_some() && !peer.crowd.is_told {
+        // Before it has told anything, it is about to be told.
+        if peer.first.is_some() {
             self.send_vector(link, false, out);
         }
     }

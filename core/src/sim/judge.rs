@@ -11,7 +11,7 @@ use crate::members::Role;
 use crate::message::Message;
 use crate::naive;
 use crate::replica::{Replica, Stretch};
-use crate::room::{self, Output, Room};
+use crate::room::{self, Output, Room, Standing};
 use crate::sim::Report;
 use crate::sim::audit::audit;
 use crate::sim::universe::{LOOK_MS, Universe};
@@ -104,13 +104,15 @@ impl Universe {
         self.unheard_fork()
     }
 
-    /// Of forks of which both messages are held by somebody everybody is to know.
+    /// Of forks of which both messages are held by somebody everybody is to know, unless they are of somebody who was never a member.
     fn unheard_fork(&mut self) -> Option<String> {
         for (index, dot) in self.forks.clone().into_iter().enumerate() {
             let held = self.honest().into_iter().filter_map(|peer| self.branch(peer)[index]);
             let are_both_held = held.collect::<BTreeSet<Link>>().len() > 1;
             for peer in self.honest().into_iter().filter(|_| are_both_held) {
-                if !self.peers[peer].room()?.forks().any(|known| known == dot) {
+                let room = self.peers[peer].room()?;
+                let is_of_nobody = room.standing_of(&dot.actor.key()) == Standing::Unknown;
+                if !is_of_nobody && !room.forks().any(|known| known == dot) {
                     return Some(format!("peer {peer} does not know of the fork at {dot}"));
                 }
             }
