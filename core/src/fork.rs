@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_proof_that_takes_too_much_is_none() {
         // Descriptions that do not come again cannot be packed.
-        let long = |seed: u8| {
+        let long = |seed: u8, count: u64| {
             let actor = Actor::new(keys().public(), 5);
             let body = |seq: u64| {
                 let noise = (0..31_u8)
@@ -224,12 +224,19 @@ mod tests {
                 }
                 .encode()
             };
-            let bodies: Vec<Vec<u8>> = (1..=1_000).map(body).collect();
+            let bodies: Vec<Vec<u8>> = (1..=count).map(body).collect();
             let link = bodies.iter().fold(before(1), |link, body| link.next(body));
             Run { actor, first: 1, bodies: bodies.into_iter().collect(), signature: keys().sign(&link) }
         };
-        let proved = Fork::prove(&ROOM, before(1), [long(1), long(2)], &keys());
-        assert!(matches!(proved, Err(ForkError::TooLarge { .. })), "{proved:?}");
+        // 400 are too much packed, 1,000 are not packed at all.
+        for (count, is_packed) in [(400, true), (1_000, false)] {
+            let proved = Fork::prove(&ROOM, before(1), [long(1, count), long(2, count)], &keys());
+            let Err(ForkError::TooLarge { bytes }) = proved else { panic!("{count}: {proved:?}") };
+            assert!(
+                bytes > FORK_BYTES_MAX && (bytes <= FORK_RUNS_BYTES_MAX) == is_packed,
+                "{count}: {bytes}"
+            );
+        }
         let bytes = vec![0; FORK_BYTES_MAX + 1];
         assert_eq!(Fork::read(&ROOM, &bytes, &keys()), Err(ForkError::TooLarge { bytes: bytes.len() }));
     }
