@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::clock::VersionVector;
 use crate::ground::{Ground, Unfoldable};
 use crate::horizon::{Frontier, Horizon, NotNext};
-use crate::id::{Actor, Dot, PeerKey};
+use crate::id::{Actor, Dot};
 use crate::members::Role;
 use crate::message::Message;
 use crate::replica::Replica;
@@ -60,11 +60,8 @@ enum NotFollowed {
 
 impl Horizons {
     /// Notes a message that has been taken in: a horizon is judged once it is applied.
-    pub(super) fn note(&mut self, message: &MessageView<'_>, owner: Option<PeerKey>) {
-        // Without a founding message nobody knows yet whose horizons count.
-        if owner.is_none_or(|owner| owner == message.actor.key())
-            && let Some(horizon) = Horizon::of(message)
-        {
+    pub(super) fn note(&mut self, message: &MessageView<'_>) {
+        if let Some(horizon) = Horizon::of(message) {
             self.heard.push((message.dot(), horizon));
         }
         if let Some(origin) = message.origin() {
@@ -158,11 +155,14 @@ impl Room {
 
     /// Judges the horizons that came, and stands on those that count.
     pub(super) fn follow_horizons(&mut self, now: Now, out: &mut Vec<Output>) {
-        let Some(owner) = self.founding.as_ref().map(|founding| founding.owner) else { return };
+        // Without a founding message nobody knows yet whose horizons count.
+        if self.founding.is_none() {
+            return;
+        }
         for (dot, horizon) in std::mem::take(&mut self.horizons.heard) {
             // Whoever was handed the ground of a later one may still hear of those before.
             let is_past = horizon.frontier.is_seen_by(&self.forgotten());
-            if dot.actor.key() != owner || is_past && self.horizon().is_some() {
+            if is_past && self.horizon().is_some() || !self.is_by_keeper(&dot) {
                 continue;
             }
             match self.footing_of(dot, &horizon) {
@@ -281,10 +281,12 @@ impl Room {
 
     /// Keeps messages until they are issued again: our own at once, others' if nobody else does.
     fn leave_outside(&mut self, messages: Vec<Message>, now: Now) {
-        let me = self.keys.public();
         for message in messages {
-            let due_us =
-                if message.actor.key() == me { now.monotonic_us } else { now.after_ms(REISSUE_GRACE_MS) };
+            let due_us = if self.is_own(&message.actor.key()) {
+                now.monotonic_us
+            } else {
+                now.after_ms(REISSUE_GRACE_MS)
+            };
             let origin = origin_of(&message);
             if self.horizons.outside.iter().all(|held| origin_of(&held.message) != origin) {
                 self.horizons.outside.push(Outside { message, due_us });

@@ -27,7 +27,7 @@ impl Keys for HashKeys {
     }
 
     /// Nothing can be sealed to such a key.
-    fn unseal(&self, _: &RoomId, _: &[u8]) -> Option<Secret> {
+    fn unseal(&self, _: &PeerKey, _: &RoomId, _: &[u8]) -> Option<Secret> {
         None
     }
 }

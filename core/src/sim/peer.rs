@@ -152,7 +152,7 @@ impl SimPeer {
         }
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
         self.ground = room.ground();
-        let mut board = Switchboard::new(self.keys.public());
+        let mut board = Switchboard::new(&*self.keys);
         board.add_room(room, vec![self.secret], now, &mut Vec::new());
         self.board = Some(board);
         self.life += 1;
