@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::home::{Home, Host, converged, eventually};
+use crate::home::{Home, Host, converged, eventually, is_running, signal};
 
 fn invited(home: &Home, by: &Home) {
     let ticket = by.ok(&["invite"]);
@@ -110,13 +110,15 @@ fn a_rotation_that_is_cut_off_is_made_good_at_the_next_start() {
     let host = Host::new();
     let [a, b, c] = &three(&host);
     for _ in 0..3 {
-        let before = key(c);
+        let (before, pid) = (key(c), c.pid());
         let mut rotating = c.command(&["identity", "rotate"]);
         let mut rotating =
             rotating.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rtc can be run");
         eventually("it has begun", || !is_key(c, &before));
-        c.kill();
-        let _ = rotating.wait();
+        signal(pid, "KILL");
+        eventually("it is gone", || !is_running(pid));
+        let _ = rotating.kill();
+        rotating.wait().expect("it ends");
         c.start();
         let now = key(c);
         assert_ne!(now, before);

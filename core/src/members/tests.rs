@@ -420,3 +420,16 @@ fn whoever_invites_a_key_that_another_takes_has_no_power_over_him() {
     tale.says('m', &[edits], Removes('g'));
     tale.check(&[owner, follows, claims, removes, edits, 5], &[('g', Some(Owner)), ('f', None)]);
 }
+
+#[test]
+fn nobody_has_more_keys_one_after_the_other_than_he_may() {
+    let mut tale = Tale::default();
+    let names: Vec<char> = ('\u{80}'..).take(crate::limits::SEAT_KEYS_MAX + 1).collect();
+    let mut last = tale.says('f', &[], Makes(names[0], Editor));
+    for pair in names.windows(2) {
+        last = tale.says(pair[1], &[last], Follows(pair[0]));
+    }
+    let counting: Vec<usize> = (0..last).collect();
+    let end = names.len() - 1;
+    tale.check(&counting, &[(names[end - 1], Some(Editor)), (names[end], None)]);
+}
