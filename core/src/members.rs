@@ -11,7 +11,7 @@
 //! A member's *seat* outlives his key: a rotation, said by a new key that the old one has signed, hands it on. From then on the new key
 //! speaks for the seat where it has seen the rotation, and of the old one counts what the rotation has seen. What is said of an old key is
 //! said of the seat, and of a new one if it was said knowing of the rotation. Rotating needs a right that no removal has taken away, so
-//! nobody comes back by it; of several rotations of one key the least stamp counts.
+//! nobody comes back by it; of several rotations of one key the least stamp counts, with others to the same key that know of none.
 //!
 //! ```
 //! use rtc_core::clock::Stamp;

@@ -33,8 +33,9 @@ struct Standing {
 #[derive(Clone, PartialEq, Debug)]
 struct Tenure {
     key: PeerKey,
-    /// The act that brought it; none of the first one, and where that is forgotten, so that everybody has seen it.
-    since: Option<usize>,
+    /// The acts that brought it, of which any will do: who lost one says it again. None of the first one, and where they are forgotten,
+    /// so that everybody has seen it.
+    since: Vec<usize>,
     /// What it has signed when it gave way to the next one.
     gave_way: Option<Former>,
 }
@@ -103,11 +104,11 @@ impl Judgement {
     /// since what is said of a later one has seen the rotation to it, and so decides nothing about that.
     fn seat(&mut self, mut standing: Standing, bench: &Bench<'_>) {
         let mut nth = 0;
-        while let Some(Tenure { key, since, .. }) = standing.keys.get(nth).cloned() {
-            let about = bench.about.get(&key).map(Vec::as_slice).unwrap_or_default().iter().copied();
-            let is_known = |&i: &usize| since.is_none_or(|since| (bench.has_seen)(i, since));
+        while let Some(tenure) = standing.keys.get(nth).cloned() {
+            let about = bench.about.get(&tenure.key).map(Vec::as_slice).unwrap_or_default().iter().copied();
+            let known = about.filter(|&i| tenure.is_known_to(i, bench));
             let (rotations, about): (Vec<usize>, Vec<usize>) =
-                about.filter(is_known).partition(|&i| bench.acts[i].is_rotation());
+                known.partition(|&i| bench.acts[i].is_rotation());
             let (own, mut others): (Vec<usize>, Vec<usize>) =
                 about.into_iter().partition(|&i| bench.acts[i].is_own());
             others.retain(|&i| self.allows(i, bench));
@@ -128,14 +129,11 @@ impl Judgement {
                     is_allowed
                 })
                 .collect();
-            let mut rotations = rotations.into_iter();
-            let next = rotations.find(|&i| standing.may_rotate(i, bench) && standing.allows(i, bench));
-            let counts = |&i: &usize| next.is_none_or(|next| (bench.has_seen)(next, i));
-            standing.acts.extend(own.into_iter().filter(counts));
-            if let Some(next) = next {
-                standing.rotate(next, bench);
-                self.effective.insert(next);
-            }
+            let next = standing.rotations(&rotations, bench);
+            let is_before = |i: usize| next.is_empty() || next.iter().any(|&next| (bench.has_seen)(next, i));
+            standing.acts.extend(own.into_iter().filter(|&i| is_before(i)));
+            self.effective.extend(&next);
+            standing.rotate(next, bench);
         }
         if nth > 1 {
             standing.take(Vec::new(), bench);
@@ -201,7 +199,9 @@ impl Judgement {
                 grant.role >= need && grant.unseen.iter().all(|&(_, left)| left >= Some(need))
             };
             let grants = standing.grants.iter().filter(lasts);
-            grants.map(|grant| grant.act.into_iter().chain(tenure.since).collect())
+            // One rotation is as good as another.
+            let since = tenure.since.first().copied();
+            grants.map(move |grant| grant.act.into_iter().chain(since).collect())
         })
     }
 
@@ -263,7 +263,7 @@ struct Bench<'a> {
 impl Tenure {
     /// Whether an act was said knowing of the rotation that brought this key.
     fn is_known_to(&self, act: usize, bench: &Bench<'_>) -> bool {
-        self.since.is_none_or(|since| (bench.has_seen)(act, since))
+        self.since.is_empty() || self.since.iter().any(|&since| (bench.has_seen)(act, since))
     }
 }
 
@@ -275,8 +275,9 @@ impl Voice<'_> {
 
     /// Whether a message of the key is one for the seat: it has seen the rotation to the key, and the next one has seen it.
     fn speaks(&self, sees: &dyn Fn(usize) -> bool, is_seen_by: &dyn Fn(usize) -> bool) -> bool {
-        let has_come = self.tenure.since.is_none_or(sees);
-        has_come && self.next.is_none_or(|next| next.since.is_some_and(is_seen_by))
+        let since = &self.tenure.since;
+        let has_come = since.is_empty() || since.iter().any(|&since| sees(since));
+        has_come && self.next.is_none_or(|next| next.since.iter().any(|&next| is_seen_by(next)))
     }
 }
 
@@ -286,7 +287,7 @@ impl Standing {
         let former = member.former.iter().map(|former| (former.key, Some(*former)));
         let keys = former.chain([(member.key, None)]);
         Self {
-            keys: keys.map(|(key, gave_way)| Tenure { key, since: None, gave_way }).collect(),
+            keys: keys.map(|(key, gave_way)| Tenure { key, since: Vec::new(), gave_way }).collect(),
             name: member.name.clone(),
             grants: grant.into_iter().collect(),
             acts: Vec::new(),
@@ -327,19 +328,32 @@ impl Standing {
         }
     }
 
-    /// Whether a rotation of the newest key leads to one that the seat has not had, which is not one too many.
-    fn may_rotate(&self, act: usize, bench: &Bench<'_>) -> bool {
-        let next = bench.acts[act].author();
-        self.keys.len() < SEAT_KEYS_MAX && self.keys.iter().all(|tenure| tenure.key != next)
+    /// Those of the newest key's rotations, in the order of their stamps, that count: the first that the seat has a right to, and others to
+    /// the same key that know of none.
+    fn rotations(&self, rotations: &[usize], bench: &Bench<'_>) -> Vec<usize> {
+        let may_follow = |next: PeerKey| {
+            self.keys.len() < SEAT_KEYS_MAX && self.keys.iter().all(|tenure| tenure.key != next)
+        };
+        let mut counting: Vec<usize> = Vec::new();
+        for &act in rotations {
+            let next = bench.acts[act].author();
+            let is_another =
+                |&other: &usize| bench.acts[other].author() != next || (bench.has_seen)(act, other);
+            if may_follow(next) && !counting.iter().any(is_another) && self.allows(act, bench) {
+                counting.push(act);
+            }
+        }
+        counting
     }
 
-    /// Hands the seat on, as an act says that counts.
-    fn rotate(&mut self, act: usize, bench: &Bench<'_>) {
-        let Act { deed, .. } = &bench.acts[act];
-        if let (Deed::Rotate(former), Some(last)) = (deed, self.keys.last_mut()) {
-            last.gave_way = Some(*former);
-            self.keys.push(Tenure { key: bench.acts[act].author(), since: Some(act), gave_way: None });
-        }
+    /// Hands the seat on, as acts say that count.
+    fn rotate(&mut self, since: Vec<usize>, bench: &Bench<'_>) {
+        let Some(Act { deed: Deed::Rotate(former), stamp, .. }) = since.first().map(|&act| &bench.acts[act])
+        else {
+            return;
+        };
+        self.keys.last_mut().expect("a seat has a key").gave_way = Some(*former);
+        self.keys.push(Tenure { key: stamp.actor.key(), since, gave_way: None });
     }
 
     fn counts(&self, need: Role, sees: &dyn Fn(usize) -> bool, is_seen_by: &dyn Fn(usize) -> bool) -> bool {

@@ -397,6 +397,22 @@ fn of_two_rotations_of_one_key_the_first_counts() {
 }
 
 #[test]
+fn a_rotation_that_was_lost_and_said_again_counts_as_one() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let before = tale.says('e', &[editor], Edits);
+    let lost = tale.says('n', &[before], Follows('e'));
+    let edits = tale.says('n', &[], Edits);
+    let again = tale.says_as(('n', 2), &[editor], Follows('e'));
+    let later = tale.says_as(('n', 2), &[], Edits);
+    let stolen = tale.says('e', &[], Edits);
+    // One that knows of the others brings nothing back.
+    tale.says_as(('n', 3), &[stolen, lost], Follows('e'));
+    let counting = [editor, before, lost, edits, again, later];
+    tale.check(&counting, &[('n', Some(Editor)), ('e', None)]);
+}
+
+#[test]
 fn who_is_admitted_again_by_an_old_name_is_so_with_his_newest_key() {
     let mut tale = Tale::default();
     let editor = tale.says('f', &[], Makes('e', Editor));

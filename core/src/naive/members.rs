@@ -20,15 +20,15 @@ struct Room {
 /// A member as he began, and his keys.
 struct Seat {
     begin: Member,
-    /// Each key with the rotation that brought it: none for the first, and for what the ground brought.
-    keys: Vec<(PeerKey, Option<At>)>,
+    /// Each key with the rotations that brought it: none for the first, and for what the ground brought.
+    keys: Vec<(PeerKey, Vec<At>)>,
     former: Vec<Former>,
 }
 
 impl Seat {
     fn of(begin: Member) -> Self {
         let keys = begin.former.iter().map(|former| former.key).chain([begin.key]);
-        Self { keys: keys.map(|key| (key, None)).collect(), former: begin.former.clone(), begin }
+        Self { keys: keys.map(|key| (key, Vec::new())).collect(), former: begin.former.clone(), begin }
     }
 }
 
@@ -50,8 +50,15 @@ impl Room {
         is_seen_by: &dyn Fn(At) -> bool,
     ) -> bool {
         let keys = &self.seats[place].keys;
-        let is_before_the_next = keys.get(nth + 1).is_none_or(|(_, next)| next.is_some_and(is_seen_by));
-        keys[nth].1.is_none_or(sees) && is_before_the_next
+        let is_before_the_next =
+            keys.get(nth + 1).is_none_or(|(_, next)| next.iter().any(|&next| is_seen_by(next)));
+        self.is_known((place, nth), sees) && is_before_the_next
+    }
+
+    /// Whether who has seen that much knows that the key speaks for the seat.
+    fn is_known(&self, (place, nth): (usize, usize), sees: &dyn Fn(At) -> bool) -> bool {
+        let (_, since) = &self.seats[place].keys[nth];
+        since.is_empty() || since.iter().any(|&since| sees(since))
     }
 
     /// Whether what was done for a seat counts with that role: some grant that counts, which it has seen, has seen everything that took
@@ -106,9 +113,9 @@ impl Room {
     fn judge(&mut self, fold: &Fold<'_>) {
         let place = self.seats.len() - 1;
         let mut nth = 0;
-        while let Some(&(key, since)) = self.seats[place].keys.get(nth) {
+        while let Some(&(key, _)) = self.seats[place].keys.get(nth) {
             let is_about = |(at, act): &&(At, Act)| {
-                act.subject == key && since.is_none_or(|since| fold.seen(*at, since))
+                act.subject == key && self.is_known((place, nth), &|since| fold.seen(*at, since))
             };
             let about: Vec<(At, Act)> = self.acts.iter().filter(is_about).cloned().collect();
             for (at, act) in &about {
@@ -128,22 +135,25 @@ impl Room {
                     own.push((place, *at));
                 }
             }
-            let next = about.iter().find_map(|(at, act)| match act.deed {
-                Deed::Rotate(former) => {
-                    let keys = &self.seats[place].keys;
-                    let is_new = keys.iter().all(|(key, _)| *key != act.author());
-                    (is_new && keys.len() < SEAT_KEYS_MAX && self.is_own_right(fold, place, *at, act))
-                        .then_some((*at, act.author(), former))
+            let mut next: Vec<(At, PeerKey, Former)> = Vec::new();
+            for (at, act) in &about {
+                let keys = &self.seats[place].keys;
+                let is_new = keys.len() < SEAT_KEYS_MAX && keys.iter().all(|(key, _)| *key != act.author());
+                if let Deed::Rotate(former) = act.deed
+                    && is_new
+                    && next.iter().all(|&(other, key, _)| key == act.author() && !fold.seen(*at, other))
+                    && self.is_own_right(fold, place, *at, act)
+                {
+                    next.push((*at, act.author(), former));
                 }
-                Deed::Grant(_) | Deed::Remove => None,
-            });
-            if let Some((at, key, former)) = next {
-                // Of the old key counts what the rotation has seen.
-                for own in own.into_iter().filter(|(_, own)| !fold.seen(at, *own)) {
-                    self.effective.remove(&own);
-                }
-                self.effective.insert((place, at));
-                self.seats[place].keys.push((key, Some(at)));
+            }
+            if let Some(&(_, key, former)) = next.first() {
+                // Of the old key counts what a rotation has seen.
+                let is_late =
+                    |own: &&(usize, At)| !next.iter().any(|&(rotation, ..)| fold.seen(rotation, own.1));
+                own.iter().filter(is_late).for_each(|own| _ = self.effective.remove(own));
+                self.effective.extend(next.iter().map(|&(at, ..)| (place, at)));
+                self.seats[place].keys.push((key, next.iter().map(|&(at, ..)| at).collect()));
                 self.seats[place].former.push(former);
             }
         }
@@ -176,9 +186,10 @@ impl Room {
     /// Whom the least grant that counts makes a member, where that is about no seat yet.
     fn next(&self, fold: &Fold<'_>) -> Option<PeerKey> {
         let mut grants = self.acts.iter().filter(|(at, act)| {
-            let has_seat = self.voices(&act.subject).into_iter().any(|(place, nth)| {
-                nth == 0 || self.seats[place].keys[nth].1.is_none_or(|since| fold.seen(*at, since))
-            });
+            let has_seat = self
+                .voices(&act.subject)
+                .into_iter()
+                .any(|(place, nth)| nth == 0 || self.is_known((place, nth), &|since| fold.seen(*at, since)));
             act.role().is_some() && !act.is_own() && !has_seat && self.is_by_owner(fold, *at)
         });
         grants.next().map(|(_, act)| act.subject)

@@ -21,6 +21,9 @@ use crate::view::MessageView;
 /// How long the author of a message that a horizon left outside has to issue it again before others do.
 const REISSUE_GRACE_MS: u64 = 60_000;
 
+/// Horizons that are kept in case a rotation comes that has seen them.
+const DOUBTFUL_MAX: usize = 16;
+
 /// What a room knows of horizons.
 #[derive(Default)]
 pub(super) struct Horizons {
@@ -28,6 +31,8 @@ pub(super) struct Horizons {
     pub(super) standing: Option<Standing>,
     /// Those that came and are still to be judged.
     heard: Vec<(Dot, Horizon)>,
+    /// Those of a former key of the founder's that no rotation held has seen: another one may.
+    doubtful: Vec<(Dot, Horizon)>,
     /// Messages that were left outside and have not been issued again, in order.
     outside: Vec<Outside>,
     /// Of each actor the greatest number that was issued again.
@@ -159,10 +164,18 @@ impl Room {
         if self.founding.is_none() {
             return;
         }
-        for (dot, horizon) in std::mem::take(&mut self.horizons.heard) {
+        let doubtful = std::mem::take(&mut self.horizons.doubtful);
+        for (dot, horizon) in doubtful.into_iter().chain(std::mem::take(&mut self.horizons.heard)) {
             // Whoever was handed the ground of a later one may still hear of those before.
             let is_past = horizon.frontier.is_seen_by(&self.forgotten());
-            if is_past && self.horizon().is_some() || !self.is_by_keeper(&dot) {
+            if is_past && self.horizon().is_some() {
+                continue;
+            }
+            if !self.is_by_keeper(&dot) {
+                let is_former = self.keepers_before(&dot.actor.key()).len() < self.keepers().len();
+                if is_former && self.horizons.doubtful.len() < DOUBTFUL_MAX {
+                    self.horizons.doubtful.push((dot, horizon));
+                }
                 continue;
             }
             match self.footing_of(dot, &horizon) {

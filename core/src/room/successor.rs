@@ -65,8 +65,12 @@ impl Room {
 
     /// How the founder's keys followed upon each other up to the author of a horizon, for those who have no message of the room.
     pub(super) fn keepers_before(&self, author: &PeerKey) -> Vec<Former> {
+        self.keepers().into_iter().take_while(|former| former.key != *author).collect()
+    }
+
+    /// The keys that the founder had before.
+    pub(super) fn keepers(&self) -> Vec<Former> {
         let founder = self.replica.members().into_iter().next();
-        let former = founder.into_iter().flat_map(|founder| founder.former);
-        former.take_while(|former| former.key != *author).collect()
+        founder.map(|founder| founder.former).unwrap_or_default()
     }
 }

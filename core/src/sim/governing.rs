@@ -59,8 +59,9 @@ impl Universe {
             let rank = Some(*self.random.pick(roles));
             self.soon(ADMISSION_MS, Event::Govern { by: KEEPER, about, rank });
         }
-        // Two machines with one key would be two peers from then on, of whom one may do nothing.
-        if rotates(self.seed) && self.drawn.disk.copies == 0 {
+        // Two machines with one key would be two peers from then on, of whom one may do nothing; and who puts back a room of before does
+        // not know any more what he wrote with the old key.
+        if rotates(self.seed) && self.drawn.disk.copies == 0 && self.drawn.disk.restores == 0 {
             for _ in 0..self.random.below(ROTATIONS_MAX) {
                 let peer = self.random.index(count);
                 self.soon(TROUBLE_MS, Event::Rotate { peer });
