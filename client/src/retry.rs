@@ -44,6 +44,7 @@ pub fn with_request_id(mut ask: Ask) -> Ask {
         | Ask::Verify { .. }
         | Ask::BackupIdentity { .. }
         | Ask::RestoreIdentity { .. }
+        | Ask::RotateIdentity { .. }
         | Ask::Stop {} => return ask,
     };
     ask

@@ -259,6 +259,11 @@ pub enum Ask {
         /// An absolute path.
         file: String,
     },
+    /// Lets a key of the daemon's give way to a new one, with which it starts anew; once for each key. Answered by [`Reply::Identity`].
+    RotateIdentity {
+        /// The key it has.
+        from: PeerKey,
+    },
     /// Ends the daemon, after what was accepted is durable. Answered by [`Reply::Done`].
     Stop {},
 }
@@ -398,7 +403,7 @@ pub enum Reply {
     Compacted(Compacted),
     /// To [`Ask::Doctor`], [`Ask::Backup`], [`Ask::Restore`] and [`Ask::Verify`].
     Findings(Vec<Finding>),
-    /// To [`Ask::BackupIdentity`] and [`Ask::RestoreIdentity`]: whose key it is.
+    /// To [`Ask::BackupIdentity`], [`Ask::RestoreIdentity`] and [`Ask::RotateIdentity`]: whose key it is.
     Identity {
         /// The public key.
         peer: PeerKey,

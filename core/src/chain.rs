@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 
 use crate::id::{Actor, PeerKey, RoomId};
+use crate::members::Former;
 use crate::message::SHORT_LINK_BYTES;
 use crate::seal;
 use crate::ticket::Secret;
@@ -72,18 +73,53 @@ pub trait Keys: Send + Sync {
     fn sign(&self, link: &Link) -> Signature;
     /// Whether `signature` over `link` was made with `key`.
     fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool;
-    /// Opens a room's secret that was [sealed](crate::seal::seal) to this key; nothing where it was not.
-    fn unseal(&self, room: &RoomId, sealed: &[u8]) -> Option<Secret>;
+    /// Opens a room's secret that was [sealed](crate::seal::seal) to `key`, this one or a former one; nothing where it was not.
+    fn unseal(&self, key: &PeerKey, room: &RoomId, sealed: &[u8]) -> Option<Secret>;
+    /// The keys that gave way to this one, the first one first.
+    fn former(&self) -> Vec<PeerKey> {
+        Vec::new()
+    }
+    /// Lets a former key sign that this one takes its place; nothing where it is none.
+    fn give_way(&self, former: &PeerKey) -> Option<Former> {
+        let _ = former;
+        None
+    }
 }
 
 /// The real thing: Ed25519 as in RFC 8032, verified strictly, so that every replica gives one verdict.
-pub struct Ed25519(SigningKey);
+pub struct Ed25519 {
+    key: SigningKey,
+    /// Those that gave way to it, the first one first.
+    former: Vec<SigningKey>,
+}
 
 impl Ed25519 {
     /// The key pair of a 32-byte seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        Self { key: SigningKey::from_bytes(seed), former: Vec::new() }
     }
+
+    /// The same, which took the place of the key pairs of these seeds, the first one first.
+    #[must_use]
+    pub fn after<'a>(self, former: impl IntoIterator<Item = &'a [u8; 32]>) -> Self {
+        Self { former: former.into_iter().map(SigningKey::from_bytes).collect(), ..self }
+    }
+}
+
+fn public(key: &SigningKey) -> PeerKey {
+    PeerKey(key.verifying_key().to_bytes())
+}
+
+fn sign(key: &SigningKey, link: &Link) -> Signature {
+    Signature(key.sign(&link.signed_bytes()).to_bytes())
+}
+
+/// Whether an Ed25519 signature over `link` was made with `key`.
+pub(crate) fn is_signed_by(key: &PeerKey, link: &Link, signature: &Signature) -> bool {
+    VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        key.verify_strict(&link.signed_bytes(), &signature).is_ok()
+    })
 }
 
 impl fmt::Debug for Ed25519 {
@@ -94,22 +130,29 @@ impl fmt::Debug for Ed25519 {
 
 impl Keys for Ed25519 {
     fn public(&self) -> PeerKey {
-        PeerKey(self.0.verifying_key().to_bytes())
+        public(&self.key)
     }
 
     fn sign(&self, link: &Link) -> Signature {
-        Signature(self.0.sign(&link.signed_bytes()).to_bytes())
+        sign(&self.key, link)
     }
 
     fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool {
-        VerifyingKey::from_bytes(&key.0).is_ok_and(|key| {
-            let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-            key.verify_strict(&link.signed_bytes(), &signature).is_ok()
-        })
+        is_signed_by(key, link, signature)
     }
 
-    fn unseal(&self, room: &RoomId, sealed: &[u8]) -> Option<Secret> {
-        seal::unseal(&self.0, room, sealed)
+    fn unseal(&self, key: &PeerKey, room: &RoomId, sealed: &[u8]) -> Option<Secret> {
+        let ours = self.former.iter().chain([&self.key]).find(|ours| public(ours) == *key)?;
+        seal::unseal(ours, room, sealed)
+    }
+
+    fn former(&self) -> Vec<PeerKey> {
+        self.former.iter().map(public).collect()
+    }
+
+    fn give_way(&self, former: &PeerKey) -> Option<Former> {
+        let old = self.former.iter().find(|old| public(old) == *former)?;
+        Some(Former { key: *former, signature: sign(old, &Former::statement(former, &self.public())) })
     }
 }
 

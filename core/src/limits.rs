@@ -40,6 +40,9 @@ pub const GROUND_PACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of one piece of a ground: with its frame it is a piece of [`PIECE_BYTES_MAX`].
 pub const GROUND_PIECE_BYTES_MAX: usize = 15 * 1024;
 
+/// Keys that one member has one after the other: each is told to everybody who connects, and kept for good.
+pub const SEAT_KEYS_MAX: usize = 64;
+
 /// Messages one signature may vouch for: one live frame.
 pub const RUN_MESSAGES_MAX: usize = 64;
 /// Bytes of the messages of one run: a live frame of the longest messages.

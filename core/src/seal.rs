@@ -26,8 +26,8 @@ pub const FORMER_SECRETS_MAX: usize = 64;
 /// let (ada, bob) = (Ed25519::from_seed(&[1; 32]), Ed25519::from_seed(&[2; 32]));
 /// let (room, secret) = (RoomId([3; 32]), Secret([4; 32]));
 /// let sealed = seal(&ada.public(), &room, &[5; 32], &secret).unwrap();
-/// assert_eq!(ada.unseal(&room, &sealed), Some(secret));
-/// assert_eq!(bob.unseal(&room, &sealed), None);
+/// assert_eq!(ada.unseal(&ada.public(), &room, &sealed), Some(secret));
+/// assert_eq!(bob.unseal(&ada.public(), &room, &sealed), None);
 /// ```
 pub fn seal(to: &PeerKey, room: &RoomId, ephemeral: &[u8; 32], secret: &Secret) -> Option<Vec<u8>> {
     let theirs = VerifyingKey::from_bytes(&to.0).ok().filter(|key| !key.is_weak())?;
@@ -99,14 +99,14 @@ mod tests {
         let keys = Ed25519::from_seed(&[1; 32]);
         let sealed = seal(&keys.public(), &ROOM, &[5; 32], &Secret([4; 32])).unwrap();
         assert_eq!(sealed.len(), SEALED_BYTES);
-        assert_eq!(keys.unseal(&RoomId([4; 32]), &sealed), None);
+        assert_eq!(keys.unseal(&keys.public(), &RoomId([4; 32]), &sealed), None);
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys.unseal(&ROOM, &changed), None, "bit {bit}");
+            assert_eq!(keys.unseal(&keys.public(), &ROOM, &changed), None, "bit {bit}");
         }
         for cut in 0..sealed.len() {
-            assert_eq!(keys.unseal(&ROOM, &sealed[..cut]), None);
+            assert_eq!(keys.unseal(&keys.public(), &ROOM, &sealed[..cut]), None);
         }
     }
 

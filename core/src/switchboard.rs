@@ -9,9 +9,11 @@ mod sleeping;
 use std::collections::BTreeMap;
 
 use crate::api::{ApiError, Code, Compact, Compacted};
+use crate::chain::Keys;
 use crate::id::{Dot, PeerKey, RoomId};
 use crate::invite::InviteRefusal;
 use crate::limits::ROOM_LINKS_WANTED;
+use crate::members::Former;
 use crate::room::{self, Room};
 use crate::sync::frame::Claim;
 use crate::sync::link::Heard;
@@ -139,6 +141,8 @@ pub enum Output {
 /// The rooms and the connections.
 pub struct Switchboard {
     me: PeerKey,
+    /// The keys that gave way to it.
+    former: Vec<Former>,
     rooms: BTreeMap<RoomId, Member>,
     /// Those that are out of memory.
     asleep: BTreeMap<RoomId, Dormant>,
@@ -151,9 +155,10 @@ pub struct Switchboard {
 
 impl Switchboard {
     /// A daemon without rooms and connections.
-    pub fn new(me: PeerKey) -> Self {
+    pub fn new(keys: &dyn Keys) -> Self {
         Self {
-            me,
+            me: keys.public(),
+            former: keys.former().iter().filter_map(|former| keys.give_way(former)).collect(),
             rooms: BTreeMap::new(),
             asleep: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -199,9 +204,9 @@ impl Switchboard {
     fn open(&mut self, id: RoomId, now: Now, out: &mut Vec<Output>) {
         for link in self.links.keys().copied().collect::<Vec<_>>() {
             let Some(state) = self.links.get_mut(&link) else { return };
-            let peer = state.peer();
-            let awake = self.rooms.get(&id).map(|member| member.secrets_for(&peer));
-            let asleep = || self.asleep.get(&id).map(|dormant| dormant.secrets_for(&peer));
+            let keys: Vec<PeerKey> = state.keys().collect();
+            let awake = self.rooms.get(&id).map(|member| member.secrets_for(&keys));
+            let asleep = || self.asleep.get(&id).map(|dormant| dormant.secrets_for(&keys));
             let Some(secrets) = awake.or_else(asleep) else { return };
             let (is_open, is_welcome) = (state.shared_rooms().any(|room| room == id), !secrets.is_empty());
             let mut frames = Vec::new();
@@ -308,14 +313,15 @@ impl Switchboard {
             Input::LinkUp { link, peer, end, random } => {
                 let mut frames = Vec::new();
                 let mut state = Link::new(self.me, peer, end, random, now, &mut frames);
+                frames.extend(self.former.iter().copied().map(LinkFrame::Former));
                 for (&room, member) in &self.rooms {
-                    let secrets = member.secrets_for(&peer);
+                    let secrets = member.secrets_for(&[peer]);
                     if !secrets.is_empty() {
                         state.add_room(room, secrets, &mut frames);
                     }
                 }
                 for (&room, dormant) in &self.asleep {
-                    let secrets = dormant.secrets_for(&peer);
+                    let secrets = dormant.secrets_for(&[peer]);
                     if !secrets.is_empty() {
                         state.add_room(room, secrets, &mut frames);
                     }
@@ -392,6 +398,11 @@ impl Switchboard {
                 self.disconnect(link, "both have connections enough".to_owned(), now, out);
             }
             Ok(Heard::Farewell) => {}
+            Ok(Heard::Succeeds) => {
+                for room in self.rooms().collect::<Vec<_>>() {
+                    self.open(room, now, out);
+                }
+            }
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),
             Ok(Heard::Nothing) => {}
             Err(error) => self.disconnect(link, error.to_string(), now, out),

@@ -88,7 +88,7 @@ impl World {
         let (owner, name) = (keys(1).public(), "lab".to_owned());
         let founding = Founding { owner, nonce: [0; 16], name, time_ms: 0, access: Access::Members };
         let machine = |seed| Machine {
-            board: Switchboard::new(keys(seed).public()),
+            board: Switchboard::new(&*keys(seed)),
             keys: keys(seed),
             journal: Vec::new(),
             facts: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl World {
         let room = self.machines[at].told;
         let room = self.machines[at].read(&self.founding.clone(), room);
         let machine = &mut self.machines[at];
-        machine.board = Switchboard::new(machine.keys.public());
+        machine.board = Switchboard::new(&*machine.keys);
         let mut out = Vec::new();
         machine.board.add_room(room, vec![Secret([9; 32])], self.now, &mut out);
         self.carry_out(at, out);
@@ -144,7 +144,7 @@ impl World {
                 let gist = Gist::decode(&gist.encode()).expect("canonical");
                 let mut out = Vec::new();
                 let machine = &mut self.machines[at];
-                machine.board = Switchboard::new(machine.keys.public());
+                machine.board = Switchboard::new(&*machine.keys);
                 machine.board.add_asleep(gist, vec![Secret([9; 32])], self.now, &mut out);
                 self.carry_out(at, out);
             }

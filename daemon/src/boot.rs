@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use rtc_client::Places;
 use rtc_client::places::PlaceError;
+use rtc_core::chain::Keys;
 use rtc_core::id::RoomId;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -143,9 +144,32 @@ pub fn run(
     let settings = Settings::load(&places.config_file, overrides)?;
     let log = begin_log(&settings).map_err(|error| StartError::System { what: "write the log", error })?;
     let state = State::open(data)?;
-    let identity = Identity::load_or_create(&state.identity_file())?;
+    let mut ready = Some(ready);
+    loop {
+        let identity = Identity::load_or_create(&state.identity_file())?;
+        let key = identity.key();
+        let ended = live(places, overrides, started, identity, &state, log.clone(), &mut ready)?;
+        // Somebody asked for another key.
+        if !Identity::read(&state.identity_file()).is_ok_and(|identity| identity.is_after(&key)) {
+            return Ok(ended);
+        }
+        tracing::info!("starts anew with a new key");
+    }
+}
+
+/// Runs the daemon with that key until it is told to stop, or gets another one.
+fn live(
+    places: &Places,
+    overrides: &Overrides,
+    started: Instant,
+    identity: Identity,
+    state: &State,
+    log: Option<LogControl>,
+    ready: &mut Option<impl FnOnce()>,
+) -> Result<ExitCode, StartError> {
+    let settings = Settings::load(&places.config_file, overrides)?;
     let _key = lock_key(places, &identity).map_err(StartError::Key)?;
-    let rooms = open_rooms(&state, settings.room_idle_s > 0)?;
+    let rooms = open_rooms(state, &identity, settings.room_idle_s > 0)?;
     let (done_tx, done) = mpsc::unbounded_channel();
     let store = store::thread::spawn(done_tx)
         .map_err(|error| StartError::System { what: "start the store's thread", error })?;
@@ -157,7 +181,7 @@ pub fn run(
         .map_err(|error| StartError::System { what: "start the runtime", error })?;
     runtime.block_on(async {
         let config = ConfigWatch::start(&places.config_file, settings, overrides.clone());
-        let net_config = net_config(places, &state, &identity, &config.current().borrow().settings)?;
+        let net_config = net_config(places, state, &identity, &config.current().borrow().settings)?;
         let (net_tx, net_events) = mpsc::channel(NET_EVENTS_QUEUED);
         let (net_handle, net) = net::start(net_config, net_tx).await?;
         let listener = Listener::bind(&places.socket).await?;
@@ -175,7 +199,7 @@ pub fn run(
         };
         let house = House {
             places: places.clone(),
-            state,
+            state: state.clone(),
             identity,
             settings: config.current(),
             rooms,
@@ -198,7 +222,7 @@ pub fn run(
         tokio::spawn(signals.pass_on(stop_tx));
         // A hub that died says so below.
         let _ = opened.await;
-        ready();
+        ready.take().into_iter().for_each(|ready| ready());
         tracing::info!(socket = %places.socket.display(), "ready");
         let hub = hub.await;
         net.shutdown().await;
@@ -290,11 +314,20 @@ fn wan_config(settings: &Settings) -> Result<Option<WanConfig>, ConfigError> {
     })
 }
 
-fn open_rooms(state: &State, may_sleep: bool) -> Result<Vec<(RoomId, OnDisk)>, StateError> {
-    let mut rooms = Vec::new();
+fn open_rooms(
+    state: &State,
+    identity: &Identity,
+    may_sleep: bool,
+) -> Result<Vec<(RoomId, OnDisk)>, StateError> {
+    let (mut rooms, former) = (Vec::new(), identity.keys().former());
     for room in state.rooms()? {
         let dir = state.room_dir(&room);
-        if let Some(asleep) = Asleep::read(&dir, room).filter(|_| may_sleep) {
+        // One that knows this machine by a former key is to hear of the new one.
+        let is_up_to_date = |asleep: &Asleep| {
+            let mut former = former.iter();
+            former.all(|key| asleep.gist.standing_of(key).role().is_none())
+        };
+        if let Some(asleep) = Asleep::read(&dir, room).filter(|_| may_sleep).filter(is_up_to_date) {
             rooms.push((room, OnDisk::Asleep(Box::new(asleep))));
             continue;
         }

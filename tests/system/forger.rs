@@ -425,6 +425,7 @@ impl Seen {
             | LinkFrame::Open { .. }
             | LinkFrame::Close { .. }
             | LinkFrame::Farewell
+            | LinkFrame::Former(_)
             | LinkFrame::Live { .. }
             | LinkFrame::Redeem(_)
             | LinkFrame::Welcome { .. }

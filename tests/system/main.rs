@@ -31,6 +31,7 @@ mod presence;
 mod punching;
 mod rooms;
 mod rot;
+mod rotation;
 #[cfg(target_os = "linux")]
 #[path = "../power/shim.rs"]
 mod shim;

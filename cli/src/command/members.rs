@@ -58,6 +58,7 @@ struct Listed {
     online: bool,
     since_ms: Option<u64>,
     by: Option<PeerKey>,
+    former: Vec<PeerKey>,
 }
 
 /// Does what was asked, and lists the members.
@@ -88,9 +89,9 @@ async fn list(session: &mut Session) -> Result<(), Failure> {
     let Reply::Peers(peers) = session.ask(Ask::Peers {}).await? else { return Err(Failure::unexpected()) };
     let online: Vec<PeerKey> = peers.iter().filter(|peer| peer.connected).map(|peer| peer.peer).collect();
     if session.out.json {
-        let listed = |Member { key, role, name, own, since_ms, by }| {
+        let listed = |Member { key, role, name, own, since_ms, by, former }| {
             let online = own || online.contains(&key);
-            Listed { key, role, name, own, online, since_ms, by }
+            Listed { key, role, name, own, online, since_ms, by, former }
         };
         let members = members.into_iter().map(listed).collect();
         return Ok(session.out.object("rtc.members/1", &Members { members })?);
@@ -115,7 +116,8 @@ async fn members(session: &mut Session) -> Result<Vec<Member>, Failure> {
 
 async fn member_called(who: &str, session: &mut Session) -> Result<PeerKey, Failure> {
     let members = members(session).await?;
-    let is_meant = |member: &&Member| member.name == who || member.key.to_string().starts_with(who);
+    let is_meant =
+        |member: &&Member| member.name == who || keys(member).any(|key| key.to_string().starts_with(who));
     let mut found = members.iter().filter(is_meant);
     match (found.next(), found.next()) {
         (Some(member), None) => Ok(member.key),
@@ -126,15 +128,22 @@ async fn member_called(who: &str, session: &mut Session) -> Result<PeerKey, Fail
     }
 }
 
-/// Since when he is one, and by whom, as far as that is known.
+/// All keys of a member.
+fn keys(member: &Member) -> impl Iterator<Item = PeerKey> {
+    [member.key].into_iter().chain(member.former.iter().copied())
+}
+
+/// Since when he is one, by whom, and with which keys before, as far as that is known.
 fn since(member: &Member, members: &[Member]) -> String {
     let when = member.since_ms.map(|time_ms| format!("since {}", age::ago(Some(time_ms))));
     let named = |key: PeerKey| {
-        let name = members.iter().find(|other| other.key == key && !other.name.is_empty());
+        let name = members.iter().find(|other| keys(other).any(|its| its == key) && !other.name.is_empty());
         name.map_or_else(|| short::short(key), |other| format!("{:?}", draw::plain(&other.name)))
     };
     let by = member.by.map(|key| format!("by {}", named(key)));
-    let known: Vec<String> = when.into_iter().chain(by).collect();
+    let former: Vec<String> = member.former.iter().map(|key| short::short(*key)).collect();
+    let former = (!former.is_empty()).then(|| format!("formerly {}", former.join(" ")));
+    let known: Vec<String> = when.into_iter().chain(by).chain(former).collect();
     if known.is_empty() { String::new() } else { format!("  {DIM}{}{RESET}", known.join(", ")) }
 }
 

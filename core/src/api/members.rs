@@ -25,6 +25,9 @@ pub struct Member {
     /// Who made it one; absent of the founder, and where that is forgotten.
     #[serde(default)]
     pub by: Option<PeerKey>,
+    /// The keys it had before, the first one first.
+    #[serde(default)]
+    pub former: Vec<PeerKey>,
 }
 
 /// What is to be said of a room, as one message. Answered as an edit is.

@@ -7,7 +7,7 @@ use super::format::unexpected;
 use super::{Base, Flat, Form, Ground, GroundLife, Keeping, Kept};
 use crate::canonical::DecodeError;
 use crate::clock::Stamp;
-use crate::members::Charter;
+use crate::members::{Charter, Member};
 use crate::op::text::{CharId, Content};
 use crate::op::{Kind, OpCode};
 
@@ -15,9 +15,10 @@ impl Ground {
     /// Whether everything that is named is there.
     pub(super) fn check(&self) -> Result<(), DecodeError> {
         let covers = |stamp: &Stamp| self.version.covers(&stamp.dot()) && stamp.lamport <= self.lamport;
-        let keys: BTreeSet<_> = self.charter.members.iter().map(|member| member.key).collect();
+        let keys: BTreeSet<_> = self.charter.members.iter().map(Member::first_key).collect();
         let secret = self.charter.secret.as_ref();
         if keys.len() < self.charter.members.len()
+            || self.charter.members.iter().any(Member::has_a_key_twice)
             || secret.is_some_and(|secret| !self.version.covers(&secret.by))
             || keys.is_empty() && self.charter != Charter::default()
         {

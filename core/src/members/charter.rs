@@ -1,9 +1,11 @@
 //! What a room's ops about itself come to: its members, its name and its newest secret.
 
-use super::{Member, Role};
+use super::{Former, Member, Role};
 use crate::canonical::{DecodeError, Reader, Writer};
+use crate::chain::Signature;
 use crate::founding::ROOM_NAME_BYTES_MAX;
 use crate::id::{Actor, Dot, PeerKey};
+use crate::limits::SEAT_KEYS_MAX;
 use crate::op::Options;
 
 /// What is said of a room, as far as it counts. An open room has none.
@@ -34,14 +36,19 @@ impl Charter {
 
     /// What a member may do; nothing where the key is none.
     pub fn role(&self, key: &PeerKey) -> Option<Role> {
-        self.members.iter().find(|member| member.key == *key)?.role
+        self.members.iter().filter(|member| member.key == *key).filter_map(|member| member.role).max()
     }
 
-    /// Writes `[[[key, role, name]…], name, secret]`: roles count from 0 for none, and a secret is `[actor, seq, options]`.
+    /// Writes `[[[key, role, name]…], name, secret]`: roles count from 0 for none, and a secret is `[actor, seq, options]`. Of a member
+    /// with former keys also those, each with its signature: `[key, role, name, [key, signature, …]]`.
     pub(crate) fn write(&self, writer: &mut Writer) {
         writer.array(3).array(self.members.len());
-        for Member { key, role, name } in &self.members {
-            writer.array(3).bytes(&key.0).uint(role.map_or(0, |role| role as u64 + 1)).text(name);
+        for Member { key, role, name, former } in &self.members {
+            writer.array(3 + usize::from(!former.is_empty())).bytes(&key.0);
+            writer.uint(role.map_or(0, |role| role as u64 + 1)).text(name);
+            if !former.is_empty() {
+                write_former(former, writer);
+            }
         }
         writer.text_or_null(self.name.as_deref());
         match &self.secret {
@@ -56,7 +63,7 @@ impl Charter {
         reader.array_of(3, "a charter")?;
         let mut members: Vec<Member> = Vec::new();
         for _ in 0..reader.array(reader.rest().len(), "members")? {
-            reader.array_of(3, "a member")?;
+            let items = reader.array(4, "a member")?;
             let key = PeerKey(reader.bytes_of()?);
             let role = match reader.uint()? {
                 0 => None,
@@ -65,7 +72,15 @@ impl Charter {
                 3 => Some(Role::Owner),
                 _ => return Err(DecodeError::Unexpected { expected: "a role", offset: 0 }),
             };
-            members.push(Member { key, role, name: reader.text(ROOM_NAME_BYTES_MAX, "member's name")? });
+            let name = reader.text(ROOM_NAME_BYTES_MAX, "member's name")?;
+            let former = match items {
+                3 => Vec::new(),
+                _ => read_former(reader)?,
+            };
+            if items < 3 || former.is_empty() != (items == 3) {
+                return Err(DecodeError::NotCanonical);
+            }
+            members.push(Member { key, role, name, former });
         }
         let name = reader.text_or_null(ROOM_NAME_BYTES_MAX, "room name")?;
         let secret = match reader.array_or_null(3, "a secret")? {
@@ -78,4 +93,23 @@ impl Charter {
         };
         Ok(Self { members, name, secret })
     }
+}
+
+/// Writes `[key, signature, …]`.
+pub(crate) fn write_former(former: &[Former], writer: &mut Writer) {
+    writer.array(2 * former.len());
+    for Former { key, signature } in former {
+        writer.bytes(&key.0).bytes(&signature.0);
+    }
+}
+
+/// Reads what [`write_former`] writes.
+pub(crate) fn read_former(reader: &mut Reader<'_>) -> Result<Vec<Former>, DecodeError> {
+    let items = reader.array(2 * (SEAT_KEYS_MAX - 1), "former keys")?;
+    if !items.is_multiple_of(2) {
+        return Err(DecodeError::Unexpected { expected: "keys and signatures", offset: 0 });
+    }
+    let mut former =
+        || Ok(Former { key: PeerKey(reader.bytes_of()?), signature: Signature(reader.bytes_of()?) });
+    (0..items / 2).map(|_| former()).collect()
 }

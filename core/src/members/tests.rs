@@ -1,6 +1,7 @@
 //! Attacks upon a room's members, and why none succeeds.
 
-use super::*;
+use super::{Act, BTreeSet, Deed as What, Former, Judgement, Member, PeerKey, Role, Stamp};
+use crate::chain::Signature;
 use crate::id::Actor;
 
 /// What members said, each line a message of one op.
@@ -22,9 +23,11 @@ enum Deed {
     Edits,
     Makes(char, Role),
     Removes(char),
+    /// Takes the place of that key.
+    Follows(char),
 }
 
-use Deed::{Edits, Makes, Removes};
+use Deed::{Edits, Follows, Makes, Removes};
 use Role::{Editor, Owner, Viewer};
 
 /// The founder of every tale.
@@ -61,12 +64,14 @@ impl Tale {
         let order: Vec<usize> =
             (0..self.lines.len()).filter(|&i| !matches!(self.lines[i].deed, Edits)).collect();
         let act = |&i: &usize| {
-            let (subject, role) = match self.lines[i].deed {
-                Makes(subject, role) => (subject, Some(role)),
-                Removes(subject) => (subject, None),
+            let (subject, deed) = match self.lines[i].deed {
+                Makes(subject, role) => (subject, What::Grant(role)),
+                Removes(subject) => (subject, What::Remove),
+                // What has been signed is not looked at any more here.
+                Follows(old) => (old, What::Rotate(Former { key: key(old), signature: Signature([0; 64]) })),
                 Edits => unreachable!("those are no acts"),
             };
-            Act { stamp: self.stamp(i), subject: key(subject), role, name: None }
+            Act { stamp: self.stamp(i), subject: key(subject), deed, name: None }
         };
         let acts: Vec<Act> = order.iter().map(act).collect();
         let has_seen = |by: usize, of: usize| self.lines[order[by]].seen.contains(&order[of]);
@@ -272,12 +277,12 @@ fn what_two_epochs_of_one_key_say_of_it_at_once_both_counts() {
 fn seniors_and_names_outlast_those_who_are_gone() {
     let before = [
         Member::founder(key('f')),
-        Member { key: key('a'), role: None, name: "Ada".into() },
-        Member { key: key('b'), role: Some(Owner), name: String::new() },
+        Member { name: "Ada".into(), ..Member::unknown(key('a')) },
+        Member { role: Some(Owner), ..Member::unknown(key('b')) },
     ];
-    let act = |author, lamport, subject, role| {
+    let act = |author, lamport, subject, role: Option<Role>| {
         let stamp = Stamp { lamport, actor: Actor::new(key(author), 1), seq: 1, index: 0 };
-        Act { stamp, subject: key(subject), role, name: None }
+        Act { stamp, subject: key(subject), deed: role.map_or(What::Remove, What::Grant), name: None }
     };
     let acts = [act('b', 1, 'a', Some(Owner)), act('f', 2, 'a', Some(Editor)), act('a', 3, 'b', None)];
     let judgement = Judgement::of(&before, &acts, |by, of| of < by);
@@ -321,4 +326,126 @@ fn a_member_is_one_by_the_first_grant_that_nothing_took_away() {
     check(&tale, None);
     let again = tale.says('f', &[], Makes('e', Editor));
     check(&tale, Some(again));
+}
+
+#[test]
+fn a_new_key_has_the_seat_of_the_old_one_which_may_do_nothing_more() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let before = tale.says('e', &[editor], Edits);
+    tale.says('n', &[before], Edits);
+    let follows = tale.says('n', &[before], Follows('e'));
+    let after = tale.says('n', &[], Edits);
+    tale.says('e', &[], Edits);
+    tale.says('e', &[follows], Edits);
+    tale.says_as(('n', 2), &[before], Edits);
+    tale.check(&[editor, before, follows, after], &[('e', None), ('n', Some(Editor))]);
+}
+
+#[test]
+fn who_rotates_is_as_senior_as_he_was() {
+    let mut tale = Tale::default();
+    let senior = tale.says('f', &[], Makes('s', Owner));
+    let junior = tale.says('s', &[senior], Makes('j', Owner));
+    let founder = tale.says('g', &[junior], Follows('f'));
+    let follows = tale.says('t', &[founder], Follows('s'));
+    tale.says('j', &[follows], Removes('t'));
+    tale.says('t', &[], Removes('g'));
+    tale.says('t', &[], Removes('f'));
+    let removes = tale.says('t', &[], Removes('j'));
+    let again = tale.says('h', &[founder], Follows('g'));
+    let less = tale.says('h', &[removes], Makes('t', Viewer));
+    tale.check(
+        &[senior, junior, founder, follows, removes, again, less],
+        &[('h', Some(Owner)), ('g', None), ('f', None), ('t', Some(Viewer)), ('s', None), ('j', None)],
+    );
+}
+
+#[test]
+fn a_removal_concerns_the_member_by_whichever_key_and_nobody_comes_back_by_rotating() {
+    for knows in [false, true] {
+        let mut tale = Tale::default();
+        let editor = tale.says('f', &[], Makes('e', Editor));
+        let follows = tale.says('n', &[editor], Follows('e'));
+        let removes = match knows {
+            true => tale.says('f', &[follows], Removes('n')),
+            false => tale.says('f', &[], Removes('e')),
+        };
+        tale.says('n', &[follows], Edits);
+        tale.says('m', &[follows, removes], Follows('n'));
+        tale.says('m', &[removes], Follows('e'));
+        tale.says('m', &[], Edits);
+        let mut counting = vec![editor, removes];
+        // One that the removal has not seen goes with it.
+        if knows {
+            counting.insert(1, follows);
+        }
+        tale.check(&counting, &[('e', None), ('n', None), ('m', None)]);
+    }
+}
+
+#[test]
+fn of_two_rotations_of_one_key_the_first_counts() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let later = tale.says('e', &[editor], Edits);
+    tale.says('n', &[later], Follows('e'));
+    let first = tale.says('m', &[editor], Follows('e'));
+    tale.says('n', &[], Edits);
+    let edits = tale.says('m', &[], Edits);
+    tale.check(&[editor, first, edits], &[('m', Some(Editor)), ('n', None), ('e', None)]);
+}
+
+#[test]
+fn a_rotation_that_was_lost_and_said_again_counts_as_one() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let before = tale.says('e', &[editor], Edits);
+    let lost = tale.says('n', &[before], Follows('e'));
+    let edits = tale.says('n', &[], Edits);
+    let again = tale.says_as(('n', 2), &[editor], Follows('e'));
+    let later = tale.says_as(('n', 2), &[], Edits);
+    let stolen = tale.says('e', &[], Edits);
+    // One that knows of the others brings nothing back.
+    tale.says_as(('n', 3), &[stolen, lost], Follows('e'));
+    let counting = [editor, before, lost, edits, again, later];
+    tale.check(&counting, &[('n', Some(Editor)), ('e', None)]);
+}
+
+#[test]
+fn who_is_admitted_again_by_an_old_name_is_so_with_his_newest_key() {
+    let mut tale = Tale::default();
+    let editor = tale.says('f', &[], Makes('e', Editor));
+    let follows = tale.says('n', &[editor], Follows('e'));
+    let removes = tale.says('f', &[follows], Removes('n'));
+    let again = tale.says('f', &[], Makes('e', Viewer));
+    tale.says('e', &[again], Edits);
+    tale.says('n', &[again], Edits);
+    tale.check(&[editor, follows, removes, again], &[('e', None), ('n', Some(Viewer))]);
+}
+
+#[test]
+fn whoever_invites_a_key_that_another_takes_has_no_power_over_him() {
+    let mut tale = Tale::default();
+    let owner = tale.says('f', &[], Makes('m', Owner));
+    // The founder rotates; the owner says as from before that he admits the new key, as a viewer.
+    let follows = tale.says('g', &[owner], Follows('f'));
+    let claims = tale.says('m', &[owner], Makes('g', Viewer));
+    let removes = tale.says('m', &[], Removes('g'));
+    let edits = tale.says('g', &[follows], Edits);
+    tale.says('m', &[edits], Removes('g'));
+    tale.check(&[owner, follows, claims, removes, edits, 5], &[('g', Some(Owner)), ('f', None)]);
+}
+
+#[test]
+fn nobody_has_more_keys_one_after_the_other_than_he_may() {
+    let mut tale = Tale::default();
+    let names: Vec<char> = ('\u{80}'..).take(crate::limits::SEAT_KEYS_MAX + 1).collect();
+    let mut last = tale.says('f', &[], Makes(names[0], Editor));
+    for pair in names.windows(2) {
+        last = tale.says(pair[1], &[last], Follows(pair[0]));
+    }
+    let counting: Vec<usize> = (0..last).collect();
+    let end = names.len() - 1;
+    tale.check(&counting, &[(names[end - 1], Some(Editor)), (names[end], None)]);
 }

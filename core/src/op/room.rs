@@ -20,6 +20,8 @@ pub(crate) const REMOVE: OpCode = OpCode(0x1104);
 pub(crate) const RENAME: OpCode = OpCode(0x1105);
 /// The code of what gives the room another secret.
 pub(crate) const SECRET: OpCode = OpCode(0x1106);
+/// The code of what hands a member's seat to another key of his.
+pub(crate) const ROTATE: OpCode = OpCode(0x1107);
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -97,5 +99,18 @@ pub(super) const ROWS: &[Row] = &[
         kind: Kind::Rule(Rule::Secret),
         doc: "Gives the room another secret; an owner's daemon writes it.",
         example: "'' room.secret",
+    },
+    Row {
+        code: ROTATE,
+        name: "room.rotate",
+        argument: Shape::Peer,
+        options: &[OptionRow {
+            name: "signed",
+            shape: Shape::Text,
+            doc: "The old key's signature over both.",
+        }],
+        kind: Kind::Rule(Rule::Rotate),
+        doc: "Takes the place of a key that has signed it; the new key's daemon writes it.",
+        example: "'' room.rotate KEY signed=SIGNATURE",
     },
 ];

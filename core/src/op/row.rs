@@ -76,6 +76,8 @@ pub enum Rule {
     Rename,
     /// The room's secret is another.
     Secret,
+    /// A member's key is another.
+    Rotate,
 }
 
 /// Whether an amount is added or taken away.

@@ -118,7 +118,7 @@ impl Cold {
         let clock = &self.clocks[&view.actor];
         let grants = self.snapshot.editors.get(&view.actor.key());
         let mut grants = grants.into_iter().flatten();
-        grants.any(|grant| grant.is_none_or(|grant| clock.covers(&grant)))
+        grants.any(|dots| dots.iter().all(|dot| clock.covers(dot)))
     }
 
     /// Lets an op of a message take effect, unless that needs the history.

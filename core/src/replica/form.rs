@@ -203,6 +203,12 @@ impl Replica {
         self.cold().map_or_else(|| Engine::role(self, key), |cold| cold.charter().role(key))
     }
 
+    /// See [`Engine::keeper`].
+    pub fn keeper(&self) -> Option<PeerKey> {
+        let first = |charter: &Charter| charter.members.first().map(|member| member.key);
+        self.cold().map_or_else(|| Engine::keeper(self), |cold| first(cold.charter()))
+    }
+
     /// See [`Engine::found`].
     pub fn found(&mut self, founder: PeerKey) {
         if self.root().founder != Some(founder) {

@@ -63,7 +63,7 @@ impl Rights {
         let key = history.actor_of(message.actor).key();
         let sees = |act: usize| history.sees(message, history.message_of(self.ops[act]));
         let is_seen_by = |act: usize| history.sees(history.message_of(self.ops[act]), message);
-        if self.judgement.lasting(&key, Role::Editor).any(|grant| grant.is_none_or(sees)) {
+        if self.judgement.lasting(&key, Role::Editor).any(|acts| acts.into_iter().all(sees)) {
             let at = message.actor.at();
             if self.certain.len() <= at {
                 self.certain.resize(at + 1, NEVER);
@@ -192,7 +192,9 @@ impl Engine {
         let rights = &self.rights;
         let acts = (0..rights.ops.len()).filter(|&act| rights.judgement.is_effective(act));
         let acts = acts.map(|act| rights.ops[act]);
-        let is_act = |op: OpIx| matches!(self.history.kind(op), Some(Kind::Rule(Rule::Grant | Rule::Remove)));
+        let is_act = |op: OpIx| {
+            matches!(self.history.kind(op), Some(Kind::Rule(Rule::Grant | Rule::Remove | Rule::Rotate)))
+        };
         let others = rights.rules.iter().copied().filter(|&op| {
             !is_act(op)
                 && !self.history.is_repeated(self.history.owner(op))
@@ -251,16 +253,31 @@ impl Engine {
         Some((self.history.dot(message).actor.key(), self.history.time_ms(message)))
     }
 
-    /// Of each member the messages by which all that have seen one of them are an editor's, as far as is known; none within where
-    /// all are.
-    pub(super) fn editors(&self) -> Vec<(PeerKey, Vec<Option<Dot>>)> {
+    /// Of each member the messages by which all of his that have seen them are an editor's, as far as is known, in one way or another.
+    pub(super) fn editors(&self) -> Vec<(PeerKey, Vec<Vec<Dot>>)> {
         let Rights { judgement, ops, .. } = &self.rights;
         let dot = |act: usize| self.history.dot(self.history.owner(ops[act]));
         let members = judgement.members().map(|member| {
             let grants = judgement.lasting(&member.key, Role::Editor);
-            (member.key, grants.map(|act| act.map(dot)).collect())
+            (member.key, grants.map(|acts| acts.into_iter().map(dot).collect()).collect())
         });
         members.collect()
+    }
+
+    /// Whose horizons count now, in a room with members: the newest key of its first member.
+    pub fn keeper(&self) -> Option<PeerKey> {
+        self.rights.judgement.first()
+    }
+
+    /// Whether a message that is held is one of the first member's, with whichever of his keys.
+    pub fn is_by_keeper(&self, dot: &Dot) -> bool {
+        self.history.find(dot).is_some_and(|message| {
+            let (rights, message) = (&self.rights, self.history.message(message));
+            let sees = |act: usize| self.history.sees(message, self.history.message_of(rights.ops[act]));
+            let is_seen_by =
+                |act: usize| self.history.sees(self.history.message_of(rights.ops[act]), message);
+            rights.judgement.is_of_first(&dot.actor.key(), sees, is_seen_by)
+        })
     }
 
     /// What a key may do who has seen everything held; nothing where it is no member, and in an open room.

@@ -114,7 +114,7 @@ pub(super) struct Snapshot {
     /// What is said of the room.
     pub(super) charter: Charter,
     /// See [`Engine::editors`].
-    pub(super) editors: BTreeMap<PeerKey, Vec<Option<Dot>>>,
+    pub(super) editors: BTreeMap<PeerKey, Vec<Vec<Dot>>>,
     requests: Span,
     /// What messages held were before that were issued again.
     pub(super) origins: BTreeSet<Dot>,
@@ -275,11 +275,16 @@ impl Engine {
         writer.array(editors.len());
         for (key, grants) in editors {
             writer.array(2).bytes(&key.0).array(grants.len());
-            for grant in grants {
-                match grant {
-                    Some(Dot { actor, seq }) => writer.array(2).bytes(&actor.0).uint(seq),
-                    None => writer.null(),
-                };
+            for dots in grants {
+                // All are an editor's where nothing need be seen.
+                if dots.is_empty() {
+                    writer.null();
+                    continue;
+                }
+                writer.array(2 * dots.len());
+                for Dot { actor, seq } in dots {
+                    writer.bytes(&actor.0).uint(seq);
+                }
             }
         }
     }

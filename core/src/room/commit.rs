@@ -188,9 +188,7 @@ impl Room {
             return self.find(name);
         }
         // A retry must not look for another message to undo: any target will do, the first answer is repeated.
-        if let Some(dot) =
-            undo.request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id))
-        {
+        if let Some(dot) = undo.request.as_deref().and_then(|id| self.own_request(id)) {
             return Ok(dot);
         }
         let undone = |dot: &Dot| self.replica.is_undone(dot);
@@ -205,9 +203,15 @@ impl Room {
         })
     }
 
-    /// The messages made with this machine's key that are held, the newest first.
+    /// The message by which this machine has answered a request, with whichever key.
+    fn own_request(&self, id: &str) -> Option<Dot> {
+        self.own_keys().find_map(|key| self.replica.request(&key, id))
+    }
+
+    /// The messages made with this machine's keys that are held, the newest first.
     fn own_newest(&self) -> impl Iterator<Item = Dot> {
-        let mut heads: Vec<Dot> = self.log.heads_of(&self.keys.public()).collect();
+        let mut heads: Vec<Dot> =
+            self.own_keys().flat_map(|key| self.log.heads_of(&key).collect::<Vec<_>>()).collect();
         std::iter::from_fn(move || {
             let head = heads.iter_mut().max_by_key(|head| self.replica.lamport(head))?;
             let newest = *head;
@@ -220,7 +224,7 @@ impl Room {
         let Commit { token, what, note, request, wait, timeout_ms } = commit;
         check_lengths(note.as_deref(), request.as_deref())?;
         let deadline_us = now.after_ms(timeout_ms.unwrap_or(PEER_WAIT_MS));
-        if let Some(id) = request.as_deref().and_then(|id| self.replica.request(&self.keys.public(), id)) {
+        if let Some(id) = request.as_deref().and_then(|id| self.own_request(id)) {
             let edited = Edited { id, repeated: true, ineffective: Vec::new() };
             self.flush(now, out);
             self.answer_when(Pending { token, edited, wait, deadline_us }, self.batches.newest(), out);
@@ -290,7 +294,7 @@ impl Room {
         self.log.append(&message, made.link, made.body.len(), false);
         self.replica.apply_view(&message);
         self.commits.note(&message, made.link);
-        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
+        self.horizons.note(&message);
         let mut events = Vec::new();
         self.tell(&made.dot, &mut events);
         let Made { dot, body, link, .. } = made;

@@ -35,7 +35,9 @@ pub struct Gist {
     pub(super) digest: Digest,
     /// What is held; none where that takes too long to be told.
     pub(super) vector: Option<VersionVector>,
-    /// All who are members or were, and what they may do.
+    /// Whose horizons count.
+    pub(super) keeper: PeerKey,
+    /// All who are members or were, and what they may do; of former keys nothing.
     members: BTreeMap<PeerKey, Option<Role>>,
 }
 
@@ -46,7 +48,7 @@ impl Room {
         if !self.is_idle() {
             return None;
         }
-        let founding = self.founding.clone()?;
+        let (founding, keeper) = (self.founding.clone()?, self.keeper_key()?);
         let seen = self.seen();
         Some(Gist {
             name: self.name().unwrap_or_default(),
@@ -57,14 +59,28 @@ impl Room {
             horizon: self.horizon(),
             digest: self.log.digest(),
             vector: (!self.is_vast()).then(|| self.log.vector()),
-            members: self.replica.members().into_iter().map(|member| (member.key, member.role)).collect(),
+            members: self.roles(),
+            keeper,
             founding,
         })
     }
 
+    /// What everybody may do who is a member or was, by each of his keys.
+    fn roles(&self) -> BTreeMap<PeerKey, Option<Role>> {
+        let mut roles = BTreeMap::new();
+        for member in self.replica.members() {
+            roles.extend(member.former.iter().map(|former| (former.key, self.replica.role(&former.key))));
+            roles.insert(member.key, self.replica.role(&member.key));
+        }
+        roles
+    }
+
     /// Whether nothing is under way in the room, and nothing wrong with it, whoever is connected.
     pub fn is_idle(&self) -> bool {
-        let is_quiet = self.commits.is_empty() && self.shows.is_empty() && self.fetch.is_none();
+        let is_quiet = !self.is_succession_due()
+            && self.commits.is_empty()
+            && self.shows.is_empty()
+            && self.fetch.is_none();
         let is_stored =
             self.batches.newest().is_none() && self.pending.is_empty() && self.waiting.messages() == 0;
         let is_well = self.read_only.is_none() && !self.store_failed && self.alarm().is_none();
@@ -98,13 +114,13 @@ impl Gist {
     /// Its canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(11).uint(TABLE_VERSION.into()).bytes(&self.founding.encode()).text(&self.name);
+        writer.array(12).uint(TABLE_VERSION.into()).bytes(&self.founding.encode()).text(&self.name);
         writer.uint(self.messages).uint(self.nodes).bytes(&self.state_hash.0).uint(self.ineffective_ops);
         let horizon = self.horizon.map(|dot| [(dot.actor, dot.seq)].into_iter().collect());
         write_vector(horizon.as_ref(), &mut writer);
         writer.bytes(&self.digest);
         write_vector(self.vector.as_ref(), &mut writer);
-        writer.array(self.members.len() * 2);
+        writer.bytes(&self.keeper.0).array(self.members.len() * 2);
         for (key, role) in &self.members {
             writer.bytes(&key.0).text_or_null(role.map(Role::word));
         }
@@ -114,7 +130,7 @@ impl Gist {
     /// Reads canonical bytes. Those of a version with other operations are refused: it may have seen another scene.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        reader.array_of(11, "a room's gist")?;
+        reader.array_of(12, "a room's gist")?;
         if reader.uint()? != u64::from(TABLE_VERSION) {
             return Err(DecodeError::Unexpected { expected: "this table of operations", offset: 1 });
         }
@@ -125,6 +141,7 @@ impl Gist {
         let horizon = read_vector(&mut reader, bytes.len())?.and_then(|vector| vector.first());
         let horizon = horizon.map(|(actor, seq)| Dot { actor, seq });
         let (digest, vector) = (reader.bytes_of()?, read_vector(&mut reader, bytes.len())?);
+        let keeper = PeerKey(reader.bytes_of()?);
         let mut members = BTreeMap::new();
         for _ in 0..reader.array(bytes.len(), "members")? / 2 {
             let key = PeerKey(reader.bytes_of()?);
@@ -140,6 +157,7 @@ impl Gist {
             horizon,
             digest,
             vector,
+            keeper,
             members,
         };
         reader.finish()?;

@@ -49,6 +49,10 @@ impl Room {
         let charter = self.replica.charter();
         let what = match charter.role(&me) {
             Some(role) => format!("a {role} of this room reads and does not edit"),
+            None if charter.members.iter().any(|member| member.key != me && member.has_key(&me)) => {
+                "the key of this machine gave way to another one, so it may do nothing any more here"
+                    .to_owned()
+            }
             None => "you are no member of this room, so you cannot edit it".to_owned(),
         };
         Err(not_allowed(what, owners(&charter, |_| true)))

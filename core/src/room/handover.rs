@@ -5,6 +5,7 @@ use crate::chain::Link;
 use crate::horizon::Horizon;
 use crate::id::{Dot, StateHash};
 use crate::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::members::{Former, is_succession};
 use crate::room::footing::{FootingError, PackedFooting};
 use crate::room::{Output, Refusal, Room};
 use crate::store::Record;
@@ -37,6 +38,13 @@ pub(super) struct Fetch {
     packed_bytes: usize,
     bytes: Vec<u8>,
     deadline_us: u64,
+}
+
+/// What a horizon comes with, as [`RoomFrame::Horizon`] has it.
+pub(super) struct HorizonProof<'a> {
+    pub(super) before: Link,
+    pub(super) content: &'a [u8],
+    pub(super) keepers: &'a [Former],
 }
 
 impl Fetch {
@@ -84,6 +92,7 @@ impl Room {
             content: content.as_slice().into(),
             whole_bytes: standing.packed.whole_bytes as u64,
             packed_bytes: standing.packed.deflated.len() as u64,
+            keepers: self.keepers_before(&actor.key()),
         };
         out.push(Output::Send { link, lane: Lane::Bulk, frame });
     }
@@ -92,13 +101,12 @@ impl Room {
     pub(super) fn hear_horizon(
         &mut self,
         link: LinkId,
-        before: Link,
-        content: &[u8],
+        proof: &HorizonProof<'_>,
         [whole_bytes, packed_bytes]: [u64; 2],
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let Some((dot, horizon)) = self.verify_horizon(before, content) else {
+        let Some((dot, horizon)) = self.verify_horizon(proof) else {
             return out.push(Output::Refused { link, refusal: Refusal::Horizon });
         };
         let offered = Landmark { dot, ground: horizon.ground };
@@ -135,12 +143,14 @@ impl Room {
     }
 
     /// The horizon that a run begins with, if its keeper has signed it.
-    fn verify_horizon(&self, before: Link, content: &[u8]) -> Option<(Dot, Horizon)> {
+    fn verify_horizon(&self, proof: &HorizonProof<'_>) -> Option<(Dot, Horizon)> {
         let owner = self.founding.as_ref()?.owner;
+        let &HorizonProof { before, content, keepers } = proof;
         let runs = backlog::unpack(content).ok()?;
         let [run] = &runs[..] else { return None };
         let link = run.bodies.iter().fold(before, |link, body| link.next(body));
-        if run.actor.key() != owner || !self.keys.verify(&owner, &link, &run.signature) {
+        let author = run.actor.key();
+        if !is_succession(&owner, keepers, &author) || !self.keys.verify(&author, &link, &run.signature) {
             return None;
         }
         let message = MessageView::read(run.actor, run.bodies.iter().next()?).ok()?;

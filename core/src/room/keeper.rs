@@ -10,7 +10,6 @@ use crate::api::{ApiError, Code, Compact, Compacted, Policy};
 use crate::author::About;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
-use crate::founding::Founding;
 use crate::horizon::Horizon;
 use crate::id::{Actor, PeerKey};
 use crate::members::Role;
@@ -147,12 +146,12 @@ impl Room {
     }
 
     /// When the keeper of a room looks first, in a process that has just begun; never where this is not his daemon, or there is little.
-    pub(super) fn keeper_first_look(founding: &Founding, me: PeerKey, messages: u64) -> Option<u64> {
-        (founding.owner == me && messages >= MESSAGES_MIN).then_some(LOOK_MS * 1000)
+    pub(super) fn keeper_first_look(keeper: PeerKey, me: PeerKey, messages: u64) -> Option<u64> {
+        (keeper == me && messages >= MESSAGES_MIN).then_some(LOOK_MS * 1000)
     }
 
     fn is_keeper(&self) -> bool {
-        self.founding.as_ref().is_some_and(|founding| founding.owner == self.keys.public())
+        self.keeper_key() == Some(self.keys.public())
     }
 
     /// Remembers what a member that leaves has on its disk.

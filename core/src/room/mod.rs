@@ -26,6 +26,7 @@ mod secrets;
 mod sleeper;
 mod snapshot;
 mod standing;
+mod successor;
 mod survey;
 mod tally;
 mod waiting;
@@ -92,6 +93,8 @@ pub struct Room {
     witness: Witness,
     keeper: Keeper,
     forks: Forks,
+    /// When it was last looked whether a former key of ours is a member.
+    succeeded: Option<successor::Looked>,
     /// A ground that a peer hands over.
     fetch: Option<Fetch>,
     /// What loading the room brought up, to be done first.
@@ -136,6 +139,7 @@ impl Room {
             witness: Witness::default(),
             keeper: Keeper::default(),
             forks: Forks::default(),
+            succeeded: None,
             fetch: None,
             pending: Vec::new(),
             batches: Batches::default(),
@@ -179,7 +183,7 @@ impl Room {
         let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
         self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
         self.commits.note(&message, record.link);
-        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
+        self.horizons.note(&message);
         Ok(message)
     }
 
@@ -271,18 +275,21 @@ impl Room {
             Input::Read { link, records } => self.hear_read(link, records, now, out),
             Input::Wake => self.wake(now, out),
         }
+        self.succeed(now, out);
     }
 
     /// When [`Input::Wake`] is due, on the monotonic clock.
     pub fn wake_at(&self) -> Option<u64> {
         let settle = (!self.peers.is_empty()).then_some(self.settle_us);
         let fetch = self.fetch.as_ref().map(Fetch::deadline_us);
+        let succession = self.is_succession_due().then_some(0);
         let reissue = self.horizons.due_us().filter(|_| self.may_reissue());
         let deadlines = [
             settle,
             self.commits.deadline_us(),
             fetch,
             reissue,
+            succession,
             self.keeper_wakes_at(),
             self.shows.wakes_at(),
         ];
@@ -378,7 +385,7 @@ impl Room {
                 self.replica.apply_view(&message);
             }
             self.commits.note(&message, link);
-            self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
+            self.horizons.note(&message);
             self.tell(&dot, out);
             let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });

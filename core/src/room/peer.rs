@@ -11,7 +11,7 @@ use crate::planted::{Bug, planted};
 use crate::room::crowd::Neighbour;
 use crate::room::doubt::Doubts;
 use crate::room::forks::Informed;
-use crate::room::handover::Handing;
+use crate::room::handover::{Handing, HorizonProof};
 use crate::room::packed::{Packed, Range};
 use crate::room::{Output, Refusal, Room};
 use crate::sync::frame::{Digest, Sight};
@@ -224,8 +224,9 @@ impl Room {
                 self.check_peer_waits(out);
             }
             RoomFrame::Founding { bytes } => self.hear_founding(&bytes, now, out),
-            RoomFrame::Horizon { before, content, whole_bytes, packed_bytes } => {
-                self.hear_horizon(link, before, &content, [whole_bytes, packed_bytes], now, out);
+            RoomFrame::Horizon { before, content, whole_bytes, packed_bytes, keepers } => {
+                let proof = HorizonProof { before, content: &content, keepers: &keepers };
+                self.hear_horizon(link, &proof, [whole_bytes, packed_bytes], now, out);
             }
             RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, now, out),
             RoomFrame::GroundPiece { ground, from, bytes } => {
@@ -314,13 +315,14 @@ impl Room {
     pub(super) fn hear_digest(&mut self, link: LinkId, digest: Digest, now: Now, out: &mut Vec<Output>) {
         let equal = self.log.digest() == digest;
         let vector = equal.then(|| self.log.vector());
+        let keeper = self.keeper_key();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         peer.in_sync = equal;
         peer.crowd.hear_digest();
         match vector {
             Some(vector) => {
                 // What we got from others it cannot know to be on our disk; whoever keeps the room waits for that.
-                let is_owner = self.founding.as_ref().is_some_and(|founding| founding.owner == peer.key);
+                let is_owner = keeper == Some(peer.key);
                 peer.agreed_us = now.monotonic_us;
                 peer.doubts.hear(false);
                 let acked = peer.acked.replace(digest);

@@ -20,7 +20,7 @@ pub enum Standing {
     Open,
     /// He is a member.
     Member(Role),
-    /// He was a member.
+    /// He was a member, or his key gave way to another.
     Removed,
     /// Nothing is said of him, or has not come here yet.
     Unknown,
@@ -54,7 +54,7 @@ impl Room {
         }
         match self.replica.role(key) {
             Some(role) => Standing::Member(role),
-            None if self.replica.members().iter().any(|member| member.key == *key) => Standing::Removed,
+            None if self.replica.members().iter().any(|member| member.has_key(key)) => Standing::Removed,
             None => Standing::Unknown,
         }
     }
@@ -64,8 +64,11 @@ impl Room {
         let options = self.replica.charter().secret?.options;
         let bytes = |value: &Value| BASE64_NOPAD.decode(value.as_text()?.as_bytes()).ok();
         let Value::Map(sealed) = options.get("sealed")? else { return None };
-        let sealed = bytes(sealed.get(&self.keys.public().to_string())?)?;
-        let secret = self.keys.unseal(&self.id, &sealed)?;
+        // Who has handed it out may have known one of our former keys only.
+        let secret = self.own_keys().find_map(|key| {
+            let sealed = bytes(sealed.get(&key.to_string())?)?;
+            self.keys.unseal(&key, &self.id, &sealed)
+        })?;
         let former = options.get("old").and_then(bytes);
         let former = former.and_then(|locked| seal::unlock(&locked, &self.id, &secret));
         Some((secret, former.unwrap_or_default()))

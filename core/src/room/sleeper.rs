@@ -132,7 +132,7 @@ impl Sleeper {
     /// A room that sleeps since before this process began.
     pub fn new(gist: Gist, me: PeerKey) -> Self {
         Self {
-            look_at_us: Room::keeper_first_look(&gist.founding, me, gist.messages),
+            look_at_us: Room::keeper_first_look(gist.keeper, me, gist.messages),
             gist,
             guests: BTreeMap::new(),
             left: Vec::new(),
@@ -255,7 +255,7 @@ impl Sleeper {
         let Some(Guest { peer, .. }) = self.guests.get_mut(&link) else { return };
         (peer.in_sync, peer.agreed_us) = (true, now.monotonic_us);
         let before = peer.acked.replace(self.gist.digest);
-        let is_owner = self.gist.founding.owner == peer.key;
+        let is_owner = self.gist.keeper == peer.key;
         let mut send = |frame| out.push(Output::Send { link, lane: Lane::Live, frame });
         match self.gist.vector.clone() {
             Some(held) if is_owner && before != peer.acked && !held.is_empty() => {

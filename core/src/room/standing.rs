@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::clock::VersionVector;
 use crate::ground::{Ground, Unfoldable};
 use crate::horizon::{Frontier, Horizon, NotNext};
-use crate::id::{Actor, Dot, PeerKey};
+use crate::id::{Actor, Dot};
 use crate::members::Role;
 use crate::message::Message;
 use crate::replica::Replica;
@@ -21,6 +21,9 @@ use crate::view::MessageView;
 /// How long the author of a message that a horizon left outside has to issue it again before others do.
 const REISSUE_GRACE_MS: u64 = 60_000;
 
+/// Horizons that are kept in case a rotation comes that has seen them.
+const DOUBTFUL_MAX: usize = 16;
+
 /// What a room knows of horizons.
 #[derive(Default)]
 pub(super) struct Horizons {
@@ -28,6 +31,8 @@ pub(super) struct Horizons {
     pub(super) standing: Option<Standing>,
     /// Those that came and are still to be judged.
     heard: Vec<(Dot, Horizon)>,
+    /// Those of a former key of the founder's that no rotation held has seen: another one may.
+    doubtful: Vec<(Dot, Horizon)>,
     /// Messages that were left outside and have not been issued again, in order.
     outside: Vec<Outside>,
     /// Of each actor the greatest number that was issued again.
@@ -60,11 +65,8 @@ enum NotFollowed {
 
 impl Horizons {
     /// Notes a message that has been taken in: a horizon is judged once it is applied.
-    pub(super) fn note(&mut self, message: &MessageView<'_>, owner: Option<PeerKey>) {
-        // Without a founding message nobody knows yet whose horizons count.
-        if owner.is_none_or(|owner| owner == message.actor.key())
-            && let Some(horizon) = Horizon::of(message)
-        {
+    pub(super) fn note(&mut self, message: &MessageView<'_>) {
+        if let Some(horizon) = Horizon::of(message) {
             self.heard.push((message.dot(), horizon));
         }
         if let Some(origin) = message.origin() {
@@ -158,11 +160,22 @@ impl Room {
 
     /// Judges the horizons that came, and stands on those that count.
     pub(super) fn follow_horizons(&mut self, now: Now, out: &mut Vec<Output>) {
-        let Some(owner) = self.founding.as_ref().map(|founding| founding.owner) else { return };
-        for (dot, horizon) in std::mem::take(&mut self.horizons.heard) {
+        // Without a founding message nobody knows yet whose horizons count.
+        if self.founding.is_none() {
+            return;
+        }
+        let doubtful = std::mem::take(&mut self.horizons.doubtful);
+        for (dot, horizon) in doubtful.into_iter().chain(std::mem::take(&mut self.horizons.heard)) {
             // Whoever was handed the ground of a later one may still hear of those before.
             let is_past = horizon.frontier.is_seen_by(&self.forgotten());
-            if dot.actor.key() != owner || is_past && self.horizon().is_some() {
+            if is_past && self.horizon().is_some() {
+                continue;
+            }
+            if !self.is_by_keeper(&dot) {
+                let is_former = self.keepers_before(&dot.actor.key()).len() < self.keepers().len();
+                if is_former && self.horizons.doubtful.len() < DOUBTFUL_MAX {
+                    self.horizons.doubtful.push((dot, horizon));
+                }
                 continue;
             }
             match self.footing_of(dot, &horizon) {
@@ -281,10 +294,12 @@ impl Room {
 
     /// Keeps messages until they are issued again: our own at once, others' if nobody else does.
     fn leave_outside(&mut self, messages: Vec<Message>, now: Now) {
-        let me = self.keys.public();
         for message in messages {
-            let due_us =
-                if message.actor.key() == me { now.monotonic_us } else { now.after_ms(REISSUE_GRACE_MS) };
+            let due_us = if self.is_own(&message.actor.key()) {
+                now.monotonic_us
+            } else {
+                now.after_ms(REISSUE_GRACE_MS)
+            };
             let origin = origin_of(&message);
             if self.horizons.outside.iter().all(|held| origin_of(&held.message) != origin) {
                 self.horizons.outside.push(Outside { message, due_us });

@@ -108,7 +108,7 @@ impl Crowd {
                 epoch_fresh: random.bits(),
                 epoch_proof: None,
             };
-            let mut board = Switchboard::new(keys.public());
+            let mut board = Switchboard::new(&*keys);
             board.add_room(Room::open(opening), vec![secret], Now::default(), &mut Vec::new());
             Daemon { keys, board, disk: BTreeMap::new(), is_mute: false }
         };

@@ -187,9 +187,8 @@ impl Universe {
                 self.start_soon(peer);
             }
             Event::Copy { from, to } => {
-                let (keys, disk) = (self.peers[from].keys.clone(), self.peers[from].disk.clone());
-                self.peers[to].keys = keys;
-                self.peers[to].become_copy(disk);
+                let (signer, disk) = (self.peers[from].signer.clone(), self.peers[from].disk.clone());
+                self.peers[to].become_copy(disk, signer);
                 return self.start(to);
             }
             Event::ClockJump { peer, ms } => self.peers[peer].clock.jump(ms),
@@ -271,7 +270,7 @@ impl Universe {
     }
 
     /// Stops a process in good order, if it runs, and starts it again.
-    fn restart(&mut self, peer: usize) -> Result<(), String> {
+    pub(super) fn restart(&mut self, peer: usize) -> Result<(), String> {
         if self.peers[peer].is_up() {
             self.room_input(peer, room::Input::Flush)?;
             let life = self.peers[peer].life;

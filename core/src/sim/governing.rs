@@ -14,6 +14,10 @@ use crate::sim::universe::{Event, TROUBLE_MS, Universe};
 const MEMBERS: u64 = 3;
 /// Of those, one in so many has no removals and lets history go: what a removed member made nobody issues again.
 const LENIENT: u64 = 2;
+/// And of either, in one of so many keys give way to others.
+const ROTATES: u64 = 2;
+/// How often, at most.
+const ROTATIONS_MAX: u64 = 5;
 /// By when the founder has admitted everybody, if nothing goes wrong.
 const ADMISSION_MS: u64 = 1_000;
 /// How often owners change their minds at most.
@@ -22,6 +26,11 @@ const CHANGES_MAX: u64 = 10;
 /// What the room of a universe is.
 pub(super) fn access(seed: u64) -> Access {
     if seed.is_multiple_of(MEMBERS) { Access::Members } else { Access::Open }
+}
+
+/// Whether keys give way to others.
+pub(super) fn rotates(seed: u64) -> bool {
+    access(seed) == Access::Members && (seed / MEMBERS / LENIENT).is_multiple_of(ROTATES)
 }
 
 /// What somebody is to be; none where he is removed.
@@ -49,6 +58,14 @@ impl Universe {
         for about in (0..count).filter(|about| *about != KEEPER) {
             let rank = Some(*self.random.pick(roles));
             self.soon(ADMISSION_MS, Event::Govern { by: KEEPER, about, rank });
+        }
+        // Two machines with one key would be two peers from then on, of whom one may do nothing; and who puts back a room of before does
+        // not know any more what he wrote with the old key.
+        if rotates(self.seed) && self.drawn.disk.copies == 0 && self.drawn.disk.restores == 0 {
+            for _ in 0..self.random.below(ROTATIONS_MAX) {
+                let peer = self.random.index(count);
+                self.soon(TROUBLE_MS, Event::Rotate { peer });
+            }
         }
         if !self.is_strict() {
             return;
@@ -90,6 +107,17 @@ impl Universe {
         self.room_input(by, room::Input::Flush)
     }
 
+    /// A user's key gives way to another, with which his daemon starts anew.
+    pub(super) fn rotate(&mut self, peer: usize) -> Result<(), String> {
+        if !self.is_honest(peer) || !self.peers[peer].is_up() || self.peers[peer].paused_until > self.us {
+            return Ok(());
+        }
+        self.restart(peer)?;
+        let secret = self.random.bytes();
+        self.peers[peer].rotate(secret);
+        Ok(())
+    }
+
     /// In the end the founder admits who is removed again: nobody speaks to such a one, so it would never hold what others hold. Returns
     /// whether there was anybody.
     pub(super) fn readmit(&mut self) -> Result<bool, String> {
@@ -97,9 +125,16 @@ impl Universe {
             return Ok(false);
         }
         let mut removed = self.honest();
-        let keys: Vec<PeerKey> = self.peers.iter().map(|peer| peer.keys.public()).collect();
+        let keys: Vec<_> = self.peers.iter().map(|peer| peer.keys.clone()).collect();
         let Some(room) = self.peers[KEEPER].room() else { return Ok(false) };
-        removed.retain(|&peer| room.standing_of(&keys[peer]) == Standing::Removed);
+        removed.retain(|&peer| {
+            let mut standings = keys[peer].former().into_iter().map(|key| room.standing_of(&key));
+            match room.standing_of(&keys[peer].public()) {
+                // By his rotation he would be what he was, had it counted.
+                Standing::Unknown => standings.any(|standing| standing == Standing::Removed),
+                standing => standing == Standing::Removed,
+            }
+        });
         for &about in &removed {
             self.govern(KEEPER, about, Some(Role::Viewer))?;
         }
@@ -116,15 +151,22 @@ impl Universe {
         let Some(link) = self.peers[rogue].disk.link(&seen.actor, seen.seq) else { return message };
         let own = self.peers[rogue].keys.public();
         let other = self.peers[self.random.index(self.peers.len())].keys.public();
-        let mut ops = vec![match self.random.below(3) {
+        let mut ops = vec![match self.random.below(4) {
             0 => op("room.grant", own, Some(Role::Owner)),
             1 => op("room.remove", other, None),
+            2 => takes_place_of(other),
             _ => op("room.grant", other, Some(Role::Viewer)),
         }];
         ops.extend(message.ops.iter().cloned());
         let head = Head { actor: seen.actor, seq: seen.seq, link: link.short() };
         Message { lamport: seen.lamport + 1, clock: vec![head], ops, ..message }
     }
+}
+
+/// What nobody has signed.
+fn takes_place_of(other: PeerKey) -> Op {
+    let signed = [("signed".to_owned(), "A".repeat(86).into())].into();
+    Op { options: signed, ..op("room.rotate", other, None) }
 }
 
 fn op(name: &str, about: PeerKey, role: Rank) -> Op {

@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::replica::SnapshotError;
 use crate::room::{self, Opening, Room};
 use crate::sim::clock::SimClock;
+use crate::sim::keys::Signer;
 use crate::sim::{Random, SimDisk, edits};
 use crate::store::{FORKS, Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
 use crate::switchboard::{Input, Output, Switchboard};
@@ -20,6 +21,7 @@ use crate::sync::Now;
 use crate::ticket::Secret;
 
 pub(super) struct SimPeer {
+    pub(super) signer: Signer,
     pub(super) keys: Arc<dyn Keys>,
     /// Whether it tells by ranges what it holds.
     pub(super) is_vast: bool,
@@ -79,9 +81,10 @@ pub(super) struct Committed {
 }
 
 impl SimPeer {
-    pub(super) fn new(keys: Arc<dyn Keys>, founding: &Founding, secret: Secret, random: &mut Random) -> Self {
+    pub(super) fn new(signer: Signer, founding: &Founding, secret: Secret, random: &mut Random) -> Self {
         Self {
-            keys,
+            keys: signer.keys(),
+            signer,
             is_vast: false,
             is_crowded: false,
             founding: founding.clone(),
@@ -152,7 +155,7 @@ impl SimPeer {
         }
         let room = opened.map_err(|error| format!("a daemon cannot open what it wrote: {error}"))?;
         self.ground = room.ground();
-        let mut board = Switchboard::new(self.keys.public());
+        let mut board = Switchboard::new(&*self.keys);
         board.add_room(room, vec![self.secret], now, &mut Vec::new());
         self.board = Some(board);
         self.life += 1;
@@ -253,8 +256,14 @@ impl SimPeer {
     }
 
     /// Takes over the disk of another machine, with its key, but not its volatile place.
-    pub(super) fn become_copy(&mut self, disk: SimDisk) {
-        self.disk = disk;
+    pub(super) fn become_copy(&mut self, disk: SimDisk, signer: Signer) {
+        (self.disk, self.keys, self.signer) = (disk, signer.keys(), signer);
+    }
+
+    /// Has another key from the next start on, of which nothing was told yet.
+    pub(super) fn rotate(&mut self, secret: [u8; 32]) {
+        self.signer.rotate(secret);
+        (self.keys, self.number) = (self.signer.keys(), None);
     }
 
     pub(super) fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {

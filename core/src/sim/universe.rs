@@ -3,18 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use crate::chain::{Ed25519, Keys};
 use crate::founding::Founding;
-use crate::id::{Actor, Dot, PeerKey, StateHash};
+use crate::id::{Actor, Dot, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
 use crate::members::Role;
 use crate::room::{self, Refusal};
 use crate::scene::Root;
 use crate::sim::forgetting::KEEPER;
-use crate::sim::governing::access;
-use crate::sim::keys::HashKeys;
+use crate::sim::governing::{access, rotates};
+use crate::sim::keys::Signer;
 use crate::sim::network::Network;
 use crate::sim::peer::SimPeer;
 use crate::sim::rogue::Way;
@@ -64,6 +62,7 @@ pub(super) enum Event {
     Mischief { way: Way },
     Compact,
     Govern { by: usize, about: usize, rank: Option<Role> },
+    Rotate { peer: usize },
     Look,
     Peace,
 }
@@ -151,18 +150,19 @@ impl Universe {
         let spread = (plan.peers.end() - plan.peers.start() + 1) as u64;
         let more = random.below(spread).min(random.below(spread)).min(random.below(spread));
         let count = plan.peers.start() + usize::try_from(more).expect("few peers");
-        let keys: Vec<_> = (0..count).map(|_| keys(plan.seed, random.bytes())).collect();
-        let (owner, nonce) = (keys[KEEPER].public(), random.bytes());
+        let signs = plan.seed.is_multiple_of(SIGNED) || rotates(plan.seed);
+        let signers: Vec<_> = (0..count).map(|_| Signer::new(random.bytes(), signs)).collect();
+        let (owner, nonce) = (signers[KEEPER].keys().public(), random.bytes());
         let founding =
             Founding { owner, nonce, name: "sim".to_owned(), time_ms: 0, access: access(plan.seed) };
         let secret = Secret(random.bytes());
-        let peer = |keys| SimPeer::new(keys, &founding, secret, &mut random);
-        let mut peers: Vec<SimPeer> = keys.into_iter().map(peer).collect();
+        let peer = |signer| SimPeer::new(signer, &founding, secret, &mut random);
+        let mut peers: Vec<SimPeer> = signers.into_iter().map(peer).collect();
         let rogue = drawn.mischief.is_any().then_some(count - 1);
         for _ in 0..drawn.disk.copies {
             // Whose key and disk it has it learns when it is copied.
-            let keys = peers[0].keys.clone();
-            peers.push(SimPeer::new(keys, &founding, secret, &mut random));
+            let signer = peers[0].signer.clone();
+            peers.push(SimPeer::new(signer, &founding, secret, &mut random));
         }
         let kind = (is_vast(plan.seed), is_crowded(plan.seed));
         peers.iter_mut().for_each(|peer| (peer.is_vast, peer.is_crowded) = kind);
@@ -281,6 +281,7 @@ impl Universe {
             Event::Mischief { way } => self.mischief(way),
             Event::Compact => self.compact(),
             Event::Govern { by, about, rank } => self.govern(by, about, rank),
+            Event::Rotate { peer } => self.rotate(peer),
             Event::Look => {
                 self.soon(2 * LOOK_MS, Event::Look);
                 if self.random.per_mille(250) { self.look() } else { Ok(()) }
@@ -487,14 +488,5 @@ impl Universe {
             ));
         }
         Ok(())
-    }
-}
-
-/// Who signs how.
-fn keys(seed: u64, secret: [u8; 32]) -> Arc<dyn Keys> {
-    if seed.is_multiple_of(SIGNED) {
-        Arc::new(Ed25519::from_seed(&secret))
-    } else {
-        Arc::new(HashKeys::new(PeerKey(secret)))
     }
 }

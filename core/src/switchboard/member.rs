@@ -15,9 +15,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// By what we recognise a peer.
-    pub(super) fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
-        secrets_of(self.room.standing_of(peer), &self.secrets)
+    /// By what we recognise a peer of those keys, its own first.
+    pub(super) fn secrets_for(&self, keys: &[PeerKey]) -> Vec<Secret> {
+        secrets_of(keys, |key| self.room.standing_of(key), &self.secrets)
     }
 
     /// Takes in a secret that is newer than all that are known. Returns false where it is known.
@@ -34,12 +34,21 @@ impl Member {
     }
 }
 
-/// Of a room's secrets those by which we recognise who stands to it like that. A member who was away knows a former one; who was removed is
-/// no member, whatever he knows.
-pub(super) fn secrets_of(standing: Standing, secrets: &[Secret]) -> Vec<Secret> {
-    match standing {
-        Standing::Member(_) => secrets.to_vec(),
-        Standing::Open | Standing::Unknown => vec![secrets[0]],
-        Standing::Removed => Vec::new(),
+/// Of a room's secrets those by which we recognise a peer of those keys, its own first. A member who was away knows a former one; who was
+/// removed is no member, whatever he knows. Of whom the room says nothing stands to it as he did with a key before: his rotation has not
+/// come here yet.
+pub(super) fn secrets_of(
+    keys: &[PeerKey],
+    standing_of: impl Fn(&PeerKey) -> Standing,
+    secrets: &[Secret],
+) -> Vec<Secret> {
+    let standings: Vec<Standing> = keys.iter().map(standing_of).collect();
+    let is_member = |standing: &Standing| matches!(standing, Standing::Member(_));
+    match standings.first() {
+        Some(Standing::Unknown) if standings.iter().any(is_member) => secrets.to_vec(),
+        Some(Standing::Unknown) if standings.contains(&Standing::Removed) => Vec::new(),
+        Some(Standing::Member(_)) => secrets.to_vec(),
+        Some(Standing::Open | Standing::Unknown) => vec![secrets[0]],
+        Some(Standing::Removed) | None => Vec::new(),
     }
 }

@@ -31,8 +31,8 @@ pub(super) struct Dormant {
 }
 
 impl Dormant {
-    pub(super) fn secrets_for(&self, peer: &PeerKey) -> Vec<Secret> {
-        secrets_of(self.sleeper.gist().standing_of(peer), &self.secrets)
+    pub(super) fn secrets_for(&self, keys: &[PeerKey]) -> Vec<Secret> {
+        secrets_of(keys, |key| self.sleeper.gist().standing_of(key), &self.secrets)
     }
 
     /// When it has to be woken; never while it is.

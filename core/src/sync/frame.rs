@@ -7,12 +7,13 @@ mod parts;
 use std::sync::Arc;
 
 use crate::canonical::{DecodeError, Reader, Writer};
-use crate::chain::Link as ChainLink;
+use crate::chain::{Link as ChainLink, Signature};
 use crate::clock::VersionVector;
 use crate::founding::FOUNDING_BYTES_MAX;
-use crate::id::{Actor, Session, StateHash};
+use crate::id::{Actor, PeerKey, Session, StateHash};
 use crate::invite::InviteRefusal;
 use crate::limits::{FORK_BYTES_MAX, FRAME_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
+use crate::members::{Former, read_former, write_former};
 use crate::message::Head;
 use crate::presence::Part;
 use crate::sync::Run;
@@ -91,6 +92,9 @@ pub enum LinkFrame {
     },
     /// The sender's rooms have links enough: where the receiver's have, too, it is to end this one.
     Farewell,
+    /// A key that the sender had before, and that has signed that the sender's takes its place: who knows it by that one only may
+    /// take it for that.
+    Former(Former),
     /// A run that was just made, for a room.
     Live {
         /// The sender's number for it.
@@ -165,6 +169,8 @@ pub enum RoomFrame {
         whole_bytes: u64,
         /// The same, deflated.
         packed_bytes: u64,
+        /// How the keys of the room's founder followed upon each other, up to the one that has signed.
+        keepers: Vec<Former>,
     },
     /// Asks for a piece of a ground.
     GroundWanted {
@@ -248,6 +254,7 @@ const REDEEM: u64 = 5;
 const WELCOME: u64 = 6;
 const REFUSED: u64 = 7;
 const FAREWELL: u64 = 8;
+const FORMER: u64 = 9;
 const VECTOR: u64 = 16;
 const RUN: u64 = 17;
 const CREDIT: u64 = 18;
@@ -305,6 +312,9 @@ impl LinkFrame {
             }
             Self::Refused { tag, why } => writer.array(3).uint(REFUSED).bytes(tag).uint(why.number()),
             Self::Farewell => writer.array(1).uint(FAREWELL),
+            Self::Former(Former { key, signature }) => {
+                writer.array(3).uint(FORMER).bytes(&key.0).bytes(&signature.0)
+            }
             Self::Live { channel, content } => writer.array(3).uint(LIVE).uint(*channel).bytes(content),
             Self::Room { channel, frame } => frame.encode(*channel, &mut writer),
         };
@@ -317,7 +327,7 @@ impl LinkFrame {
             return Err(DecodeError::TooLong { what: "frame", found: bytes.len(), limit: FRAME_BYTES_MAX });
         }
         let mut reader = Reader::new(bytes);
-        reader.array(8, "a frame")?;
+        let items = reader.array(8, "a frame")?;
         let frame = match reader.uint()? {
             HELLO => Self::Hello { nonce: reader.bytes_of()? },
             OPEN => {
@@ -336,10 +346,14 @@ impl LinkFrame {
                 Self::Refused { tag: reader.bytes_of()?, why: InviteRefusal::of_number(reader.uint()?) }
             }
             FAREWELL => Self::Farewell,
+            FORMER => Self::Former(Former {
+                key: PeerKey(reader.bytes_of()?),
+                signature: Signature(reader.bytes_of()?),
+            }),
             LIVE => Self::Live { channel: reader.uint()?, content: reader.bytes(FRAME_BYTES_MAX, "a run")? },
             kind @ (VECTOR..=BACKLOG | HORIZON..=FORK | RANGES..=SPARE | PRESENCE | DRAFT) => {
                 let channel = reader.uint()?;
-                Self::Room { channel, frame: RoomFrame::decode(kind, &mut reader)? }
+                Self::Room { channel, frame: RoomFrame::decode(kind, items, &mut reader)? }
             }
             _ => return Ok(None),
         };
@@ -372,9 +386,12 @@ impl RoomFrame {
             Self::Founding { bytes } => {
                 writer.array(3).uint(FOUNDING).uint(channel).bytes(bytes);
             }
-            Self::Horizon { before, content, whole_bytes, packed_bytes } => {
-                writer.array(6).uint(HORIZON).uint(channel).bytes(&before.0).bytes(content);
-                writer.uint(*whole_bytes).uint(*packed_bytes);
+            Self::Horizon { before, content, whole_bytes, packed_bytes, keepers } => {
+                writer.array(6 + usize::from(!keepers.is_empty())).uint(HORIZON).uint(channel);
+                writer.bytes(&before.0).bytes(content).uint(*whole_bytes).uint(*packed_bytes);
+                if !keepers.is_empty() {
+                    write_former(keepers, writer);
+                }
             }
             Self::GroundWanted { ground, from } => {
                 writer.array(4).uint(GROUND_WANTED).uint(channel).bytes(&ground.0).uint(*from);
@@ -427,7 +444,7 @@ impl RoomFrame {
         writer
     }
 
-    fn decode(kind: u64, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode(kind: u64, items: usize, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match kind {
             VECTOR => Self::Vector {
                 runs_taken: reader.uint()?,
@@ -443,6 +460,7 @@ impl RoomFrame {
                 content: reader.bytes(FRAME_BYTES_MAX, "a horizon")?.into(),
                 whole_bytes: reader.uint()?,
                 packed_bytes: reader.uint()?,
+                keepers: if items > 6 { read_former(reader)? } else { Vec::new() },
             },
             GROUND_WANTED => {
                 Self::GroundWanted { ground: StateHash(reader.bytes_of()?), from: reader.uint()? }
@@ -515,6 +533,7 @@ mod tests {
         check(LinkFrame::Welcome { tag: [2; 16], founding: vec![1, 2], secret: Secret([4; 32]) });
         check(LinkFrame::Refused { tag: [2; 16], why: InviteRefusal::Spent });
         check(LinkFrame::Farewell);
+        check(LinkFrame::Former(Former { key: PeerKey([3; 32]), signature: Signature([4; 64]) }));
         check(LinkFrame::Live { channel: 9, content: vec![1, 2, 3] });
         for frame in [
             RoomFrame::Vector { held: held.clone(), runs_taken: 5, exact: true },
@@ -528,6 +547,7 @@ mod tests {
                 content: [1, 2].into(),
                 whole_bytes: 7,
                 packed_bytes: 300,
+                keepers: vec![Former { key: PeerKey([3; 32]), signature: Signature([4; 64]) }],
             },
             RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },
             RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },

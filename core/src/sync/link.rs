@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::canonical::DecodeError;
 use crate::id::{PeerKey, RoomId};
 use crate::invite::InviteRefusal;
-use crate::limits::{HEARTBEAT_MS, LINK_CLAIMS_MAX, LINK_ROOMS_MAX, SILENCE_MS};
+use crate::limits::{HEARTBEAT_MS, LINK_CLAIMS_MAX, LINK_ROOMS_MAX, SEAT_KEYS_MAX, SILENCE_MS};
 use crate::sync::frame::{Claim, Digest};
 use crate::sync::opening::{End, Openings};
 use crate::sync::{LinkFrame, Now, RoomFrame, live};
@@ -48,6 +48,8 @@ pub enum Heard {
     Missed(RoomId),
     /// The peer would do without this connection.
     Farewell,
+    /// The peer had another key before: see [`Link::keys`].
+    Succeeds,
     /// Nothing that concerns a room.
     Nothing,
 }
@@ -69,6 +71,8 @@ pub enum LinkError {
 /// The state of one connection.
 pub struct Link {
     peer: PeerKey,
+    /// The keys that the peer had before.
+    former: Vec<PeerKey>,
     openings: Openings,
     /// Secrets of invitations that the peer has made and we redeem.
     invites: Vec<Secret>,
@@ -100,6 +104,7 @@ impl Link {
         out.push(LinkFrame::Hello { nonce: openings.sides().nonce() });
         Self {
             peer,
+            former: Vec::new(),
             openings,
             invites: Vec::new(),
             claims: 0,
@@ -117,6 +122,11 @@ impl Link {
     /// Who is at the other end.
     pub fn peer(&self) -> PeerKey {
         self.peer
+    }
+
+    /// The peer's key, and those it had before.
+    pub fn keys(&self) -> impl Iterator<Item = PeerKey> + '_ {
+        [self.peer].into_iter().chain(self.former.iter().copied())
     }
 
     /// The last heartbeat's round trip.
@@ -228,6 +238,14 @@ impl Link {
             }
             LinkFrame::Pong { .. } => Heard::Nothing,
             LinkFrame::Farewell => Heard::Farewell,
+            LinkFrame::Former(former) => {
+                let is_news = self.former.len() < SEAT_KEYS_MAX && !self.former.contains(&former.key);
+                if !is_news || !former.gives_way_to(&self.peer) {
+                    return Ok(Heard::Nothing);
+                }
+                self.former.push(former.key);
+                Heard::Succeeds
+            }
             LinkFrame::Live { channel, content } => {
                 // Read whether or not the room is known: the next one may build on it.
                 let run = self.live_in.decode(&content)?;

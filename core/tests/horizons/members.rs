@@ -5,7 +5,7 @@ use rtc_core::chain::Keys;
 use rtc_core::founding::Access;
 use rtc_core::id::{Dot, PeerKey};
 use rtc_core::members::Role;
-use rtc_core::room::{Input, Opening, Room};
+use rtc_core::room::{Input, Opening, Room, Standing};
 use rtc_core::sync::{LinkId, Now, RoomFrame};
 
 use crate::number;
@@ -151,4 +151,77 @@ fn who_has_the_founding_message_late_judges_by_it_what_came_before() {
     let frame = RoomFrame::Founding { bytes };
     room.handle(Input::Frame { link: LinkId(1), frame }, Now::default(), &mut Vec::new());
     assert_eq!(room.replica().role(&key(0)), Some(Role::Owner));
+}
+
+/// Who is a member, with how many keys before.
+fn roles(world: &mut World, at: usize) -> Vec<(PeerKey, Option<Role>, usize)> {
+    let members = world.peers[at].room.replica().members().into_iter();
+    members.map(|member| (member.key, member.role, member.former.len())).collect()
+}
+
+#[test]
+fn whoever_rotates_stays_the_member_that_he_was_and_the_old_key_may_do_nothing_more() {
+    let mut world = four();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    // Nobody hears of it, and somebody is admitted meanwhile.
+    world.rotate(1, 1);
+    world.say(0, makes(3, Role::Viewer)).unwrap();
+    add_one(&mut world, 1).unwrap();
+    world.join(0, 1);
+    world.settle();
+    world.check_equal();
+    let now = |world: &World, peer: usize| world.peers[peer].keys.public();
+    let expected = vec![
+        (key(0), Some(Role::Owner), 0),
+        (now(&world, 1), Some(Role::Editor), 1),
+        (key(2), Some(Role::Viewer), 0),
+        (key(3), Some(Role::Viewer), 0),
+    ];
+    assert_eq!(roles(&mut world, 2), expected);
+    assert_eq!(world.value(2), number(2.0));
+    assert_eq!(world.peers[0].room.standing_of(&key(1)), Standing::Removed);
+    // A copy of the old key writes on.
+    let thief = world.add();
+    world.peers[thief].keys = keys(1);
+    world.restart(thief);
+    world.join(0, thief);
+    world.settle();
+    assert_eq!(add_one(&mut world, thief).expect_err("it gave way").code, Code::NotAllowed);
+    // By whichever key he is named, he is removed; and a third key does not bring him back.
+    let newest = now(&world, 1);
+    world.say(0, Says::MemberRemove { key: newest }).unwrap();
+    world.settle();
+    world.rotate(1, 2);
+    world.join(0, 1);
+    world.settle();
+    assert_eq!(add_one(&mut world, 1).expect_err("he is removed").code, Code::NotAllowed);
+    assert_eq!(roles(&mut world, 0)[1], (newest, None, 1));
+    world.check_equal();
+}
+
+#[test]
+fn a_founder_who_rotates_keeps_the_room_and_who_comes_late_believes_his_new_key() {
+    let mut world = four();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    assert!(world.compact_all().messages > 0);
+    world.settle();
+    for nth in 1..=2 {
+        world.rotate(0, nth);
+        (1..world.peers.len()).for_each(|peer| world.join(0, peer));
+        world.settle();
+        add_one(&mut world, 0).unwrap();
+        world.settle();
+        assert!(world.compact_all().messages > 0);
+        world.settle();
+        world.check_equal();
+        let late = world.add();
+        world.join(1, late);
+        world.settle();
+        world.check_equal();
+        assert_eq!(world.value(late), number(1.0 + f64::from(nth)));
+        let founder = world.peers[0].keys.public();
+        assert_eq!(roles(&mut world, late)[0], (founder, Some(Role::Owner), nth.into()));
+    }
 }

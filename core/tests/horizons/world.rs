@@ -69,7 +69,7 @@ impl World {
     pub(crate) fn add(&mut self) -> usize {
         let index = self.peers.len();
         self.epochs += 1;
-        let room = Room::open(opening(self.access, index, self.epochs, None));
+        let room = Room::open(opening(self.access, keys(index), self.epochs, None));
         let disk = SimDisk::new(room.id());
         self.peers.push(Peer {
             keys: keys(index),
@@ -222,7 +222,8 @@ impl World {
         }
         self.epochs += 1;
         let told = self.peers[peer].told;
-        let mut room = Room::open(opening(self.access, peer, self.epochs, told));
+        let keys = Arc::clone(&self.peers[peer].keys);
+        let mut room = Room::open(opening(self.access, keys, self.epochs, told));
         let disk = &mut self.peers[peer].disk;
         if let Some(ground) = disk.fact(GROUND).unwrap() {
             room.restore(&ground, &disk.fact(OUTSIDE).unwrap().unwrap()).unwrap();
@@ -240,6 +241,15 @@ impl World {
         self.peers[peer].room = room;
         self.peers[peer].started_ms = self.ms;
         self.give(peer, Input::Wake);
+    }
+
+    /// Lets a daemon's key give way to its `nth` next one, with which it starts anew.
+    pub(crate) fn rotate(&mut self, peer: usize, nth: u8) {
+        let seed = |nth| [u8::try_from(peer).unwrap() + 1 + 100 * nth; 32];
+        let former: Vec<[u8; 32]> = (0..nth).map(seed).collect();
+        self.peers[peer].keys = Arc::new(Ed25519::from_seed(&seed(nth)).after(&former));
+        self.peers[peer].told = None;
+        self.restart(peer);
     }
 
     pub(crate) fn hash(&mut self, peer: usize) -> StateHash {
@@ -276,7 +286,7 @@ impl World {
     }
 }
 
-fn opening(access: Access, index: usize, epoch_fresh: u64, epoch_proof: Option<(u64, u64)>) -> Opening {
+fn opening(access: Access, keys: Arc<Ed25519>, epoch_fresh: u64, epoch_proof: Option<(u64, u64)>) -> Opening {
     let founding = founding(access);
-    Opening { room: founding.room(), founding: Some(founding), keys: keys(index), epoch_fresh, epoch_proof }
+    Opening { room: founding.room(), founding: Some(founding), keys, epoch_fresh, epoch_proof }
 }

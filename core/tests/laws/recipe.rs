@@ -3,8 +3,10 @@
 //! A recipe is plain numbers, so that a failing one shrinks to few and small ones.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
+use rtc_core::chain::{Ed25519, Keys};
 use rtc_core::clock::{Stamp, VersionVector};
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::message::{Head, Message, Origin};
@@ -55,9 +57,16 @@ pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
     prop::sample::select(&KINDRED[..])
 }
 
+/// The key of that number.
+fn key(number: u8) -> PeerKey {
+    static KEYS: LazyLock<[PeerKey; 5]> =
+        LazyLock::new(|| [0, 1, 2, 3, 4].map(|number| Ed25519::from_seed(&[number; 32]).public()));
+    KEYS[usize::from(number)]
+}
+
 /// A room with members, which [`MEMBERS`] founds.
 pub(crate) fn with_members() -> Root {
-    Root { founder: Some(PeerKey([MEMBERS[0].0; 32])), ..Root::default() }
+    Root { founder: Some(key(MEMBERS[0].0)), ..Root::default() }
 }
 
 /// One message to be.
@@ -191,8 +200,8 @@ impl History {
     }
 
     fn actor(&self, number: usize) -> Actor {
-        let (key, epoch) = self.cast[number];
-        Actor::new(PeerKey([key; 32]), epoch)
+        let (name, epoch) = self.cast[number];
+        Actor::new(key(name), epoch)
     }
 
     /// `me` hears of everything `from` knows.
@@ -295,8 +304,9 @@ fn kindred_op(pick: &Pick, families: &[&str], stamp: Stamp, earlier: &[Message])
 fn member_op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
     let named = |name| table().find(|row| row.name == name).unwrap();
     let row = match pick.row {
-        0..70 => named("room.grant"),
-        70..120 => named("room.remove"),
+        0..65 => named("room.grant"),
+        65..100 => named("room.remove"),
+        100..120 => named("room.rotate"),
         120..130 => named("room.rename"),
         130..140 => named("room.secret"),
         140..205 => named("number.add"),
@@ -306,8 +316,14 @@ fn member_op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
     };
     let mut op =
         op(&Pick { key: 0, path: 0, argument: pick.argument % 6, ..pick.clone() }, row, stamp, earlier);
+    if matches!(row.kind, Kind::Rule(Rule::Rotate)) && !pick.options.is_multiple_of(16) {
+        let (old, new) = (choose(&MEMBERS, pick.argument).0, stamp.actor.key());
+        let new = (1..5).find(|number| key(*number) == new).expect("it is one of the cast");
+        let keys = Ed25519::from_seed(&[new; 32]).after([&[old; 32]]);
+        return keys.give_way(&key(old)).expect("it is a former one").op();
+    }
     if matches!(row.kind, Kind::Rule(Rule::Grant | Rule::Remove)) {
-        op.value = PeerKey([choose(&MEMBERS, pick.argument).0; 32]).to_string().into();
+        op.value = key(choose(&MEMBERS, pick.argument).0).to_string().into();
     }
     if matches!(row.kind, Kind::Rule(Rule::Grant)) {
         let role = ["owner", "owner", "owner", "editor", "editor", "viewer"][usize::from(pick.target) % 6];
@@ -408,8 +424,8 @@ fn spans(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Value {
 
 /// What says that a message is another, issued again: one that is there, or of that nobody has heard.
 fn origin(pick: &Pick, earlier: &[Message]) -> Op {
-    let (key, epoch) = choose(&ACTORS, pick.argument);
-    let unheard = Dot { actor: Actor::new(PeerKey([key; 32]), epoch), seq: 90 + u64::from(pick.target % 2) };
+    let (name, epoch) = choose(&ACTORS, pick.argument);
+    let unheard = Dot { actor: Actor::new(key(name), epoch), seq: 90 + u64::from(pick.target % 2) };
     let held = earlier.get(usize::from(pick.target) % (earlier.len() + 1)).map(Message::dot);
     let dot = held.filter(|_| pick.row.is_multiple_of(4)).unwrap_or(unheard);
     Origin { dot, lamport: u64::from(pick.key % 8) }.op()
@@ -418,15 +434,13 @@ fn origin(pick: &Pick, earlier: &[Message]) -> Op {
 /// Mostly a message made before; sometimes one made later, or never.
 fn target(pick: &Pick, earlier: &[Message]) -> Value {
     let number = usize::from(pick.target);
-    let (key, epoch) = choose(&ACTORS, pick.argument);
+    let (name, epoch) = choose(&ACTORS, pick.argument);
     match earlier.get(number % (earlier.len() + 1)) {
         Some(message) if let Some(Origin { dot, .. }) = message.origin().filter(|_| number % 8 > 2) => {
             dot.to_string().into()
         }
         Some(message) => message.dot().to_string().into(),
-        None => Dot { actor: Actor::new(PeerKey([key; 32]), epoch), seq: 1 + number as u64 % 9 }
-            .to_string()
-            .into(),
+        None => Dot { actor: Actor::new(key(name), epoch), seq: 1 + number as u64 % 9 }.to_string().into(),
     }
 }
 
@@ -449,7 +463,7 @@ fn argument(shape: Shape, seed: u16, bad: bool) -> Value {
         Shape::Amount if seed % 3 == 0 => Value::Null,
         Shape::Amount => Value::number(NUMBERS[seed % NUMBERS.len()].abs()).unwrap(),
         Shape::Text | Shape::Name => choose(&KEYS, seed).into(),
-        Shape::Peer => PeerKey([choose(&ACTORS, seed).0; 32]).to_string().into(),
+        Shape::Peer => key(choose(&ACTORS, seed).0).to_string().into(),
         Shape::Entry => Value::Map(
             [("key".to_owned(), choose(&KEYS, seed).into()), ("value".to_owned(), element(seed / 7))].into(),
         ),

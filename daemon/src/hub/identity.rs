@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rtc_core::api::{ApiError, Code, Reply};
+use rtc_core::id::PeerKey;
 
 use crate::hub::Hub;
 use crate::identity::{Identity, IdentityError};
@@ -28,6 +29,26 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Lets the key `from` of this daemon give way to a new one. The daemon starts anew with that: wherever it is a member, the new key
+    /// takes the old one's place as soon as the room is awake. Once for each key, however often it is asked for.
+    pub(super) fn rotate_identity(&mut self, from: &PeerKey) -> Result<Reply, ApiError> {
+        let file = self.state.identity_file();
+        let now = Identity::read(&file).map_err(refused)?;
+        if now.is_after(from) {
+            return Ok(Reply::Identity { peer: now.key() });
+        }
+        if *from != now.key() {
+            return Err(ApiError::new(Code::NotFound, "that is not the key of this machine")
+                .with_hint("`rtc identity show` prints it"));
+        }
+        let peer = Identity::rotate(&file).map_err(refused)?;
+        tracing::warn!(%peer, "the key gives way to a new one, and the daemon starts anew");
+        self.stopping = true;
+        Ok(Reply::Identity { peer })
+    }
+}
+
 fn check_absolute(file: &str) -> Result<(), ApiError> {
     match Path::new(file).is_absolute() {
         true => Ok(()),
@@ -41,6 +62,8 @@ fn refused(error: IdentityError) -> ApiError {
             "whoever can read the file can be you in every room"
         }
         IdentityError::Damaged { .. } => "use another copy",
+        IdentityError::GaveWay { .. } => "it may do nothing any more; use a backup made since",
+        IdentityError::TooManyKeys { .. } => "move the file away to become a new peer, and be invited again",
         IdentityError::NoRandomness(_) | IdentityError::Io { .. } => "name a file that can be used",
     };
     ApiError::new(Code::BadArgument, error.to_string()).with_hint(hint)

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rtc_client::Places;
 use rtc_core::api::{Answer, ApiError, Reply};
-use rtc_core::chain::{Ed25519, Keys};
+use rtc_core::chain::Keys;
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::invite::Invites;
 use rtc_core::room;
@@ -194,11 +194,11 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         mut questions,
     } = house;
     let Network { handle: net, events: mut net_events } = network;
-    let keys: Arc<dyn Keys> = Arc::new(Ed25519::from_seed(identity.seed()));
+    let keys: Arc<dyn Keys> = Arc::new(identity.keys());
     let (care, mut news) = care::Care::new(store.sender());
     let mut hub = Hub {
         me: keys.public(),
-        board: Switchboard::new(keys.public()),
+        board: Switchboard::new(&*keys),
         keys,
         clock: Clock { origin: started },
         places,

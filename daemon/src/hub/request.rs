@@ -3,7 +3,7 @@
 use rtc_core::api::{
     ApiError, Ask, Code, Edit, Govern, Member, Peer, Reply, Request, RoomName, Status, Trace, Undo,
 };
-use rtc_core::id::RoomId;
+use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::limits::SUBSCRIPTIONS_MAX;
 use rtc_core::members;
 use rtc_core::room::{self, Beside};
@@ -95,6 +95,7 @@ impl Hub {
             }
             Ask::BackupIdentity { file } => self.back_up_identity(&file),
             Ask::RestoreIdentity { file } => self.restore_identity(&file),
+            Ask::RotateIdentity { from } => self.rotate_identity(&from),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
                 self.stopping = true;
@@ -143,15 +144,17 @@ impl Hub {
         let room =
             self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
         let founding = room.founding().map(|founding| (founding.owner, founding.time_ms));
-        let founded_ms = |key| founding.filter(|(owner, _)| *owner == key).map(|(_, time_ms)| time_ms);
+        let founded_ms =
+            |key: &PeerKey| founding.filter(|(owner, _)| owner == key).map(|(_, time_ms)| time_ms);
         let me = self.me;
         let replica = room.replica();
-        let member = |members::Member { key, role, name }| {
+        let member = |members::Member { key, role, name, former }| {
+            let former: Vec<PeerKey> = former.iter().map(|former| former.key).collect();
             let (by, since_ms) = match replica.admitted(&key) {
                 Some((by, time_ms)) => (Some(by), time_ms),
-                None => (None, founded_ms(key).filter(|_| role.is_some())),
+                None => (None, founded_ms(former.first().unwrap_or(&key)).filter(|_| role.is_some())),
             };
-            Member { key, role, name, own: key == me, since_ms, by }
+            Member { key, role, name, own: key == me, since_ms, by, former }
         };
         Ok(Reply::Members(replica.members().into_iter().map(member).collect()))
     }

@@ -81,6 +81,7 @@ fn needs(ask: &mut Ask) -> Needs<'_> {
         | Ask::AddPeer { .. }
         | Ask::BackupIdentity { .. }
         | Ask::RestoreIdentity { .. }
+        | Ask::RotateIdentity { .. }
         | Ask::Stop {} => Needs::Nothing,
         Ask::Members { room }
         | Ask::Node { room, .. }

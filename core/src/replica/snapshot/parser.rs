@@ -107,18 +107,20 @@ impl<'a> Parser<'a> {
     }
 
     /// By what each member's messages are an editor's.
-    fn editors(&mut self) -> Result<BTreeMap<PeerKey, Vec<Option<Dot>>>, SnapshotError> {
+    fn editors(&mut self) -> Result<BTreeMap<PeerKey, Vec<Vec<Dot>>>, SnapshotError> {
         let mut editors = BTreeMap::new();
         for _ in 0..self.list("editors")? {
             self.reader.array_of(2, "an editor")?;
             let key = PeerKey(self.reader.bytes_of()?);
             let mut grants = Vec::new();
             for _ in 0..self.list("grants")? {
-                grants.push(match self.reader.array_or_null(2, "a grant")? {
-                    Some(2) => Some(Dot { actor: Actor(self.reader.bytes_of()?), seq: self.reader.uint()? }),
-                    None => None,
+                let dots = match self.reader.array_or_null(4, "a grant and a rotation")? {
+                    Some(items @ (2 | 4)) => items / 2,
+                    None => 0,
                     Some(_) => return Err(DecodeError::NotCanonical.into()),
-                });
+                };
+                let mut dot = || Ok(Dot { actor: Actor(self.reader.bytes_of()?), seq: self.reader.uint()? });
+                grants.push((0..dots).map(|_| dot()).collect::<Result<_, DecodeError>>()?);
             }
             editors.insert(key, grants);
         }

@@ -1,0 +1,76 @@
+//! A key of this machine that gave way to another: wherever it is a member, the new one takes its place, as soon as the room is awake.
+//!
+//! Nothing has to be remembered for that. A room says by itself whether it still knows the old key, so a crash, a room that slept, was put
+//! aside or came from a backup, and a horizon that left the rotation outside are all one case.
+
+use crate::author::About;
+use crate::id::{Dot, PeerKey};
+use crate::members::Former;
+use crate::op::Op;
+use crate::room::{Output, Room};
+use crate::sync::Now;
+
+/// What a room has looked at: how much was said of it, and its horizon.
+pub(super) type Looked = (u64, Option<Dot>);
+
+impl Room {
+    /// Whether a key is this machine's, or was.
+    pub(super) fn is_own(&self, key: &PeerKey) -> bool {
+        self.keys.public() == *key || self.keys.former().contains(key)
+    }
+
+    /// This machine's keys, the newest first.
+    pub(super) fn own_keys(&self) -> impl Iterator<Item = PeerKey> + use<> {
+        [self.keys.public()].into_iter().chain(self.keys.former().into_iter().rev())
+    }
+
+    /// Whether a former key may be a member still.
+    pub(super) fn is_succession_due(&self) -> bool {
+        !self.keys.former().is_empty()
+            && self.read_only.is_none()
+            && self.succeeded != Some((self.rules(), self.horizon()))
+    }
+
+    /// Takes the place of our former keys.
+    pub(super) fn succeed(&mut self, now: Now, out: &mut Vec<Output>) {
+        if !self.is_succession_due() {
+            return;
+        }
+        let me = self.keys.public();
+        let members = self.replica.members();
+        let seats = members.iter().filter(|member| member.role.is_some() && !member.has_key(&me));
+        let ops: Vec<Op> = seats.filter_map(|member| Some(self.keys.give_way(&member.key)?.op())).collect();
+        if !ops.is_empty() {
+            let about = About { time_ms: Some(now.wall_ms), ..About::default() };
+            // A few bytes always fit; were it otherwise, the next start would try again.
+            let _ = self.make(now, out, |author, _| author.say(&ops, about));
+            self.flush(now, out);
+        }
+        self.succeeded = Some((self.rules(), self.horizon()));
+    }
+
+    /// Whose horizons count now: the newest key of who founded the room.
+    pub(super) fn keeper_key(&self) -> Option<PeerKey> {
+        let founding = self.founding.as_ref()?;
+        self.replica.keeper().filter(|_| founding.first_member().is_some()).or(Some(founding.owner))
+    }
+
+    /// Whether a message that is held is of who founded the room, in whichever of his keys that was his then.
+    pub(super) fn is_by_keeper(&self, dot: &Dot) -> bool {
+        self.founding.as_ref().is_some_and(|founding| match founding.first_member() {
+            Some(_) => self.replica.is_by_keeper(dot),
+            None => founding.owner == dot.actor.key(),
+        })
+    }
+
+    /// How the founder's keys followed upon each other up to the author of a horizon, for those who have no message of the room.
+    pub(super) fn keepers_before(&self, author: &PeerKey) -> Vec<Former> {
+        self.keepers().into_iter().take_while(|former| former.key != *author).collect()
+    }
+
+    /// The keys that the founder had before.
+    pub(super) fn keepers(&self) -> Vec<Former> {
+        let founder = self.replica.members().into_iter().next();
+        founder.map(|founder| founder.former).unwrap_or_default()
+    }
+}
