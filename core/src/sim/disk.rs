@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::branch::Branches;
 use crate::canonical::{DecodeError, Reader};
 use crate::chain::Link;
 use crate::horizon::Frontier;
@@ -10,7 +11,7 @@ use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
 use crate::replica::Stretch;
 use crate::sim::Random;
-use crate::store::{Forgetting, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
+use crate::store::{FORKS, Forgetting, GROUND, Kept, OUTSIDE, Record, Rename, Store, StoreError};
 
 /// The journal and the facts of one room, as they survive a crash.
 #[derive(Clone)]
@@ -97,9 +98,14 @@ impl SimDisk {
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
         match self.frontier.get(actor) {
             Some(cut) if cut.seq == seq => Some(cut.link),
-            _ if seq == 0 => Some(Link::origin(&self.room, actor)),
+            _ if seq == self.branches().base(actor) => Some(self.branches().origin(&self.room, actor).1),
             _ => self.index.get(&(*actor, seq)).map(|&at| self.journal[at].link),
         }
+    }
+
+    /// The branches of forks that it knows of.
+    pub(super) fn branches(&self) -> Branches {
+        self.facts.get(FORKS).and_then(|fact| Branches::read(fact).ok()).unwrap_or_default()
     }
 
     /// What is forgotten.
@@ -172,19 +178,23 @@ impl SimDisk {
     /// The messages whose chain and past are there and hold; of some actors none after a number.
     fn sound_up_to(&self, ends: &BTreeMap<Actor, u64>) -> BTreeSet<Dot> {
         let mut links: BTreeMap<Dot, Link> = BTreeMap::new();
+        let branches = self.branches();
         for record in &self.journal {
             let Record { actor, seq, link, body, .. } = record;
             if ends.get(actor).is_some_and(|end| seq > end) {
                 continue;
             }
-            let last = Dot { actor: *actor, seq: seq - 1 };
+            let mut last = Dot { actor: *actor, seq: seq - 1 };
+            if let Some(branch) = branches.get(actor).filter(|branch| branch.base == last.seq) {
+                last.actor = branch.parent;
+            }
             let before = match self.has_forgotten(&last) || last.seq == 0 {
-                true => self.link(actor, last.seq),
+                true => self.link(actor, seq - 1),
                 false => links.get(&last).copied(),
             };
             let Ok(message) = Message::decode(*actor, body) else { continue };
             let holds = |head: &crate::message::Head| {
-                let dot = Dot { actor: head.actor, seq: head.seq };
+                let dot = branches.find(head, |dot| links.get(dot).map(Link::short));
                 self.has_forgotten(&dot) || links.get(&dot).is_some_and(|link| link.short() == head.link)
             };
             let follows = before.is_some_and(|before| before.next(body) == *link);
@@ -299,6 +309,18 @@ impl Store for SimDisk {
             disk.frontier = forgetting.frontier.clone();
             disk.facts.insert(GROUND.to_owned(), forgetting.ground.clone());
             disk.facts.insert(OUTSIDE.to_owned(), forgetting.outside.clone());
+        })
+    }
+
+    fn rename(&mut self, renames: &[Rename], forks: &[u8]) -> Result<(), StoreError> {
+        self.write(|disk| {
+            for record in &mut disk.journal {
+                let name = |dot, rename: &Rename| rename.of(dot);
+                record.actor = renames.iter().fold(record_dot(record), name).actor;
+            }
+            disk.number_records();
+            disk.kept = None;
+            disk.facts.insert(FORKS.to_owned(), forks.to_vec());
         })
     }
 
