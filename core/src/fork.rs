@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use crate::branch;
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::chain::{Keys, Link};
-use crate::id::{Dot, RoomId};
+use crate::id::{Actor, Dot, RoomId};
 use crate::limits::FORK_BYTES_MAX;
 use crate::sync::{Run, backlog};
 use crate::view::MessageView;
@@ -19,6 +20,8 @@ pub(crate) const FORK_RUNS_BYTES_MAX: usize = 4 * FORK_BYTES_MAX;
 pub struct Fork {
     dot: Dot,
     before: Link,
+    /// The links of the two messages, the lesser first.
+    firsts: [Link; 2],
     bytes: Arc<[u8]>,
 }
 
@@ -58,6 +61,7 @@ impl Fork {
     /// Where they prove nothing, or are too large to be kept.
     pub fn prove(room: &RoomId, before: Link, runs: [Run; 2], keys: &dyn Keys) -> Result<Self, ForkError> {
         let dot = Dot { actor: runs[0].actor, seq: runs[0].first };
+        let firsts = firsts(before, &runs);
         let is_first = |body: &[u8]| MessageView::read(dot.actor, body).is_ok_and(|view| view.seq == dot.seq);
         let is_of_dot = |run: &Run| {
             run.actor == dot.actor && run.first == dot.seq && run.bodies.iter().next().is_some_and(is_first)
@@ -86,7 +90,7 @@ impl Fork {
         contents.iter().for_each(|content| _ = writer.bytes(content));
         let bytes = writer.finish();
         match bytes.len() {
-            ..=FORK_BYTES_MAX => Ok(Self { dot, before, bytes: bytes.into() }),
+            ..=FORK_BYTES_MAX => Ok(Self { dot, before, firsts, bytes: bytes.into() }),
             bytes => Err(ForkError::TooLarge { bytes }),
         }
     }
@@ -99,17 +103,18 @@ impl Fork {
         if bytes.len() > FORK_BYTES_MAX {
             return Err(ForkError::TooLarge { bytes: bytes.len() });
         }
-        let mut reader = Reader::new(bytes);
-        reader.array_of(3, "a fork")?;
-        let before = Link(reader.bytes_of()?);
-        let mut run = || -> Result<Run, ForkError> {
-            let runs = backlog::unpack(reader.slice(FORK_BYTES_MAX, "a run")?)?;
-            let [run] = <[Run; 1]>::try_from(runs).map_err(|_| ForkError::NotParted)?;
-            Ok(run)
-        };
-        let runs = [run()?, run()?];
-        reader.finish()?;
+        let (before, runs) = read(bytes)?;
         Self::prove(room, before, runs, keys)
+    }
+
+    /// Reads a proof that was checked before it was kept.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(crate) fn recall(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (before, runs) = read(bytes)?;
+        let dot = Dot { actor: runs[0].actor, seq: runs[0].first };
+        Ok(Self { dot, before, firsts: firsts(before, &runs), bytes: bytes.into() })
     }
 
     /// The number that has two messages.
@@ -123,6 +128,24 @@ impl Fork {
         self.before
     }
 
+    /// What the actors are called that go on from here with one of the messages each.
+    pub fn branches(&self) -> [Actor; 2] {
+        self.firsts.map(|first| branch::name(&self.dot, &first))
+    }
+
+    /// The branch that begins with the message of that link.
+    pub fn branch_of(&self, first: &Link) -> Option<Actor> {
+        self.firsts.contains(first).then(|| branch::name(&self.dot, first))
+    }
+
+    /// The two runs.
+    ///
+    /// # Errors
+    /// Never for what was checked, or kept as it was.
+    pub(crate) fn runs(&self) -> Result<[Run; 2], DecodeError> {
+        read(&self.bytes).map(|(_, runs)| runs)
+    }
+
     /// The bytes that [`Fork::read`] reads: `[link before, run, run]`, the runs as [`backlog::pack`] makes them, in the order of their
     /// bytes.
     pub fn bytes(&self) -> &Arc<[u8]> {
@@ -130,11 +153,32 @@ impl Fork {
     }
 }
 
+/// Takes a proof apart.
+fn read(bytes: &[u8]) -> Result<(Link, [Run; 2]), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    reader.array_of(3, "a fork")?;
+    let before = Link(reader.bytes_of()?);
+    let mut run = || -> Result<Run, DecodeError> {
+        let runs = backlog::unpack(reader.slice(FORK_BYTES_MAX, "a run")?)?;
+        let [run] = <[Run; 1]>::try_from(runs).map_err(|_| DecodeError::NotCanonical)?;
+        Ok(run)
+    };
+    let runs = [run()?, run()?];
+    reader.finish()?;
+    Ok((before, runs))
+}
+
+/// The links of the first messages of two runs, the lesser first.
+fn firsts(before: Link, runs: &[Run; 2]) -> [Link; 2] {
+    let mut firsts = runs.each_ref().map(|run| before.next(run.bodies.iter().next().unwrap_or_default()));
+    firsts.sort_unstable();
+    firsts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chain::{Ed25519, Signature};
-    use crate::id::Actor;
     use crate::message::Message;
 
     const ROOM: RoomId = RoomId([1; 32]);

@@ -9,6 +9,7 @@
 pub mod api;
 pub mod author;
 pub mod block;
+pub mod branch;
 pub mod bundle;
 pub mod canonical;
 pub mod chain;

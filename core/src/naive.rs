@@ -17,7 +17,7 @@ mod property;
 mod text;
 
 pub use again::inside;
-pub use branches::{Signed, branches};
+pub use branches::{Signed, branches, branches_beside};
 pub use ground::ground;
 
 use std::collections::{BTreeMap, BTreeSet};

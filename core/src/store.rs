@@ -35,7 +35,7 @@ pub const MEMBERS: &str = "members";
 /// The fact that holds when the room's keeper lets its history go.
 pub const POLICY: &str = "policy";
 
-/// The fact that holds the proofs of forks.
+/// The fact that holds the proofs of forks: see [`Known`](crate::branch::Known).
 pub const FORKS: &str = "forks";
 
 /// What is to be kept in place of forgotten messages.
@@ -55,6 +55,25 @@ impl Forgetting {
     /// Whether a message stays.
     pub fn keeps(&self, dot: &Dot) -> bool {
         !self.frontier.covers(dot) && self.outside_from.get(&dot.actor).is_none_or(|&first| dot.seq < first)
+    }
+}
+
+/// From a number on the messages of one actor are another's: of the branch of a fork that they turned out to be, or not to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rename {
+    /// Whose they are called.
+    pub from: Actor,
+    /// The number of the first.
+    pub seq: u64,
+    /// Whose they are to be called. No message of it is held.
+    pub to: Actor,
+}
+
+impl Rename {
+    /// What a message is called afterwards.
+    pub fn of(&self, dot: Dot) -> Dot {
+        let is_renamed = dot.actor == self.from && dot.seq >= self.seq;
+        if is_renamed { Dot { actor: self.to, ..dot } } else { dot }
     }
 }
 
@@ -112,6 +131,11 @@ pub trait Store: Send {
     /// Puts what is left of messages in their place, all in one step that a crash undoes or leaves done. The room's facts say what is left;
     /// from then on each actor's chain begins where the frontier cuts it. What was kept of the room is dropped.
     fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError>;
+
+    /// Gives messages other names, which keep their numbers, links, order and content, and remembers the fact [`FORKS`] that says why, all in
+    /// one step that a crash undoes or leaves done. There may be none to rename. What was kept of the room is dropped. From then on the
+    /// chain of the actor that they are called begins where [`Branches::origin`](crate::branch::Branches::origin) of that fact says.
+    fn rename(&mut self, renames: &[Rename], forks: &[u8]) -> Result<(), StoreError>;
 
     /// Visits every record that arrived after what is kept; see [`Store::scan`].
     fn scan_after_kept(

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::branch::{Branches, Deriver, Known};
 use crate::canonical::{DecodeError, Reader};
 use crate::chain::Link;
 use crate::horizon::Frontier;
 use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
+use crate::naive::{self, Signed};
 use crate::replica::Stretch;
 use crate::sim::Random;
-use crate::store::{Forgetting, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
+use crate::store::{FORKS, Forgetting, GROUND, Kept, OUTSIDE, Record, Rename, Store, StoreError};
+use crate::sync::Run;
 
 /// The journal and the facts of one room, as they survive a crash.
 #[derive(Clone)]
@@ -97,9 +100,14 @@ impl SimDisk {
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
         match self.frontier.get(actor) {
             Some(cut) if cut.seq == seq => Some(cut.link),
-            _ if seq == 0 => Some(Link::origin(&self.room, actor)),
+            _ if seq == self.branches().base(actor) => Some(self.branches().origin(&self.room, actor).1),
             _ => self.index.get(&(*actor, seq)).map(|&at| self.journal[at].link),
         }
+    }
+
+    /// The branches of forks that it knows of.
+    pub(super) fn branches(&self) -> Branches {
+        self.facts.get(FORKS).and_then(|fact| Branches::read(fact).ok()).unwrap_or_default()
     }
 
     /// What is forgotten.
@@ -128,9 +136,51 @@ impl SimDisk {
         self.facts.get(OUTSIDE).and_then(|bytes| read(bytes).ok()).unwrap_or_default()
     }
 
-    /// Every message of it, in the order of arrival.
+    /// Every message of it as rooms see it, in the order of arrival.
     pub(super) fn messages(&self) -> Vec<Message> {
-        self.journal.iter().filter_map(|record| Message::decode(record.actor, &record.body).ok()).collect()
+        let mut deriver = Deriver::new(self.branches(), self.frontier.version());
+        self.journal.iter().filter_map(|record| deriver.derive(record).ok()).collect()
+    }
+
+    /// The same as the plainest code has it, which is given what was signed; an error where that has other names for it.
+    pub(super) fn messages_plainly(&self) -> Result<Vec<Message>, String> {
+        let branches = self.branches();
+        if branches.is_empty() {
+            return Ok(self.messages());
+        }
+        let signed = |Record { actor, seq, link, body, .. }: &Record| {
+            let message = Message::decode(branches.signed(actor), body).map_err(|error| error.to_string())?;
+            let before = self.link(actor, seq - 1).ok_or("a message follows from nothing")?;
+            debug_assert_eq!(before.next(body), *link);
+            Ok(Signed::new(before, message))
+        };
+        let signed = self.journal.iter().map(signed).collect::<Result<Vec<_>, String>>()?;
+        // Of a fork perhaps nobody has both any more who could be asked.
+        let shown = |known: Known| {
+            let runs = known.fork.runs().map_err(|error| error.to_string())?;
+            let first =
+                |run: &Run| Message::decode(run.actor, run.bodies.get(0)).map_err(|error| error.to_string());
+            let [one, other] = runs.each_ref().map(first);
+            Ok([one?, other?].map(|first| Signed::new(known.fork.before(), first)))
+        };
+        let known = self.facts.get(FORKS).and_then(|fact| Known::decode_all(fact).ok()).unwrap_or_default();
+        let shown = known.into_iter().map(shown).collect::<Result<Vec<_>, String>>()?;
+        let named = naive::branches_beside(&signed, shown.as_flattened());
+        let names: BTreeMap<Link, Dot> = named.iter().map(|(link, message)| (*link, message.dot())).collect();
+        match self.journal.iter().find(|record| names.get(&record.link) != Some(&record_dot(record))) {
+            Some(record) => {
+                Err(format!("{} is not what {:?} is called", record_dot(record), names[&record.link]))
+            }
+            None => Ok(named.into_iter().map(|(_, message)| message).collect()),
+        }
+    }
+
+    /// The links of the messages that an actor has signed with that number.
+    pub(super) fn links(&self, dot: &Dot) -> Vec<Link> {
+        let branches = self.branches();
+        let family: BTreeSet<Actor> = branches.family(dot.actor).chain([dot.actor]).collect();
+        let held = family.iter().filter_map(|actor| self.index.get(&(*actor, dot.seq)));
+        held.map(|&at| self.journal[at].link).collect()
     }
 
     /// Flips one bit of what chains vouch for.
@@ -154,8 +204,13 @@ impl SimDisk {
         let mut ends = BTreeMap::new();
         loop {
             let sound = self.sound_up_to(&ends);
+            let branches = self.branches();
+            // What a fork hangs on the proof vouches for.
+            let is_signed = |Record { actor, seq, signature, .. }: &Record| {
+                signature.is_some() || branches.closed(actor) == Some(*seq)
+            };
             let heads: BTreeMap<Actor, u64> = sound.iter().map(|dot| (dot.actor, dot.seq)).collect();
-            let signed = |record: &&Record| record.signature.is_some() && sound.contains(&record_dot(record));
+            let signed = |record: &&Record| is_signed(record) && sound.contains(&record_dot(record));
             let mut signed_heads: BTreeMap<Actor, u64> = BTreeMap::new();
             for Record { actor, seq, .. } in self.journal.iter().filter(signed) {
                 signed_heads.entry(*actor).and_modify(|head| *head = (*head).max(*seq)).or_insert(*seq);
@@ -172,19 +227,23 @@ impl SimDisk {
     /// The messages whose chain and past are there and hold; of some actors none after a number.
     fn sound_up_to(&self, ends: &BTreeMap<Actor, u64>) -> BTreeSet<Dot> {
         let mut links: BTreeMap<Dot, Link> = BTreeMap::new();
+        let branches = self.branches();
         for record in &self.journal {
             let Record { actor, seq, link, body, .. } = record;
             if ends.get(actor).is_some_and(|end| seq > end) {
                 continue;
             }
-            let last = Dot { actor: *actor, seq: seq - 1 };
+            let mut last = Dot { actor: *actor, seq: seq - 1 };
+            if let Some(branch) = branches.get(actor).filter(|branch| branch.base == last.seq) {
+                last.actor = branch.parent;
+            }
             let before = match self.has_forgotten(&last) || last.seq == 0 {
-                true => self.link(actor, last.seq),
+                true => self.link(actor, seq - 1),
                 false => links.get(&last).copied(),
             };
             let Ok(message) = Message::decode(*actor, body) else { continue };
             let holds = |head: &crate::message::Head| {
-                let dot = Dot { actor: head.actor, seq: head.seq };
+                let dot = branches.find(head, |dot| links.get(dot).map(Link::short));
                 self.has_forgotten(&dot) || links.get(&dot).is_some_and(|link| link.short() == head.link)
             };
             let follows = before.is_some_and(|before| before.next(body) == *link);
@@ -299,6 +358,18 @@ impl Store for SimDisk {
             disk.frontier = forgetting.frontier.clone();
             disk.facts.insert(GROUND.to_owned(), forgetting.ground.clone());
             disk.facts.insert(OUTSIDE.to_owned(), forgetting.outside.clone());
+        })
+    }
+
+    fn rename(&mut self, renames: &[Rename], forks: &[u8]) -> Result<(), StoreError> {
+        self.write(|disk| {
+            for record in &mut disk.journal {
+                let name = |dot, rename: &Rename| rename.of(dot);
+                record.actor = renames.iter().fold(record_dot(record), name).actor;
+            }
+            disk.number_records();
+            disk.kept = None;
+            disk.facts.insert(FORKS.to_owned(), forks.to_vec());
         })
     }
 

@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use rtc_core::api::EditOp;
 use rtc_core::author::{About, Author};
-use rtc_core::chain::Link;
+use rtc_core::branch::{Branches, Deriver, Known};
+use rtc_core::chain::{Ed25519, Keys, Link};
 use rtc_core::clock::VersionVector;
-use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::fork::Fork;
+use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::message::{Head, Message};
 use rtc_core::naive::{self, Signed, branches};
 use rtc_core::replica::Replica;
 use rtc_core::scene::{Root, Scene};
+use rtc_core::store::Record;
+use rtc_core::sync::Run;
 use rtc_core::value::Value;
 
 use super::soak;
@@ -26,9 +30,13 @@ struct Machine {
     held: Vec<Signed>,
 }
 
+fn keys(key: u8) -> Ed25519 {
+    Ed25519::from_seed(&[key; 32])
+}
+
 impl Machine {
     fn new(key: u8) -> Self {
-        let actor = Actor::new(PeerKey([key; 32]), 1);
+        let actor = Actor::new(keys(key).public(), 1);
         let author = Author::resume(actor, 0, Link::origin(&ROOM, &actor), 0);
         Self { author, replica: Replica::new(Root::default()), held: Vec::new() }
     }
@@ -152,6 +160,34 @@ fn all(machines: &[Machine]) -> Vec<Signed> {
     all
 }
 
+/// The proofs of all forks in a set: of three messages with one number each is shown beside another.
+fn proofs(all: &[Signed]) -> Vec<Fork> {
+    let mut after: BTreeMap<Link, Vec<&Signed>> = BTreeMap::new();
+    all.iter().for_each(|signed| after.entry(signed.before).or_default().push(signed));
+    let run = |signed: &Signed| {
+        let Dot { actor, seq } = signed.message.dot();
+        let keys = (1..=2).map(keys).find(|keys| keys.public() == actor.key()).unwrap();
+        let bodies = [signed.message.encode()].into_iter().collect();
+        Run { actor, first: seq, bodies, signature: keys.sign(&signed.link) }
+    };
+    let pairs = after.values().flat_map(|after| after.windows(2));
+    let prove = |pair: &[&Signed]| Fork::prove(&ROOM, pair[0].before, [run(pair[0]), run(pair[1])], &keys(1));
+    pairs.map(|pair| prove(pair).unwrap()).collect()
+}
+
+/// Every message as a record of a journal that knows the forks, in a causal order, and what is derived of it.
+fn derived(all: &[Signed], known: &[Known], names: &BTreeMap<Link, Dot>) -> Vec<(Link, Message)> {
+    let fact = Known::encode_all(known.iter());
+    let branches = Branches::read(&fact).unwrap();
+    assert_eq!(branches, Branches::of(known));
+    let mut deriver = Deriver::new(branches, VersionVector::default());
+    let record = |signed: &Signed| {
+        let Dot { actor, seq } = names[&signed.link];
+        Record { actor, seq, link: signed.link, body: signed.message.encode(), signature: None }
+    };
+    all.iter().map(|signed| (signed.link, deriver.derive(&record(signed)).unwrap())).collect()
+}
+
 /// How much of each actor's messages a message's author had seen.
 fn seen(message: &Message) -> VersionVector {
     message.clock.iter().map(|head| (head.actor, head.seq)).chain([(message.actor, message.seq)]).collect()
@@ -181,13 +217,35 @@ proptest! {
         for message in &named {
             let past = seen(message);
             let heads = past.iter().map(|(actor, seq)| Dot { actor, seq }).filter(|dot| *dot != message.dot());
-            let own = (message.seq > 1).then(|| Dot { actor: message.actor, seq: message.seq - 1 });
-            let lamports: Vec<u64> = heads.chain(own).map(|dot| by_dot[&dot].lamport).collect();
+            // The first of a branch names what it hangs on.
+            let own = message.seq.checked_sub(1).and_then(|seq| by_dot.get(&Dot { seq, ..message.dot() }));
+            let lamports: Vec<u64> = heads.map(|dot| by_dot[&dot]).chain(own.copied()).map(|message| message.lamport).collect();
             prop_assert_eq!(message.lamport, lamports.into_iter().max().unwrap_or(0) + 1);
         }
         let mut replica = Replica::new(Root::default());
         replica.apply_all(&named);
         super::check(&replica, &named);
+    }
+
+    #[test]
+    fn a_journal_is_read_by_the_names_that_the_set_gives(steps in prop::collection::vec(any::<[u8; 4]>(), 1..60)) {
+        let all = all(&live(&steps));
+        let named = branches(&all);
+        let names: BTreeMap<Link, Dot> = named.iter().map(|(link, message)| (*link, message.dot())).collect();
+        let parent = |fork: &Fork| names.get(&fork.before()).map_or(fork.dot().actor, |dot| dot.actor);
+        let known: Vec<Known> = proofs(&all).into_iter().map(|fork| Known { parent: Some(parent(&fork)), fork }).collect();
+        let mut derived = derived(&all, &known, &names);
+        derived.sort_by_key(|(_, message)| message.dot());
+        // Each tells what is new since the message before, the first of a branch all of it.
+        let mut clocks: BTreeMap<Actor, VersionVector> = BTreeMap::new();
+        prop_assert_eq!(derived.len(), named.len());
+        for ((link, message), (named_link, named)) in derived.iter().zip(&named) {
+            let clock = clocks.entry(message.actor).or_default();
+            message.clock.iter().for_each(|head| clock.raise(head.actor, head.seq));
+            let whole: VersionVector = named.clock.iter().map(|head| (head.actor, head.seq)).collect();
+            prop_assert_eq!((link, &*clock), (named_link, &whole));
+            prop_assert_eq!(Message { clock: vec![], ..message.clone() }, Message { clock: vec![], ..named.clone() });
+        }
     }
 
     #[test]
