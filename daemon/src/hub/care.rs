@@ -14,6 +14,7 @@ use crate::backup;
 use crate::doctor::{self, Case, Jobs, Patient};
 use crate::durable::Scratch;
 use crate::hub::opening::Opened;
+use crate::hub::rooms::forks;
 use crate::hub::{Call, Hub};
 use crate::store::rebuild::{ROOM_FILE, Renewed, renew};
 use crate::store::{Job, SqliteStore};
@@ -301,7 +302,7 @@ impl Hub {
             closed: None,
             read_only: room.read_only().map(str::to_owned),
             alarm: room.alarm().map(str::to_owned),
-            forks: room.forks().collect(),
+            forks: forks(room, me),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })

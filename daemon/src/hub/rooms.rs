@@ -3,8 +3,8 @@
 use anyhow::Context;
 use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{RoomId, StateHash};
-use rtc_core::room::{Sleeper, Standing};
+use rtc_core::id::{PeerKey, RoomId, StateHash};
+use rtc_core::room::{Room, Sleeper, Standing};
 use rtc_core::store::{LANDMARK, Store};
 use rtc_core::ticket::{Landmark, Secret};
 
@@ -246,9 +246,14 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
-            forks: room.forks().map(|message| Fork { message, own: message.actor.key() == me }).collect(),
+            forks: forks(room, me),
         })
     }
+}
+
+/// The forks that are known in a room.
+pub(super) fn forks(room: &Room, me: PeerKey) -> Vec<Fork> {
+    room.forks().map(|message| Fork { message, own: message.actor.key() == me, branches: vec![] }).collect()
 }
 
 /// What is told of a room that sleeps.
