@@ -148,6 +148,13 @@ impl Branches {
         self.branches.get(actor)
     }
 
+    /// The branches that an actor goes on with, by name.
+    pub fn of_parent(&self, actor: &Actor) -> impl Iterator<Item = Actor> + '_ {
+        let parent = *actor;
+        let branches = self.branches.iter().filter(move |(_, branch)| branch.parent == parent);
+        branches.map(|(&name, _)| name)
+    }
+
     /// The number before the first message of an actor: 0 but for branches.
     pub fn base(&self, actor: &Actor) -> u64 {
         self.branches.get(actor).map_or(0, |branch| branch.base)
@@ -216,8 +223,7 @@ impl Branches {
         if self.closed(actor).is_none_or(|closed| seq <= closed) {
             return (seen(actor) >= seq).then_some(*actor);
         }
-        let children = self.branches.iter().filter(|(_, branch)| branch.parent == *actor);
-        children.into_iter().find_map(|(child, _)| self.seen_below(child, seq, seen))
+        self.of_parent(actor).find_map(|branch| self.seen_below(&branch, seq, seen))
     }
 
     /// What the author had seen before an actor's first message; nothing for one that is no branch. `clock` tells what the newest message

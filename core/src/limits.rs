@@ -70,7 +70,7 @@ pub const FORK_BYTES_MAX: usize = 256 * 1024;
 /// Forks of which a room keeps the proof; the first it hears of stay.
 pub const FORKS_MAX: usize = 64;
 /// Of them those of one key, in several of its epochs: nobody hides another's behind many of his own.
-pub const FORKS_OF_KEY_MAX: usize = 4;
+pub const FORKS_OF_KEY_MAX: usize = 16;
 /// Links told at once: with the actors they are of, some more than a piece of a frame.
 pub const LINKS_TOLD_MAX: usize = 256;
 /// Actors about which one peer is asked, within two seconds, whether it holds the same messages.

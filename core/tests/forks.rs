@@ -1,16 +1,19 @@
 //! Two machines that take themselves for one, and members that lie: what those who meet them find out, and that everybody hears of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rtc_core::api::{Edit, EditOp, Wait};
+use rtc_core::branch::Branches;
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::fork::{Fork, ForkError};
 use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Actor, Dot, PeerKey};
 use rtc_core::limits::{DOUBTS_MAX, FORKS_MAX, FORKS_OF_KEY_MAX, LINKS_TOLD_MAX};
 use rtc_core::message::Message;
+use rtc_core::naive::{self, Signed, branches};
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
+use rtc_core::scene::Root;
 use rtc_core::sim::SimDisk;
 use rtc_core::store::{FORKS, Record, Store};
 use rtc_core::sync::{LinkFrame, LinkId, Now, RoomFrame, Run};
@@ -20,7 +23,8 @@ const ONE: usize = 0;
 const TWIN: usize = 1;
 const BOB: usize = 2;
 const EVE: usize = 3;
-const SEEDS: [u8; 4] = [1, 1, 2, 3];
+/// The last two are of the same memory as the first.
+const SEEDS: [u8; 6] = [1, 1, 2, 3, 1, 1];
 
 struct Machine {
     room: Room,
@@ -60,18 +64,21 @@ fn open(machine: usize) -> Room {
 
 impl World {
     fn new() -> Self {
-        let machine = |machine| Machine {
+        Self {
+            machines: (0..4).map(Self::machine).collect(),
+            frames: VecDeque::new(),
+            ms: 0,
+            signatures_one_in: 1,
+        }
+    }
+
+    fn machine(machine: usize) -> Machine {
+        Machine {
             room: open(machine),
             disk: SimDisk::new(founding().room()),
             links: BTreeSet::new(),
             refused: Vec::new(),
             forked: Vec::new(),
-        };
-        Self {
-            machines: (0..SEEDS.len()).map(machine).collect(),
-            frames: VecDeque::new(),
-            ms: 0,
-            signatures_one_in: 1,
         }
     }
 
@@ -109,6 +116,7 @@ impl World {
                 Output::Forked(dot) => machine.forked.push(dot),
                 Output::Alarm(what) => panic!("{at}: {what}"),
                 Output::Forget(_) => panic!("nothing is forgotten"),
+                Output::Rename { renames, forks } => machine.disk.rename(&renames, &forks).unwrap(),
                 Output::Number { .. } | Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
             }
         }
@@ -201,11 +209,63 @@ impl World {
             self.ms += 500;
             let digest = self.machines[EVE].room.digest();
             self.give(at, Input::Digest { link: LinkId(EVE as u64), digest });
+            let digest = self.machines[at].room.digest();
+            self.give(EVE, Input::Digest { link: LinkId(at as u64), digest });
             proofs.extend(self.frames.iter().map(|(.., frame)| frame.clone()));
             self.deliver();
         }
         proofs.retain(|frame| matches!(frame, RoomFrame::Fork { .. }));
         proofs
+    }
+
+    /// Every message that a machine has, as it was signed.
+    fn signed(&mut self, at: usize) -> Vec<Signed> {
+        let disk = &mut self.machines[at].disk;
+        let branches =
+            disk.fact(FORKS).unwrap().map(|fact| Branches::read(&fact).unwrap()).unwrap_or_default();
+        let mut signed: Vec<Signed> = Vec::new();
+        let mut links: BTreeMap<Actor, chain::Link> = BTreeMap::new();
+        disk.scan(&mut |Record { actor, seq, link, body, .. }| {
+            let (base, origin) = branches.origin(&founding().room(), &actor);
+            let before = links.insert(actor, link).unwrap_or(origin);
+            assert!(seq > base);
+            signed.push(Signed::new(before, Message::decode(branches.signed(&actor), &body).unwrap()));
+            assert_eq!(signed.last().unwrap().link, link);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        signed
+    }
+
+    /// Whether these hold all that was ever made, by the names that the plainest code gives it, and show what that shows.
+    fn check_whole(&mut self, machines: &[usize], count: usize) {
+        let mut all: BTreeMap<chain::Link, Signed> = BTreeMap::new();
+        for &at in machines {
+            all.extend(self.signed(at).into_iter().map(|signed| (signed.link, signed)));
+        }
+        let all: Vec<Signed> = all.into_values().collect();
+        assert_eq!(all.len(), count);
+        let named: Vec<Message> = branches(&all).into_iter().map(|(_, message)| message).collect();
+        let names: BTreeSet<Dot> = named.iter().map(Message::dot).collect();
+        let root = Root::of(Some(&founding()));
+        let hash = naive::fold(&root, &named).scene.hash();
+        for &at in machines {
+            let machine = &mut self.machines[at];
+            let mut held = BTreeSet::new();
+            machine
+                .disk
+                .scan(&mut |Record { actor, seq, .. }| {
+                    held.insert(Dot { actor, seq });
+                    std::ops::ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert_eq!(held, names, "{at}");
+            assert_eq!(machine.room.messages(), names.len() as u64, "{at}");
+            assert_eq!(machine.room.replica().state_hash(), hash, "{at}");
+            assert_eq!(machine.room.waiting(), 0, "{at}");
+        }
+        let digests: BTreeSet<_> = machines.iter().map(|&at| self.machines[at].room.digest()).collect();
+        assert_eq!(digests.len(), 1);
     }
 
     fn forks(&self, at: usize) -> Vec<Dot> {
@@ -234,7 +294,10 @@ fn a_fork_is_found_on_first_contact_and_everybody_hears_of_it() {
                 assert_eq!(world.forks(at), [dot], "{at} after {common} common, then {one} and {other}");
                 assert_eq!(world.machines[at].forked, [dot], "once");
             }
-            assert_eq!(world.machines[BOB].room.messages(), (common + one) as u64, "what came first stays");
+            world.check_whole(&[ONE, TWIN, BOB, EVE], common + one + other);
+            // Whoever starts again finds what it left.
+            world.restart(BOB);
+            world.check_whole(&[ONE, TWIN, BOB, EVE], common + one + other);
         }
     }
 }
@@ -284,18 +347,49 @@ fn a_machine_that_is_two_goes_on_in_two_new_epochs() {
     for at in [ONE, TWIN] {
         world.edit(at, &format!("after-{at}"));
     }
-    let epochs = |world: &World, at: usize| -> BTreeSet<Actor> {
-        world.machines[at]
-            .room
-            .vector()
-            .iter()
-            .map(|(actor, _)| actor)
-            .filter(|actor| *actor != World::actor())
-            .collect()
-    };
-    let (one, twin) = (epochs(&world, ONE), epochs(&world, TWIN));
-    assert_eq!((one.len(), twin.len()), (1, 1));
-    assert_ne!(one, twin, "what is random is the same in both, what they hold is not");
+    world.beat(8);
+    world.check_whole(&[ONE, TWIN, BOB, EVE], 3 + 2 + 2 + 2);
+    // What was before, two branches, and two epochs: what is random is the same in both, what they hold is not.
+    assert_eq!(world.machines[ONE].room.vector().len(), 5);
+}
+
+/// Every machine forks again and again, from what it saved at some time, and people write on whatever they hold.
+#[test]
+fn forks_in_forks_give_the_same_everywhere_in_whatever_order_they_are_found() {
+    for order in 0..6 {
+        let mut world = World::forked(2, 3, 1);
+        // Three of one number, and a fork on a branch.
+        world.machines.extend((EVE + 1..SEEDS.len()).map(World::machine));
+        let (third, fourth) = (EVE + 1, EVE + 2);
+        (0..2)
+            .for_each(|n| [third, fourth].into_iter().for_each(|at| world.edit(at, &format!("common-{n}"))));
+        world.edit(third, "third");
+        world.edit(fourth, "one-0");
+        world.edit(fourth, "fourth");
+        let makers = [[ONE, TWIN, third, fourth], [fourth, third, TWIN, ONE], [third, ONE, fourth, TWIN]];
+        let makers = makers[order % 3];
+        world.join(makers[0], BOB);
+        world.join(makers[1], EVE);
+        world.beat(2);
+        world.edit(BOB, "on-the-first");
+        world.edit(EVE, "on-the-second");
+        world.part(makers[0], BOB);
+        world.join(makers[2], BOB);
+        world.beat(if order < 3 { 2 } else { 12 });
+        world.join(BOB, EVE);
+        world.beat(8);
+        world.edit(EVE, "between");
+        world.restart(EVE);
+        world.join(BOB, EVE);
+        world.join(makers[3], EVE);
+        world.join(makers[0], EVE);
+        world.join(makers[1], EVE);
+        world.beat(60);
+        let all = [ONE, TWIN, BOB, EVE, third, fourth];
+        world.check_whole(&all, 2 + 3 + 1 + 1 + 1 + 3);
+        let [first, second] = [3, 4].map(|seq| Dot { actor: World::actor(), seq });
+        assert!(all.iter().all(|&at| world.forks(at) == [first, second]), "{order}");
+    }
 }
 
 #[test]
@@ -412,7 +506,7 @@ fn nobody_hides_anothers_fork_behind_many_of_his_own() {
         let key = Ed25519::from_seed(&[seed; 32]).public();
         forks.iter().filter(|dot| dot.actor.key() == key).count()
     };
-    for epoch in 1..10 {
+    for epoch in 1..FORKS_OF_KEY_MAX as u64 + 6 {
         let forks = fork(100, epoch);
         assert_eq!(of_key(forks, 100), FORKS_OF_KEY_MAX.min(usize::try_from(epoch).unwrap()));
     }

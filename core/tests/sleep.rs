@@ -233,7 +233,7 @@ impl World {
             }
             room::Output::Refused { refusal, .. } => panic!("machine {at} refuses: {refusal}"),
             room::Output::Alarm(what) => panic!("machine {at} is alarmed: {what}"),
-            room::Output::Forget(_) => panic!("nobody forgets here"),
+            room::Output::Forget(_) | room::Output::Rename { .. } => panic!("nobody forgets or forks here"),
             room::Output::Send { .. }
             | room::Output::Event(_)
             | room::Output::Founded(_)

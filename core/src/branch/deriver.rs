@@ -7,7 +7,7 @@ use crate::canonical::DecodeError;
 use crate::clock::VersionVector;
 use crate::id::{Actor, Dot};
 use crate::message::{Head, Message, SHORT_LINK_BYTES};
-use crate::store::Record;
+use crate::store::{Record, Rename};
 use crate::view::MessageView;
 
 /// Translates the records of a journal, given in causal order from the first on that is not forgotten. In a room without branches it
@@ -48,6 +48,18 @@ impl Deriver {
         };
         let heads: Vec<Head> = view.clock.iter().map(local).collect();
         Ok(self.take(&view, &heads).unwrap_or_else(|| view.to_message()))
+    }
+
+    /// A message of a replica that went by the names before some were given others.
+    pub(crate) fn rename(&mut self, message: Message, rename: &Rename) -> Message {
+        let Dot { actor, .. } = rename.of(message.dot());
+        let local = |head: &Head| {
+            let Dot { actor, seq } = rename.of(Dot { actor: head.actor, seq: head.seq });
+            Head { actor, seq, link: head.link }
+        };
+        let heads: Vec<Head> = message.clock.iter().map(local).collect();
+        let message = Message { actor, ..message };
+        MessageView::with(&message, |view| self.take(view, &heads)).unwrap_or(message)
     }
 
     /// A message that is called what it is called here, and so are those that its clock names; nothing where it stays as it is.

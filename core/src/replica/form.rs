@@ -10,12 +10,14 @@ use super::index::{CellIx, NodeIx};
 use super::node::NodeRecord;
 use super::snapshot::{SnapshotError, Stretch};
 use crate::api::{Change, Ineffective, Node};
+use crate::branch::Branches;
 use crate::clock::VersionVector;
 use crate::ground::Ground;
 use crate::id::{Dot, PeerKey, StateHash};
 use crate::members::{Charter, Member, Role};
 use crate::message::Message;
 use crate::scene::{Root, Scene};
+use crate::store::Rename;
 use crate::value::Value;
 use crate::view::MessageView;
 
@@ -155,6 +157,11 @@ impl Replica {
     /// See [`Engine::stand`].
     pub fn stand(&mut self, ground: &Ground) -> Vec<Message> {
         self.warm_mut().stand(ground)
+    }
+
+    /// See [`Engine::rename`].
+    pub fn rename(&mut self, branches: &Branches, rename: Option<&Rename>) {
+        self.warm_mut().rename(branches, rename);
     }
 
     /// See [`Engine::at`].

@@ -35,6 +35,8 @@ pub(super) struct History {
     pub(super) paths: Texts,
     numbers: BTreeMap<Actor, ActorIx>,
     actors: Vec<ActorLog>,
+    /// Of actors that begin later the number before the first.
+    begins: BTreeMap<Actor, u64>,
     messages: Column<MessageRecord>,
     marks: Column<Marks>,
     /// What is too large for a message's record.
@@ -61,7 +63,9 @@ pub(super) struct History {
 struct ActorLog {
     actor: Actor,
     held: Runs,
-    /// The highest number held without a gap.
+    /// The number before the first: 0 but for the branch of a fork.
+    begin: u64,
+    /// The highest number held without a gap after that.
     gapless: u64,
     /// The messages up to this number lie in the ground, which all later ones have seen.
     forgotten: u64,
@@ -69,6 +73,13 @@ struct ActorLog {
     named: u64,
     /// Of each other actor where this one's clock advanced: from its message of that number on it covers that much.
     clock: BTreeMap<ActorIx, Vec<(u64, u64)>>,
+}
+
+impl ActorLog {
+    /// The highest number held or forgotten without a gap; 0 where there is none.
+    fn whole(&self) -> u64 {
+        if self.gapless > self.begin { self.gapless } else { self.forgotten }
+    }
 }
 
 impl History {
@@ -79,7 +90,8 @@ impl History {
         let ix = ActorIx::of(self.actors.len());
         self.numbers.insert(actor, ix);
         let (held, clock) = (Runs::default(), BTreeMap::new());
-        self.actors.push(ActorLog { actor, held, gapless: 0, forgotten: 0, named: 0, clock });
+        let begin = self.begins.get(&actor).copied().unwrap_or(0);
+        self.actors.push(ActorLog { actor, held, begin, gapless: begin, forgotten: 0, named: 0, clock });
         ix
     }
 
@@ -347,11 +359,11 @@ impl History {
 
     /// Whether nothing is missing before what is held, and nothing that a clock held names.
     pub(super) fn is_closed(&self) -> bool {
-        self.actors.iter().all(|log| log.held.last().max(log.named).max(log.forgotten) == log.gapless)
+        self.actors.iter().all(|log| log.held.last().max(log.named).max(log.forgotten) == log.whole())
     }
 
     pub(super) fn version_vector(&self) -> VersionVector {
-        self.actors.iter().map(|log| (log.actor, log.gapless)).collect()
+        self.actors.iter().map(|log| (log.actor, log.whole())).collect()
     }
 
     pub(super) fn stamp(&self, op: OpIx) -> Stamp {

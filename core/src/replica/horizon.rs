@@ -6,11 +6,13 @@ use super::Engine;
 use super::history::History;
 use super::index::{ActorIx, MessageIx, NodeIx, PathIx};
 use super::node::Shown;
+use crate::branch::{Branches, Deriver};
 use crate::clock::{Stamp, VersionVector};
 use crate::ground::{Ground, Unfoldable};
 use crate::id::{Actor, Dot};
 use crate::message::Message;
 use crate::place::Place;
+use crate::store::Rename;
 use crate::view::MessageView;
 
 impl Engine {
@@ -49,7 +51,7 @@ impl Engine {
     /// # Errors
     /// Where one of them holds an op that a newer version may know: nothing is forgotten past it.
     pub fn ground_at(&self, version: &VersionVector) -> Result<Ground, Unfoldable> {
-        let mut replica = Self::on(&self.ground, self.root.clone());
+        let mut replica = self.emptied(&self.ground);
         replica.apply_each(self.messages(|actor, seq| version.get(&self.history.actor_of(actor)) >= seq));
         replica.ground()
     }
@@ -61,7 +63,7 @@ impl Engine {
         let is_outside = |actor: ActorIx, seq: u64| outside.get(&actor).is_some_and(|&first| first <= seq);
         let is_forgotten =
             |actor: ActorIx, seq: u64| ground.version.get(&self.history.actor_of(actor)) >= seq;
-        let mut standing = Self::on(ground, self.root.clone());
+        let mut standing = self.emptied(ground);
         standing.apply_each(self.messages(|actor, seq| !is_forgotten(actor, seq) && !is_outside(actor, seq)));
         let dropped = self.messages(is_outside).collect();
         standing.drop_changes();
@@ -73,12 +75,38 @@ impl Engine {
     /// Takes in everything again in the total order, so that every name means from the beginning what it means.
     pub(super) fn apply_anew(&mut self) {
         let held: BTreeSet<Dot> = self.history.newest().map(|message| self.history.dot(message)).collect();
-        let mut anew = Self::on(&self.ground, self.root.clone());
+        let mut anew = self.emptied(&self.ground);
         anew.history.expect(self.history.origins().intersection(&held).copied().collect());
         anew.apply_each(self.messages(|_, _| true));
         anew.drop_changes();
         anew.follow(self);
         *self = anew;
+    }
+
+    /// Lets the branches of forks begin after what they hang on, and takes in everything again by the names that they give it: what is
+    /// renamed is of a branch, and so is what others meant by it. Costs what applying everything costs, where something is renamed.
+    pub fn rename(&mut self, branches: &Branches, rename: Option<&Rename>) {
+        let begins = branches.iter().map(|(actor, branch)| (actor, branch.base));
+        self.history.begin_after(begins);
+        let Some(rename) = rename else { return };
+        let mut deriver = Deriver::new(branches.clone(), self.ground.version.clone());
+        let messages: Vec<Message> =
+            self.messages(|_, _| true).map(|message| deriver.rename(message, rename)).collect();
+        let held: BTreeSet<Dot> = messages.iter().map(Message::dot).collect();
+        let origins = messages.iter().filter_map(|message| Some(message.origin()?.dot));
+        let mut anew = self.emptied(&self.ground);
+        anew.history.expect(origins.filter(|origin| held.contains(origin)).collect());
+        anew.apply_each(messages.into_iter());
+        anew.drop_changes();
+        anew.follow(self);
+        *self = anew;
+    }
+
+    /// A replica of the same room that holds nothing but a ground.
+    fn emptied(&self, ground: &Ground) -> Self {
+        let mut emptied = Self::on(ground, self.root.clone());
+        emptied.history.begin_after(self.history.begins().clone());
+        emptied
     }
 
     /// How many messages of `other` the message `seq` of an actor has seen, itself included.
@@ -176,7 +204,7 @@ impl History {
     fn outside(&self, horizon: &VersionVector) -> BTreeMap<ActorIx, u64> {
         let numbers: Vec<(ActorIx, u64)> =
             horizon.iter().filter_map(|(actor, seq)| Some((self.actor_number(&actor)?, seq))).collect();
-        let first = |actor: ActorIx| horizon.get(&self.actor_of(actor)) + 1;
+        let first = |actor: ActorIx| horizon.get(&self.actor_of(actor)).max(self.before_first(actor)) + 1;
         let behind: Vec<(ActorIx, u64)> =
             self.lasts().filter(|&(actor, last)| first(actor) <= last).collect();
         // Of actors that the horizon holds and of whom nothing is, nobody has seen anything.
@@ -228,7 +256,7 @@ impl<'a> Cutting<'a> {
         let mut held: BTreeMap<ActorIx, u64> = BTreeMap::new();
         let mut lasts: BTreeMap<ActorIx, u64> = BTreeMap::new();
         for (actor, last) in self.history.lasts() {
-            held.insert(actor, self.history.forgotten(actor));
+            held.insert(actor, self.history.before_first(actor));
             lasts.insert(actor, last);
         }
         for &message in &self.order[..within] {
@@ -251,12 +279,18 @@ impl<'a> Cutting<'a> {
             stale.dedup();
             cut = clean;
         }
-        held.into_iter().map(|(actor, seq)| (self.history.actor_of(actor), seq)).collect()
+        let is_there = |(actor, seq): &(ActorIx, u64)| {
+            *seq > self.history.before_first(*actor) || *seq == self.history.forgotten(*actor)
+        };
+        held.into_iter().filter(is_there).map(|(actor, seq)| (self.history.actor_of(actor), seq)).collect()
     }
 
     /// The place of the first message that the message `seq` of an actor has not seen.
     fn first_unseen(&self, actor: ActorIx, seq: u64, lasts: &BTreeMap<ActorIx, u64>) -> usize {
-        let next = |&other: &ActorIx| self.places.get(&(other, self.history.cover(actor, seq, other) + 1));
+        let next = |&other: &ActorIx| {
+            let seen = self.history.cover(actor, seq, other).max(self.history.before_first(other));
+            self.places.get(&(other, seen + 1))
+        };
         lasts.keys().filter_map(next).min().copied().unwrap_or(self.order.len())
     }
 }

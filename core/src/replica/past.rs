@@ -3,10 +3,12 @@
 //! A version is a set of messages, so reading it is folding them: [`Engine::at`] builds a replica of its own, and the live
 //! one never notices. Undos count as far as they are part of the version, too.
 
+use std::collections::BTreeMap;
+
 use super::Engine;
 use crate::clock::VersionVector;
 use crate::ground::Ground;
-use crate::id::Dot;
+use crate::id::{Actor, Dot};
 use crate::message::Message;
 use crate::scene::Root;
 
@@ -40,6 +42,13 @@ impl Engine {
         // In order nothing is late, and every actor's clocks advance as they did.
         messages.sort_by_key(|message| (message.lamport, message.actor, message.seq));
         let mut replica = Self::on(ground, root);
+        // Whoever begins later is the branch of a fork.
+        let mut begins: BTreeMap<Actor, u64> = BTreeMap::new();
+        for message in &messages {
+            begins.entry(message.actor).or_insert(message.seq - 1);
+        }
+        begins.retain(|actor, begin| *begin > ground.version.get(actor));
+        replica.history.begin_after(begins);
         for some in messages.chunks(FOLDED_AT_ONCE) {
             if !goes_on() {
                 return None;

@@ -8,6 +8,7 @@ use crate::fork::ForkError;
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
 use crate::limits::{SHOWN_SESSIONS_MAX, STRANGERS_MAX};
+use crate::message::Head;
 use crate::planted::{Bug, planted};
 use crate::room::Room;
 use crate::room::footing::FootingError;
@@ -19,6 +20,8 @@ use crate::view::MessageView;
 #[derive(Debug)]
 pub(super) struct Admitted<'a> {
     pub(super) message: MessageView<'a>,
+    /// What its clock names, by the names that it has here.
+    pub(super) heads: Vec<Head>,
     pub(super) body: &'a [u8],
     pub(super) link: Link,
 }
@@ -30,6 +33,8 @@ pub(super) enum Verdict<'a> {
     Known,
     /// It waits for this message. `verified` runs have a good chain and signature.
     Waits { missing: Dot, verified: bool },
+    /// It goes on with an actor that has forked, and does not say as which branch: who sent it has yet to learn of that.
+    Forked,
     /// Its beginning is forgotten, and without that nobody can say what it is: it has to be sent again from there on.
     Straddles,
     /// From this message on it is outside of the horizon (law 14): it is no part of the room, and its author issues it again.
@@ -139,9 +144,14 @@ pub(super) fn judge<'a>(
     log: &Log,
     keys: &dyn Keys,
 ) -> Result<Verdict<'a>, Refusal> {
-    let floor = log.floor(&run.actor);
+    let floor = log.begin(&run.actor);
     if run.last() <= floor {
         return Ok(Verdict::Known);
+    }
+    // Of a run that goes on with a branch only what is before the fork has the name that it has.
+    let end = log.branches.closed(&run.actor).unwrap_or(u64::MAX);
+    if end < run.last() && log.head(&run.actor) >= end {
+        return Ok(Verdict::Forked);
     }
     if run.first <= floor {
         return Ok(Verdict::Straddles);
@@ -174,7 +184,9 @@ pub(super) fn judge<'a>(
         return Err(Refusal::Fork { dot });
     }
     let mut admitted: Vec<Admitted<'_>> = Vec::with_capacity(run.bodies.len());
-    for ((seq, body), link) in (run.first..).zip(&run.bodies).zip(links).filter(|((seq, _), _)| *seq > head) {
+    for ((seq, body), link) in
+        (run.first..).zip(&run.bodies).zip(links).filter(|((seq, _), _)| (head + 1..=end).contains(seq))
+    {
         let dot = Dot { actor: run.actor, seq };
         let message =
             MessageView::read(run.actor, body).map_err(|error| Refusal::Malformed { dot, error })?;
@@ -184,15 +196,16 @@ pub(super) fn judge<'a>(
         if seq > run.first && !message.clock.is_empty() {
             return Err(Refusal::AdvanceInside { dot });
         }
-        if log.is_outside(&run.actor, seq) || lacks_forgotten(&message, log) {
+        let heads = log.heads_here(&message);
+        if log.is_outside(&run.actor, seq) || lacks_forgotten(&message, &heads, log) {
             return Ok(Verdict::Outside(dot));
         }
-        if let Some(missing) = first_missing(&message, log)? {
+        if let Some(missing) = first_missing(&message, &heads, log)? {
             return Ok(Verdict::Waits { missing, verified: true });
         }
         let before = admitted.last().map(|before| before.message.lamport);
-        check_lamport(&message, before, log)?;
-        admitted.push(Admitted { message, body, link });
+        check_lamport(&message, &heads, before, log)?;
+        admitted.push(Admitted { message, heads, body, link });
     }
     Ok(Verdict::Fits(admitted))
 }
@@ -200,27 +213,32 @@ pub(super) fn judge<'a>(
 impl Room {
     /// Whether a message that comes after what is forgotten, and whose past is held, is left outside: then it is no part of the room.
     pub fn leaves_outside(&self, message: &MessageView<'_>) -> bool {
-        lacks_forgotten(message, &self.log)
+        lacks_forgotten(message, &self.log.heads_here(message), &self.log)
     }
 }
 
 /// Whether a message lacks part of what is forgotten, or names what is outside of the horizon.
-fn lacks_forgotten(message: &MessageView<'_>, log: &Log) -> bool {
-    let named =
-        |actor: &Actor| message.clock.iter().find(|head| head.actor == *actor).map_or(0, |head| head.seq);
+fn lacks_forgotten(message: &MessageView<'_>, heads: &[Head], log: &Log) -> bool {
+    let named = |actor: &Actor| {
+        let seqs = heads.iter().filter(|head| head.actor == *actor).map(|head| head.seq);
+        seqs.max().unwrap_or(0)
+    };
     let sees = |actor: &Actor, seq: u64| log.seen(&message.actor, actor).max(named(actor)) >= seq;
     let lacks = |(actor, cut): (&Actor, &Cut)| *actor != message.actor && !sees(actor, cut.seq);
     // Whoever comes after one that has seen it all has, too, be that its author's message before or the horizon.
-    let is_first = log.head(&message.actor) == log.floor(&message.actor);
+    let is_first = log.begins_on_forgotten(&message.actor);
     let sees_horizon = log.horizon.is_some_and(|horizon| sees(&horizon.actor, horizon.seq));
     is_first && message.seq == log.head(&message.actor) + 1 && !sees_horizon && log.frontier.iter().any(lacks)
-        || message.clock.iter().any(|head| log.is_outside(&head.actor, head.seq))
+        || heads.iter().any(|head| log.is_outside(&head.actor, head.seq))
 }
 
 /// The first message that the clock of `message` names and that is not held.
-fn first_missing(message: &MessageView<'_>, log: &Log) -> Result<Option<Dot>, Refusal> {
-    for head in &message.clock {
-        if head.seq <= log.seen(&message.actor, &head.actor) {
+fn first_missing(message: &MessageView<'_>, heads: &[Head], log: &Log) -> Result<Option<Dot>, Refusal> {
+    for head in heads {
+        // Where a branch begins is seen with the branch, and may be told once more.
+        let is_old = head.seq <= log.seen(&message.actor, &head.actor)
+            && log.branches.closed(&head.actor) != Some(head.seq);
+        if is_old || head.actor == message.actor {
             return Err(Refusal::Clock { dot: message.dot() });
         }
         match log.link(&head.actor, head.seq) {
@@ -233,8 +251,13 @@ fn first_missing(message: &MessageView<'_>, log: &Log) -> Result<Option<Dot>, Re
 }
 
 /// `before` is the lamport of the message before it in the run.
-fn check_lamport(message: &MessageView<'_>, before: Option<u64>, log: &Log) -> Result<(), Refusal> {
-    let heads = message.clock.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
+fn check_lamport(
+    message: &MessageView<'_>,
+    heads: &[Head],
+    before: Option<u64>,
+    log: &Log,
+) -> Result<(), Refusal> {
+    let heads = heads.iter().map(|head| Dot { actor: head.actor, seq: head.seq });
     let predecessor = Dot { actor: message.actor, seq: message.seq - 1 };
     let before = before.or_else(|| log.lamport(&predecessor));
     let past = heads.filter_map(|head| log.lamport(&head)).chain(before);

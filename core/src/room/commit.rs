@@ -11,7 +11,7 @@ use crate::op::Op;
 use crate::planted::{Bug, planted};
 use crate::replica::{FindError, Replica};
 use crate::room::{Batch, Output, Room};
-use crate::store::{Record, StoreError};
+use crate::store::{Record, Rename, StoreError};
 use crate::sync::{Now, Run};
 use crate::view::MessageView;
 
@@ -85,6 +85,13 @@ impl Commits {
         if let Some(author) = self.author.as_mut().filter(|author| author.actor() != message.actor) {
             let head = Head { actor: message.actor, seq: message.seq, link: link.short() };
             author.hear(head, message.lamport);
+        }
+    }
+
+    /// Messages are called otherwise: so are those that are answered later.
+    pub(super) fn rename(&mut self, rename: &Rename) {
+        for Waiting { pending, .. } in &mut self.waits {
+            pending.edited.id = rename.of(pending.edited.id);
         }
     }
 
@@ -209,9 +216,11 @@ impl Room {
     fn own_newest(&self) -> impl Iterator<Item = Dot> {
         let mut heads: Vec<Dot> = self.log.heads_of(&self.keys.public()).collect();
         std::iter::from_fn(move || {
+            // Before its first there is nothing of an actor, or it is another's or forgotten.
+            heads.retain(|head| self.replica.contains(head));
             let head = heads.iter_mut().max_by_key(|head| self.replica.lamport(head))?;
             let newest = *head;
-            self.replica.contains(&newest).then(|| head.seq -= 1)?;
+            head.seq -= 1;
             Some(newest)
         })
     }
@@ -287,10 +296,10 @@ impl Room {
             // Only the first message of a run may advance its clock.
             self.flush(now, out);
         }
-        self.log.append(&message, made.link, made.body.len(), false);
-        self.replica.apply_view(&message);
-        self.commits.note(&message, made.link);
-        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
+        match self.note(&message, &message.clock, made.link, made.body.len(), false) {
+            Some(seen) => self.replica.apply(&seen),
+            None => self.replica.apply_view(&message),
+        };
         let mut events = Vec::new();
         self.tell(&made.dot, &mut events);
         let Made { dot, body, link, .. } = made;
@@ -409,7 +418,7 @@ impl Room {
         let (link, lamport) = head(actor, seq);
         let mut author = Author::resume(actor, seq, link, lamport);
         for (other, seq) in self.log.vector().iter().filter(|(other, _)| *other != actor) {
-            if seq > self.log.seen(&actor, &other) {
+            if seq > self.log.seen(&actor, &other).max(self.log.branches.base(&other)) {
                 let (link, lamport) = head(other, seq);
                 author.hear(Head { actor: other, seq, link: link.short() }, lamport);
             }

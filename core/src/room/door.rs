@@ -8,7 +8,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey, RoomId, Session};
 use crate::presence::{Part, Show};
 use crate::room::Refusal;
-use crate::store::{Forgetting, Record, StoreError};
+use crate::store::{Forgetting, Record, Rename, StoreError};
 use crate::sync::frame::Digest;
 use crate::sync::{Lane, LinkId, RoomFrame};
 
@@ -175,6 +175,14 @@ pub enum Output {
     },
     /// Put in the store what is left of messages in their place, in one step and before anything that follows.
     Forget(Box<Forgetting>),
+    /// Give messages in the store the names of branches, those of the batches before too, and remember the fact
+    /// [`FORKS`](crate::store::FORKS) with it, in one step and before anything that follows.
+    Rename {
+        /// What is called otherwise, if anything is.
+        renames: Vec<Rename>,
+        /// The fact.
+        forks: Vec<u8>,
+    },
     /// Remember a fact of the room, after everything before.
     Fact {
         /// Its name.

@@ -80,7 +80,7 @@ impl Room {
         let asked_us = &mut peer.doubts.asked_us;
         asked_us.retain(|_, asked_us| now.monotonic_us.saturating_sub(*asked_us) < DOUBT_AGAIN_MS * 1000);
         let links = self.log.ladder(actor);
-        if self.forks.has(actor)
+        if self.forks.has_outside(actor)
             || asked_us.contains_key(actor)
             || asked_us.len() >= DOUBTS_MAX
             || links.is_empty()
@@ -128,7 +128,7 @@ impl Room {
 impl Log {
     /// The links of an actor's messages at growing distances back from the newest to the first that is held; none where none is.
     fn ladder(&self, actor: &Actor) -> Vec<Head> {
-        let (first, head) = (self.floor(actor).max(1), self.head(actor));
+        let (first, head) = (self.begin(actor).max(1), self.head(actor));
         let distances = std::iter::successors(Some(0_u64), |back| Some(back * 2 + 1));
         let down = distances.map(|back| head.saturating_sub(back)).take_while(|&seq| seq > first);
         let seqs = down.chain((head >= first).then_some(first));

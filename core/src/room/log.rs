@@ -3,12 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use crate::branch::Branches;
 use crate::chain::Link;
 use crate::clock::VersionVector;
 use crate::horizon::{Cut, Frontier};
 use crate::id::{Actor, Dot, PeerKey, RoomId};
+use crate::message::Head;
 use crate::room::footing::Footing;
 use crate::room::older::Older;
+use crate::room::packed::Range;
 use crate::sync::frame::Digest;
 use crate::sync::ranges::Ranges;
 use crate::sync::run::{Step, backlog_run};
@@ -18,6 +21,8 @@ use crate::view::MessageView;
 pub(super) struct Log {
     pub(super) room: RoomId,
     pub(super) actors: BTreeMap<Actor, ActorLog>,
+    /// The actors that forks have made: each of them is among the others as soon as what it hangs on is.
+    pub(super) branches: Branches,
     /// The messages before those that `actors` has entries of.
     pub(super) older: Older,
     /// The horizon that the room stands on, and what lies in it.
@@ -30,7 +35,7 @@ pub(super) struct Log {
     pub(super) arrived: u64,
     pub(super) digest: Option<Digest>,
     /// What is held by ranges of actors, while somebody asks for that.
-    ranges: Option<Ranges>,
+    pub(super) ranges: Option<Ranges>,
 }
 
 pub(super) struct ActorLog {
@@ -62,6 +67,12 @@ pub(super) struct Entry {
     pub(super) advances: bool,
 }
 
+impl Entry {
+    fn step(&self) -> Step {
+        Step { body_bytes: self.body_bytes as usize, signed: self.signed, advances: self.advances }
+    }
+}
+
 impl ActorLog {
     /// The number of the newest message.
     pub(super) fn head(&self) -> u64 {
@@ -84,6 +95,7 @@ impl Log {
         Self {
             room,
             actors: BTreeMap::new(),
+            branches: Branches::default(),
             older: Older::default(),
             horizon: None,
             frontier: Frontier::default(),
@@ -125,7 +137,7 @@ impl Log {
     pub(super) fn weigh(&self, version: &VersionVector) -> (u64, u64) {
         let (mut messages, mut bytes) = (0, 0);
         for (actor, last) in version.iter() {
-            let count = usize::try_from(last - self.floor(&actor)).unwrap_or(usize::MAX);
+            let count = usize::try_from(last.saturating_sub(self.begin(&actor))).unwrap_or(usize::MAX);
             for entry in self.entries(&actor).take(count) {
                 messages += 1;
                 bytes += u64::from(entry.body_bytes);
@@ -137,7 +149,10 @@ impl Log {
     /// The link that the message after number `seq` hangs on.
     pub(super) fn link(&self, actor: &Actor, seq: u64) -> Option<Link> {
         if seq == 0 {
-            return (self.floor(actor) == 0).then(|| Link::origin(&self.room, actor));
+            return match self.branches.get(actor) {
+                Some(branch) => (branch.base == 0 && self.floor(actor) == 0).then_some(branch.link),
+                None => (self.floor(actor) == 0).then(|| Link::origin(&self.room, actor)),
+            };
         }
         match self.base(actor, seq) {
             Some(base) => Some(base.link),
@@ -180,8 +195,15 @@ impl Log {
         true
     }
 
-    /// Appends the next message of its actor.
-    pub(super) fn append(&mut self, message: &MessageView<'_>, link: Link, body_bytes: usize, signed: bool) {
+    /// Appends the next message of its actor. `clock` is what it names, by the names that this has here.
+    pub(super) fn append(
+        &mut self,
+        message: &MessageView<'_>,
+        clock: &[Head],
+        link: Link,
+        body_bytes: usize,
+        signed: bool,
+    ) {
         let room = &self.room;
         let log = self.actors.entry(message.actor).or_insert_with(|| ActorLog {
             base: Base { seq: 0, link: Link::origin(room, &message.actor), lamport: 0 },
@@ -197,8 +219,11 @@ impl Log {
             signed,
             advances: !message.clock.is_empty(),
         });
-        for head in &message.clock {
+        for head in clock {
             log.clock.raise(head.actor, head.seq);
+        }
+        if self.branches.closed(&message.actor) == Some(message.seq) {
+            self.begin_branches();
         }
         self.messages += 1;
         self.arrived += 1;
@@ -230,9 +255,16 @@ impl Log {
         self.frontier.get(actor).map_or(0, |cut| cut.seq)
     }
 
+    /// The number up to which there is nothing of an actor, or nothing any more.
+    pub(super) fn begin(&self, actor: &Actor) -> u64 {
+        self.floor(actor).max(self.branches.base(actor))
+    }
+
     /// Whether a message is known to be outside of the horizon.
     pub(super) fn is_outside(&self, actor: &Actor, seq: u64) -> bool {
+        let base = self.branches.get(actor);
         self.outside.get(actor).is_some_and(|&first| first <= seq)
+            || base.is_some_and(|branch| self.is_outside(&branch.parent, branch.base))
     }
 
     /// Notes that a message, and with it all later ones of its actor, are outside of the horizon.
@@ -254,9 +286,14 @@ impl Log {
         let forgotten = frontier.version();
         let mut actors = BTreeMap::new();
         for (actor, last) in kept.iter() {
-            let base = match frontier.get(&actor) {
-                Some(&Cut { seq, lamport, link }) => Base { seq, link, lamport },
-                None => Base { seq: 0, link: Link::origin(&self.room, &actor), lamport: 0 },
+            let base = match (frontier.get(&actor), self.branches.get(&actor)) {
+                (Some(&Cut { seq, lamport, link }), _) => Base { seq, link, lamport },
+                (None, Some(branch)) => {
+                    let hangs_on = Dot { actor: branch.parent, seq: branch.base };
+                    let lamport = self.lamport(&hangs_on).unwrap_or(0);
+                    Base { seq: branch.base, link: branch.link, lamport }
+                }
+                (None, None) => Base { seq: 0, link: Link::origin(&self.room, &actor), lamport: 0 },
             };
             let count = usize::try_from(last.saturating_sub(base.seq)).unwrap_or(usize::MAX);
             let entries = self.entries_from(&actor, base.seq + 1).into_iter().flatten();
@@ -278,6 +315,7 @@ impl Log {
         self.horizon = Some(horizon);
         self.frontier = frontier.clone();
         self.outside = outside.clone();
+        self.begin_branches();
         self.digest = None;
         self.ranges = None;
     }
@@ -323,13 +361,27 @@ impl Log {
 
     pub(super) fn run_from(&self, actor: Actor, first: u64, last: u64) -> Option<PlannedRun> {
         let count = usize::try_from((last + 1).checked_sub(first)?).ok()?;
-        let steps = self.entries_from(&actor, first)?.take(count).map(|entry| Step {
-            body_bytes: entry.body_bytes as usize,
-            signed: entry.signed,
-            advances: entry.advances,
+        let entries = || Some(self.entries_from(&actor, first)?.take(count));
+        if let Some((messages, body_bytes)) = backlog_run(entries()?.map(Entry::step)) {
+            let last = first + messages as u64 - 1;
+            return Some(PlannedRun { actor, first, last, body_bytes, branch: None });
+        }
+        // Before a fork there may be no signature: then one of a branch vouches for it, as for all that comes before.
+        let head = self.head(&actor);
+        let branches = self.branches.of_parent(&actor).filter(|_| last == head);
+        let mut runs = branches.filter_map(|branch| {
+            let entries = entries()?.chain(self.entries_from(&branch, head + 1)?);
+            let (messages, body_bytes) = backlog_run(entries.map(Entry::step))?;
+            let end = (first + messages as u64 - 1).checked_sub(head + 1)?;
+            Some(PlannedRun {
+                actor,
+                first,
+                last,
+                body_bytes,
+                branch: Some((branch, head + 1, head + 1 + end)),
+            })
         });
-        let (messages, body_bytes) = backlog_run(steps)?;
-        Some(PlannedRun { actor, first, last: first + messages as u64 - 1, body_bytes })
+        runs.next()
     }
 
     /// What is known of an actor's messages from that number on, if that one is held.
@@ -350,6 +402,11 @@ impl Log {
     pub(super) fn entries(&self, actor: &Actor) -> impl Iterator<Item = &Entry> {
         let newer = self.actors.get(actor).map(|log| &log.entries[..]).unwrap_or_default();
         self.older.of(actor).iter().chain(newer)
+    }
+
+    /// Whether a message is held with a signature over it.
+    pub(super) fn is_signed(&self, dot: &Dot) -> bool {
+        self.entry(dot).is_some_and(|entry| entry.signed)
     }
 
     fn entry(&self, dot: &Dot) -> Option<&Entry> {
@@ -400,7 +457,16 @@ pub(super) struct PlannedRun {
     pub(super) actor: Actor,
     pub(super) first: u64,
     pub(super) last: u64,
+    /// What of a branch goes with it, since the signature is there; the run has the name that it has before the fork.
+    pub(super) branch: Option<Range>,
     pub(super) body_bytes: usize,
+}
+
+impl PlannedRun {
+    /// What is to be read for it.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
+        [(self.actor, self.first, self.last)].into_iter().chain(self.branch)
+    }
 }
 
 #[cfg(test)]
@@ -428,7 +494,7 @@ mod tests {
         for seq in 1..=3_000 {
             let bytes = if (2..=last).contains(&seq) { MESSAGE_BYTES_MAX } else { 20 };
             let signed = seq == 1 || seq >= last;
-            MessageView::with(&message(seq), |view| log.append(view, Link([0; 32]), bytes, signed));
+            MessageView::with(&message(seq), |view| log.append(view, &[], Link([0; 32]), bytes, signed));
         }
         let goal = [(actor, 3_000)].into_iter().collect();
         let runs: Vec<_> = log.plan(&VersionVector::default(), &goal).collect();

@@ -6,6 +6,7 @@
 mod admission;
 mod batch;
 mod beside;
+mod branching;
 mod commit;
 mod crowd;
 mod door;
@@ -35,11 +36,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::api::{self, ApiError, Code};
-use crate::chain::Keys;
+use crate::chain::{Keys, Link};
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Dot, RoomId};
 use crate::limits::VECTOR_ACTORS_MAX;
+use crate::message::{Head, Message};
 use crate::replica::Replica;
 use crate::scene::Root;
 use crate::store::{Record, StoreError};
@@ -154,9 +156,20 @@ impl Room {
     ///
     /// What they change is folded once for all of them, so few calls with many records open a room quickly.
     pub fn load(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let messages: Vec<MessageView<'_>> =
-            records.iter().map(|record| self.admit_stored(record)).collect::<Result<_, _>>()?;
-        self.replica.apply_views(&messages);
+        if self.log.branches.is_empty() {
+            let messages: Vec<MessageView<'_>> = records
+                .iter()
+                .map(|record| self.admit_stored(record).map(|(message, _)| message))
+                .collect::<Result<_, _>>()?;
+            self.replica.apply_views(&messages);
+        } else {
+            let derive = |record| {
+                self.admit_stored(record)
+                    .map(|(message, derived)| derived.unwrap_or_else(|| message.to_message()))
+            };
+            let messages: Vec<Message> = records.iter().map(derive).collect::<Result<_, _>>()?;
+            self.replica.apply_all(&messages);
+        }
         self.replica.drop_changes();
         // A crash may have come between a horizon and what it permits.
         let mut out = Vec::new();
@@ -165,8 +178,11 @@ impl Room {
         Ok(())
     }
 
-    /// Logs a record that continues its chain, and gives its message.
-    fn admit_stored<'a>(&mut self, record: &'a Record) -> Result<MessageView<'a>, StoreError> {
+    /// Logs a record that continues its chain, and gives its message, and as the replica sees it where that differs.
+    fn admit_stored<'a>(
+        &mut self,
+        record: &'a Record,
+    ) -> Result<(MessageView<'a>, Option<Message>), StoreError> {
         let damaged = |what: &str| {
             let dot = Dot { actor: record.actor, seq: record.seq };
             StoreError::Damaged(format!("message {dot} {what}"))
@@ -177,10 +193,9 @@ impl Room {
             return Err(damaged("does not continue its chain"));
         }
         let message = MessageView::read(record.actor, &record.body).map_err(|_| damaged("cannot be read"))?;
-        self.log.append(&message, record.link, record.body.len(), record.signature.is_some());
-        self.commits.note(&message, record.link);
-        self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
-        Ok(message)
+        let heads = self.log.heads_here(&message);
+        let derived = self.note(&message, &heads, record.link, record.body.len(), record.signature.is_some());
+        Ok((message, derived))
     }
 
     /// The room's id.
@@ -332,6 +347,7 @@ impl Room {
                     }
                 }
                 Ok(Verdict::Straddles) => self.ask_again(),
+                Ok(Verdict::Forked) => self.tell_forks(early.from, now, out),
                 Ok(Verdict::Outside(dot)) => {
                     self.log.put_outside(&dot);
                     let Run { actor, first, .. } = early.run;
@@ -366,23 +382,30 @@ impl Room {
     ) -> Vec<Dot> {
         let mut records = Vec::with_capacity(admitted.len());
         let mut dots = Vec::with_capacity(admitted.len());
-        if !self.watched {
+        if !self.watched && self.log.branches.is_empty() {
             // Together, late moves cost one look at what follows them instead of one each.
             self.replica.apply_views(admitted.iter().map(|admitted| &admitted.message));
         }
-        for admission::Admitted { message, body, link } in admitted {
+        let mut derived = Vec::new();
+        for admission::Admitted { message, heads, body, link } in admitted {
             let dot = message.dot();
             let signature = (dot.seq == early.run.last()).then_some(early.run.signature);
-            self.log.append(&message, link, body.len(), signature.is_some());
-            if self.watched {
-                self.replica.apply_view(&message);
+            let seen = self.note(&message, &heads, link, body.len(), signature.is_some());
+            match seen {
+                Some(seen) if self.watched => _ = self.replica.apply(&seen),
+                None if self.watched => _ = self.replica.apply_view(&message),
+                Some(seen) => derived.push(seen),
+                None if !self.log.branches.is_empty() => derived.push(message.to_message()),
+                None => {}
             }
-            self.commits.note(&message, link);
-            self.horizons.note(&message, self.founding.as_ref().map(|founding| founding.owner));
             self.tell(&dot, out);
             let body = body.to_vec();
             records.push(Record { actor: dot.actor, seq: dot.seq, link, body, signature });
             dots.push(dot);
+        }
+        if !derived.is_empty() {
+            self.replica.apply_all(&derived);
+            self.replica.drop_changes();
         }
         if let Some(peer) = self.peers.get_mut(&early.from) {
             peer.has(early.run.actor, early.run.last());
@@ -395,6 +418,28 @@ impl Room {
             self.ack(link, early.run.head(), out);
         }
         dots
+    }
+
+    /// Notes a message that is the next of its actor everywhere but in the replica. Gives it as that sees it, where that is not as it was
+    /// signed.
+    fn note(
+        &mut self,
+        message: &MessageView<'_>,
+        heads: &[Head],
+        link: Link,
+        body_bytes: usize,
+        is_signed: bool,
+    ) -> Option<Message> {
+        let derived = self.log.derive(message, heads);
+        let clock = derived.as_ref().map_or(heads, |derived| &derived.clock);
+        self.log.append(message, clock, link, body_bytes, is_signed);
+        self.commits.note(message, link);
+        let owner = self.founding.as_ref().map(|founding| founding.owner);
+        match &derived {
+            Some(derived) => MessageView::with(derived, |derived| self.horizons.note(derived, owner)),
+            None => self.horizons.note(message, owner),
+        }
+        derived
     }
 
     /// Tells subscribers of a message that has just been applied.

@@ -106,6 +106,18 @@ impl Peer {
         }
     }
 
+    /// Forgets what it is known to hold: that is told again, by other names. Says whether something is being read for it.
+    pub(super) fn begin_again(&mut self) -> bool {
+        for held in [&mut self.sent, &mut self.goal, &mut self.durable] {
+            *held = VersionVector::default();
+        }
+        (self.first, self.acked, self.survey, self.handing) = (None, None, None, None);
+        (self.in_sync, self.is_offered) = (false, false);
+        self.doubts = Doubts::default();
+        self.informed.begin_again();
+        self.reading.take().is_some()
+    }
+
     /// Whether nothing is on its way to the peer, which has taken in that many runs.
     pub(super) fn has_arrived(&mut self, runs_taken: u64) -> bool {
         let (before, tells) = self.runs_taken_told;
@@ -192,16 +204,16 @@ impl Room {
                     peer.credit = CREDIT_BYTES as i64;
                 }
                 self.flush(now, out);
-                self.hear_held(link, held, runs_taken, exact, out);
+                self.hear_held(link, held, runs_taken, exact, now, out);
             }
             RoomFrame::Ranges(opening) => {
                 self.flush(now, out);
-                self.hear_ranges(link, &opening, out);
+                self.hear_ranges(link, &opening, now, out);
             }
             RoomFrame::RangesWanted { number, wanted } => self.hear_wanted(link, number, &wanted, out),
             RoomFrame::RangesTold { number, told } => {
                 self.flush(now, out);
-                self.hear_told(link, number, told, out);
+                self.hear_told(link, number, told, now, out);
             }
             RoomFrame::Kept { digest } => self.hear_kept(link, digest, out),
             RoomFrame::Lean { leans } => self.hear_lean(link, leans, out),
@@ -264,11 +276,13 @@ impl Room {
         held: VersionVector,
         runs_taken: u64,
         exact: bool,
+        now: Now,
         out: &mut Vec<Output>,
     ) {
         let vector = self.log.vector();
         let is_crowd = self.is_crowd();
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
+        self.tell_forks(link, now, out);
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
@@ -298,7 +312,11 @@ impl Room {
         }
         let standing = self.horizons.standing.as_ref();
         peer.lacks_ground = standing.is_some_and(|standing| !standing.horizon.frontier.is_seen_by(&held));
-        peer.first.get_or_insert(held);
+        match &mut peer.first {
+            // What it told before may have been by other names.
+            Some(first) if exact && !peer.synced => *first = held,
+            first => _ = first.get_or_insert(held),
+        }
         self.check_synced(out);
         self.offer(link, out);
         self.pump(link, out);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::block::Bodies;
-use crate::id::Dot;
+use crate::id::{Actor, Dot};
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
 use crate::room::packed::{Frames, Range};
 use crate::room::{Output, Room};
@@ -55,7 +55,7 @@ impl Room {
             bytes += run.body_bytes;
             let messages = usize::try_from(run.last - run.first + 1).unwrap_or(usize::MAX);
             weight += run.body_bytes * if run.body_bytes / messages >= LARGE.0 { LARGE.1 } else { 1 };
-            ranges.push((run.actor, run.first, run.last));
+            ranges.extend(run.ranges());
         }
         (!ranges.is_empty()).then_some(ranges)
     }
@@ -76,21 +76,35 @@ impl Room {
         self.note_unsigned(&records);
         let mut records = records.into_iter().peekable();
         let mut runs = Vec::with_capacity(ranges.len());
-        let mut unended = None;
+        let (mut unended, mut joined) = (None, 0);
+        // What has no signature of its own goes on with the range after it.
+        let mut begun: Option<(Actor, u64, Bodies)> = None;
         for (index, &(actor, first, last)) in ranges.iter().enumerate() {
-            let mut bodies = Bodies::default();
+            let goes_on =
+                ranges.get(index + 1).is_some_and(|next| self.log.goes_on(&(actor, first, last), next));
+            let before = begun.take();
+            let is_begun = before.is_some();
+            let (actor_said, first_said, mut bodies) = before.unwrap_or((actor, first, Bodies::default()));
+            let mut count = 0;
             let mut signature = None;
             while let Some(record) =
                 records.next_if(|record| record.actor == actor && (first..=last).contains(&record.seq))
             {
                 bodies.push(&record.body);
                 signature = record.signature;
+                count += 1;
             }
-            let complete = bodies.len() as u64 == last - first + 1;
+            let complete = count == last - first + 1;
             match signature {
-                Some(signature) if complete => runs.push(Run { actor, first, bodies, signature }),
+                Some(signature) if complete => {
+                    runs.push(Run { actor: actor_said, first: first_said, bodies, signature });
+                }
+                None if complete && goes_on => {
+                    begun = Some((actor_said, first_said, bodies));
+                    joined += 1;
+                }
                 None if complete => {
-                    unended = Some(index);
+                    unended = Some(index - usize::from(is_begun));
                     break;
                 }
                 Some(_) | None => {}
@@ -100,7 +114,7 @@ impl Room {
         ranges.truncate(unended.unwrap_or(ranges.len()));
         let frames: Frames =
             backlog::pack(&runs).into_iter().map(|(content, runs)| (content.into(), runs as u64)).collect();
-        if runs.len() == ranges.len() {
+        if runs.len() + joined == ranges.len() {
             self.packed.keep(ranges.clone(), Arc::clone(&frames));
         }
         self.send_backlog(link, &ranges, &frames, out);
@@ -123,8 +137,13 @@ impl Room {
             let frame = RoomFrame::Backlog { content: Arc::clone(content) };
             out.push(Output::Send { link, lane: Lane::Bulk, frame });
         }
-        for &(actor, _, last) in ranges {
-            peer.sent.raise(actor, last);
+        for (index, &(actor, _, last)) in ranges.iter().enumerate() {
+            // What goes with what is before a fork is held by another name then.
+            let goes_along =
+                index.checked_sub(1).is_some_and(|before| self.log.goes_on(&ranges[before], &ranges[index]));
+            if !goes_along {
+                peer.sent.raise(actor, last);
+            }
         }
     }
 

@@ -30,8 +30,8 @@ impl Room {
     /// # Errors
     /// Where the replica has no snapshot.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        if self.horizon().is_some() {
-            // What is left of forgotten messages is kept by itself.
+        if self.horizon().is_some() || !self.log.branches.is_empty() {
+            // What is left of forgotten messages is kept by itself, and what has forked is made of the messages.
             return Err(SnapshotError::Forgotten);
         }
         let replica = self.replica.snapshot_alone()?;

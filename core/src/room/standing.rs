@@ -13,7 +13,7 @@ use crate::replica::Replica;
 use crate::room::footing::{Footing, FootingError, Standing, decode_outside, encode_outside};
 use crate::room::{Output, Room, Waiting, packed};
 use crate::scene::Root;
-use crate::store::{Forgetting, OUTSIDE, StoreError};
+use crate::store::{Forgetting, OUTSIDE, Rename, StoreError};
 use crate::sync::Now;
 use crate::ticket::Landmark;
 use crate::view::MessageView;
@@ -73,6 +73,11 @@ impl Horizons {
         }
     }
 
+    /// Messages are called otherwise.
+    pub(super) fn rename(&mut self, rename: &Rename) {
+        self.heard.iter_mut().for_each(|(dot, _)| *dot = rename.of(*dot));
+    }
+
     fn claim(&mut self, origin: &Dot) {
         let claimed = self.claimed.entry(origin.actor).or_default();
         *claimed = origin.seq.max(*claimed);
@@ -120,6 +125,7 @@ impl Room {
             &BTreeMap::new(),
             |_| None,
         );
+        self.replica.rename(&self.log.branches, None);
         self.horizons.standing = Some(standing);
         self.leave_outside(decode_outside(outside).map_err(|error| damaged(&error))?, Now::default());
         Ok(())
@@ -149,6 +155,14 @@ impl Room {
         let footing =
             standing.and_then(|standing| standing.packed.open(standing.dot, &standing.horizon).ok());
         footing.map(|footing| footing.ground).unwrap_or_default()
+    }
+
+    /// Whom the last forgotten message of an actor had seen to the end.
+    pub(super) fn forgotten_clock(&self, actor: &Actor) -> VersionVector {
+        let standing = self.horizons.standing.as_ref();
+        let footing =
+            standing.and_then(|standing| standing.packed.open(standing.dot, &standing.horizon).ok());
+        footing.map(|footing| footing.clock(actor)).unwrap_or_default()
     }
 
     /// Which messages are forgotten.
@@ -282,7 +296,9 @@ impl Room {
     /// Keeps messages until they are issued again: our own at once, others' if nobody else does.
     fn leave_outside(&mut self, messages: Vec<Message>, now: Now) {
         let me = self.keys.public();
-        for message in messages {
+        for mut message in messages {
+            // That of a branch may be longer than one that is read again, and nobody asks for it.
+            message.clock.clear();
             let due_us =
                 if message.actor.key() == me { now.monotonic_us } else { now.after_ms(REISSUE_GRACE_MS) };
             let origin = origin_of(&message);

@@ -5,7 +5,7 @@ use crate::room::{Output, Refusal, Room};
 use crate::sync::frame::Digest;
 use crate::sync::ranges::{Range, Told, Wanted};
 use crate::sync::survey::{Opening, Survey, TooManyStrangers};
-use crate::sync::{Lane, LinkId, RoomFrame};
+use crate::sync::{Lane, LinkId, Now, RoomFrame};
 
 impl Room {
     /// Whether what is held takes too long to be told as a vector.
@@ -23,7 +23,7 @@ impl Room {
     }
 
     /// A peer begins to tell what it holds.
-    pub(super) fn hear_ranges(&mut self, link: LinkId, opening: &Opening, out: &mut Vec<Output>) {
+    pub(super) fn hear_ranges(&mut self, link: LinkId, opening: &Opening, now: Now, out: &mut Vec<Output>) {
         let ours = self.log.ranges();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         if opening.exact {
@@ -38,7 +38,7 @@ impl Room {
             }
         };
         if is_due {
-            self.go_on(link, out);
+            self.go_on(link, now, out);
         }
     }
 
@@ -49,11 +49,18 @@ impl Room {
     }
 
     /// A peer tells more.
-    pub(super) fn hear_told(&mut self, link: LinkId, number: u64, told: Told, out: &mut Vec<Output>) {
+    pub(super) fn hear_told(
+        &mut self,
+        link: LinkId,
+        number: u64,
+        told: Told,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
         let ours = self.log.ranges();
         let Some(peer) = self.peers.get_mut(&link) else { return };
         match peer.survey.as_mut().map(|survey| survey.hear(number, told, ours)) {
-            Some(Ok(true)) => self.go_on(link, out),
+            Some(Ok(true)) => self.go_on(link, now, out),
             Some(Err(TooManyStrangers)) => {
                 // It is asked again with every heartbeat, and names fewer once some of their messages have come.
                 peer.survey = None;
@@ -63,12 +70,12 @@ impl Room {
         }
     }
 
-    fn go_on(&mut self, link: LinkId, out: &mut Vec<Output>) {
+    fn go_on(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
         let Some(survey) = &mut peer.survey else { return };
         if let Some((held, runs_taken, exact)) = survey.finish() {
             peer.survey = None;
-            self.hear_held(link, held, runs_taken, exact, out);
+            self.hear_held(link, held, runs_taken, exact, now, out);
         } else if let Some((number, wanted)) = survey.ask() {
             out.push(Output::Send {
                 link,

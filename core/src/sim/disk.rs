@@ -160,8 +160,13 @@ impl SimDisk {
         let mut ends = BTreeMap::new();
         loop {
             let sound = self.sound_up_to(&ends);
+            let branches = self.branches();
+            // What a fork hangs on the proof vouches for.
+            let is_signed = |Record { actor, seq, signature, .. }: &Record| {
+                signature.is_some() || branches.closed(actor) == Some(*seq)
+            };
             let heads: BTreeMap<Actor, u64> = sound.iter().map(|dot| (dot.actor, dot.seq)).collect();
-            let signed = |record: &&Record| record.signature.is_some() && sound.contains(&record_dot(record));
+            let signed = |record: &&Record| is_signed(record) && sound.contains(&record_dot(record));
             let mut signed_heads: BTreeMap<Actor, u64> = BTreeMap::new();
             for Record { actor, seq, .. } in self.journal.iter().filter(signed) {
                 signed_heads.entry(*actor).and_modify(|head| *head = (*head).max(*seq)).or_insert(*seq);

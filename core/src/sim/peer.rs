@@ -14,7 +14,9 @@ use crate::replica::SnapshotError;
 use crate::room::{self, Opening, Room};
 use crate::sim::clock::SimClock;
 use crate::sim::{Random, SimDisk, edits};
-use crate::store::{FORKS, Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Store, StoreError};
+use crate::store::{
+    FORKS, Forgetting, GROUND, Kept, MEMBERS, OUTSIDE, POLICY, Record, Rename, Store, StoreError,
+};
 use crate::switchboard::{Input, Output, Switchboard};
 use crate::sync::Now;
 use crate::ticket::Secret;
@@ -284,6 +286,22 @@ impl SimPeer {
     /// Lets the store forget, after what it was handed before. Says what the room is to hear if that fails.
     pub(super) fn forget(&mut self, forgetting: &Forgetting) -> Option<room::Input> {
         let done = self.write_pending().and_then(|()| self.disk.forget(forgetting));
+        self.changed(done)
+    }
+
+    /// Lets the store give messages other names, after what it was handed before. Says what the room is to hear if that fails.
+    pub(super) fn rename(&mut self, renames: &[Rename], forks: &[u8]) -> Option<room::Input> {
+        let name = |dot, rename: &Rename| rename.of(dot);
+        let told = [&mut self.owed, &mut self.told];
+        for dots in told {
+            *dots = dots.iter().map(|dot| renames.iter().fold(*dot, name)).collect();
+        }
+        let done = self.write_pending().and_then(|()| self.disk.rename(renames, forks));
+        self.changed(done)
+    }
+
+    /// What was pending is written before a change, or never.
+    fn changed(&mut self, done: Result<(), StoreError>) -> Option<room::Input> {
         match done {
             Ok(()) => {
                 self.writing.iter_mut().for_each(|(_, records)| records.clear());

@@ -442,6 +442,12 @@ impl Universe {
                     inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
                 }
             }
+            room::Output::Rename { renames, forks } => {
+                if let Some(input) = self.peers[peer].rename(&renames, &forks) {
+                    self.soon(OUTAGE_MS, Event::Restart { peer });
+                    inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
+                }
+            }
             room::Output::Fact { name, value } => self.peers[peer].remember(name, &value),
             // Nobody lies about what it sees, and such frames come whole.
             room::Output::Alarm(what) => return Err(format!("peer {peer} raises an alarm: {what}")),

@@ -108,6 +108,7 @@ impl World {
                 }
                 Output::Forget(forgetting) if self.forgets => held.disk.forget(&forgetting).unwrap(),
                 Output::Forget(_) => {}
+                Output::Rename { .. } => panic!("nobody forks here"),
                 Output::Fact { name, value } => held.disk.set_fact(name, &value).unwrap(),
                 Output::Read { link, ranges } => {
                     let records = ranges

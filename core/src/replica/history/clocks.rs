@@ -14,6 +14,28 @@ impl History {
         (0..).map(ActorIx::of).zip(&self.actors).map(|(ix, log)| (ix, log.held.last().max(log.forgotten)))
     }
 
+    /// Lets actors begin after a number.
+    pub(in crate::replica) fn begin_after(&mut self, begins: impl IntoIterator<Item = (Actor, u64)>) {
+        for (actor, begin) in begins {
+            self.begins.insert(actor, begin);
+            if let Some(&ix) = self.numbers.get(&actor) {
+                let log = &mut self.actors[ix.at()];
+                (log.begin, log.gapless) = (begin, log.held.gapless_from(log.gapless.max(begin)));
+            }
+        }
+    }
+
+    /// Of actors that begin later the number before the first.
+    pub(in crate::replica) fn begins(&self) -> &BTreeMap<Actor, u64> {
+        &self.begins
+    }
+
+    /// The number before the first message of an actor that may be held.
+    pub(in crate::replica) fn before_first(&self, actor: ActorIx) -> u64 {
+        let log = &self.actors[actor.at()];
+        log.begin.max(log.forgotten)
+    }
+
     /// The first message of an actor that has seen so much of another.
     pub(in crate::replica) fn first_to_see(&self, actor: ActorIx, other: ActorIx, seq: u64) -> Option<u64> {
         let points = self.actors[actor.at()].clock.get(&other)?;
