@@ -327,7 +327,7 @@ impl Family<'_> {
         let mut records: Vec<Record> = Vec::new();
         loop {
             let next = start.0 + records.len() as u64 + 1;
-            if next > course.last {
+            if next > course.last() {
                 return records;
             }
             let link = records.last().map_or(start.1, |record| record.link);
@@ -347,7 +347,7 @@ impl Family<'_> {
             };
             let opened = |row: &block::Row| {
                 let block = row.open(course.actor, before(row.first)).ok()?;
-                let records: Vec<Record> = block.records(next, course.last).collect();
+                let records: Vec<Record> = block.records(next, course.last()).collect();
                 records.iter().all(|record| course.has(record)).then_some(records)
             };
             let Some(block) =
@@ -376,7 +376,8 @@ struct Course {
     actor: Actor,
     /// Where forks are on its way, by number: who has signed there, and which branch it is.
     way: BTreeMap<u64, (Actor, Actor)>,
-    last: u64,
+    /// Its last message, where it parts itself.
+    end: Option<(u64, Link)>,
 }
 
 impl Course {
@@ -387,12 +388,20 @@ impl Course {
             way.insert(branch.base + 1, (branch.signed, name));
             name = branch.parent;
         }
-        Self { actor, way, last: branches.closed(&actor).unwrap_or(u64::MAX) }
+        let children = branches.iter().filter(|(_, branch)| branch.parent == actor);
+        Self { actor, way, end: children.map(|(_, branch)| (branch.base, branch.link)).min() }
+    }
+
+    fn last(&self) -> u64 {
+        self.end.map_or(u64::MAX, |(seq, _)| seq)
     }
 
     fn has(&self, record: &Record) -> bool {
-        let Some(&(actor, name)) = self.way.get(&record.seq) else { return true };
-        branch::name(&Dot { actor, seq: record.seq }, &record.link) == name
+        let is_its = |(seq, link)| record.seq < seq || (record.seq, record.link) == (seq, link);
+        let is_first = |&(actor, name): &(Actor, Actor)| {
+            branch::name(&Dot { actor, seq: record.seq }, &record.link) == name
+        };
+        self.end.is_none_or(is_its) && self.way.get(&record.seq).is_none_or(is_first)
     }
 }
 

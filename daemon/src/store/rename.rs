@@ -70,6 +70,7 @@ pub(in crate::store) mod tests {
     use rtc_core::branch::Known;
     use rtc_core::chain::{Ed25519, Keys, Link};
     use rtc_core::fork::Fork;
+    use rtc_core::limits::BACKLOG_RUN_MESSAGES_MAX;
     use rtc_core::message::Message;
     use rtc_core::store::{Record, Store};
     use rtc_core::sync::Run;
@@ -201,6 +202,22 @@ pub(in crate::store) mod tests {
                 store.connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
             assert_eq!(version, schema::BRANCHED, "earlier versions refuse it");
         }
+    }
+
+    #[test]
+    fn a_packed_branch_keeps_the_signatures_that_vouch_for_what_it_hangs_on() {
+        let (place, forked) = (Place::new(), Forked::at(31, 6_000));
+        let mut store = place.open();
+        store.append(&[&forked.before[..], &forked.one_as_signed()].concat()).unwrap();
+        store.rename(&forked.renames(), &forked.fact).unwrap();
+        pack_all(&mut store);
+        let signed = |records: &[Record]| -> Vec<u64> {
+            let early = records.iter().take(BACKLOG_RUN_MESSAGES_MAX);
+            early.filter(|record| record.signature.is_some()).map(|record| record.seq).collect()
+        };
+        let held = store.read(&forked.one[0].actor, 1, 5_000).unwrap();
+        assert_eq!(signed(&held), signed(&forked.one));
+        assert!(held[BACKLOG_RUN_MESSAGES_MAX..].iter().filter(|held| held.signature.is_some()).count() < 10);
     }
 
     #[test]
