@@ -189,3 +189,39 @@ fn a_room_with_branches_is_backed_up_put_back_and_mended() {
     eventually("everything is back", || with_one.state_hash() == hash);
     assert_eq!(ids(&with_one), ids(&with_other));
 }
+
+#[test]
+fn the_history_of_a_room_with_branches_is_let_go_like_any_other() {
+    let Stage { one, other: _other, with_one, with_other, .. } = Stage::set();
+    with_other.start();
+    one.start();
+    let all = [&one, &with_one, &with_other];
+    let hash = converged(&all);
+    all.iter().for_each(|home| Stage::has_all(home));
+    let compact = ["compact", "--undo-window", "0s", "--absence-limit", "0s"];
+    eventually("everybody is known to hold all of it", || {
+        one.json(&[&compact[..], &["--dry-run"]].concat())["waits_for"] == json!([])
+    });
+    one.json(&compact);
+    eventually("all of it is let go", || all.iter().all(|home| home.messages() == 1));
+    assert_eq!(converged(&all), hash);
+    let backup = with_one.path().join("backup");
+    with_one.ok(&["backup", backup.to_str().expect("text")]);
+    with_one.ok(&["edit", "one", "number.add", "y", "1"]);
+    let newcomer = Home::alone();
+    newcomer.start();
+    newcomer.join(&one);
+    let hash = converged(&[&one, &with_one, &with_other, &newcomer]);
+    for home in [&with_one, &newcomer] {
+        home.rtcd(&["stop"]);
+        home.start();
+        assert_eq!(home.state_hash(), hash);
+        home.ok(&["doctor"]);
+        assert_eq!(home.ok(&["get", "cube", "x"]), "1111");
+    }
+    // What was put aside before the horizon, and what came after it.
+    with_one.ok(&["restore", backup.to_str().expect("text")]);
+    assert_eq!(with_one.state_hash(), hash);
+    newcomer.ok(&["edit", "other", "number.add", "y", "1"]);
+    converged(&[&one, &with_one, &with_other, &newcomer]);
+}

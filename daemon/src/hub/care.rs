@@ -294,8 +294,11 @@ impl Hub {
         let room = self.board.room(&id)?;
         let held = room.vector();
         let untold = told.and_then(|told| {
-            let there = held.get(&Actor::new(me, told.epoch));
-            (there < told.seq).then_some((there + 1, told.seq))
+            let own = Actor::new(me, told.epoch);
+            let there = held.get(&own);
+            // What was told from a fork on is there, by the name of its branch.
+            let is_lost = there < told.seq && room.branches().closed(&own).is_none();
+            is_lost.then_some((there + 1, told.seq))
         });
         Some(Case {
             room: id,

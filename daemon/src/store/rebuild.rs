@@ -127,8 +127,8 @@ fn rebuild(
 ) -> Result<Renewed, RebuildError> {
     let mut found = Found::default();
     sources.iter().for_each(|source| found.read(source, &room));
-    let base = found.base(room, keys);
     let forks = Known::encode_all(found.forks.values());
+    let base = found.base(room, &forks, keys);
     let begin = base.begin(room).with_forks(&forks);
     let branches = begin.branches();
     let actors: BTreeSet<Actor> =
@@ -242,7 +242,7 @@ impl Found {
 
     /// What the new file begins with: of what is left of forgotten messages that which covers most and is what its horizon names.
     /// Horizons are one chain, so who covers most covers all.
-    fn base(&mut self, id: RoomId, keys: &Arc<dyn Keys>) -> Base {
+    fn base(&mut self, id: RoomId, forks: &[u8], keys: &Arc<dyn Keys>) -> Base {
         let covered =
             |left: &Forgetting| left.frontier.iter().map(|(_, cut)| u128::from(cut.seq)).sum::<u128>();
         self.left.sort_by_key(covered);
@@ -250,6 +250,7 @@ impl Found {
         let opening = opening(id, founding, keys);
         while let Some(left) = self.left.pop() {
             let mut room = Room::open(opening.clone());
+            room.recall(FORKS, forks);
             match room.restore(&left.ground, &left.outside) {
                 Ok(()) if room.forgotten() == left.frontier.version() => {
                     return Base { forgetting: Some(left), room };
