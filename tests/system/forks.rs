@@ -101,6 +101,17 @@ fn both_branches_of_a_fork_and_what_was_built_on_them_are_everywhere() {
         home.ok(&["doctor"]);
     }
     with_one.ok(&["verify", "--peers"]);
+    let actor = forked.split_once(':').expect("an actor").0;
+    let (key, number) = (&actor[..8], forked.rsplit_once(':').expect("a number").1);
+    for (args, says) in [
+        (&["status"][..], "both are kept"),
+        (&["why", key], "Both are kept"),
+        (&["log"], &format!("in a branch since {number}")),
+        (&["room", "info"], "branch, from its first on"),
+    ] {
+        let told = with_one.ok(args);
+        assert!(told.contains(says), "{args:?}: {told}");
+    }
     // The machine and its copy, one after the other: they have one key, and one place in the network.
     for machine in [&one, &other] {
         machine.start();

@@ -483,10 +483,11 @@ fn causal_order(
 #[cfg(test)]
 mod tests {
     use rtc_core::api::{Compact, Edit, EditOp};
+    use rtc_core::bundle::{Bundle, FORMAT, Packed};
     use rtc_core::chain::Ed25519;
     use rtc_core::founding::Access;
     use rtc_core::message::Message;
-    use rtc_core::op::{Op, OpCode};
+    use rtc_core::op::{Op, OpCode, TABLE_VERSION};
     use rtc_core::room::{Input, Output};
     use rtc_core::sync::Now;
     use rtc_core::value::Value;
@@ -705,6 +706,23 @@ mod tests {
         assert_eq!(seen(&dir.path().join(ROOM_FILE)).folded, whole.folded);
     }
 
+    /// What is kept of a room where peers see different scenes of it.
+    fn bundled(file: &Path, forks: &[u8]) -> Bundle {
+        let mut store = SqliteStore::open(file, ROOM).unwrap();
+        Bundle {
+            bundle: FORMAT,
+            room: ROOM,
+            founder: None,
+            table: TABLE_VERSION,
+            peer: keys(1).public(),
+            ground: None,
+            forks: Some(Bundle::pack_forks(forks)),
+            messages: scanned(&mut store).unwrap().iter().map(Packed::of).collect(),
+            seen: BTreeMap::new(),
+            scene: Value::Null,
+        }
+    }
+
     /// What is signed by one key alone, so that the fork that parts its messages is all that they follow from.
     #[test]
     fn branches_are_mended_from_rows_and_blocks_under_any_name() {
@@ -736,6 +754,13 @@ mod tests {
             let whole = held(&file);
             assert_eq!((whole.len(), renew_in(dir.path(), &[])), (all, all as u64));
             assert_eq!(held(&file), whole);
+            let shown = |file: &Path| {
+                let examined = examine(file, room, &keys(1)).unwrap();
+                assert_eq!(examined.faults, Vec::<String>::new());
+                examined.folded.expect("nothing is wrong with it")
+            };
+            let folded = shown(&file);
+            assert_eq!(folded.1, bundled(&file, &forked.fact).fold().unwrap().state_hash());
             // The one branch is lost; its messages are those of the plain name in a file of before.
             let lose = |file: &Path, actor: Actor| {
                 let connection = Connection::open(file).unwrap();
@@ -754,7 +779,7 @@ mod tests {
             lose(&file, forked.one[0].actor);
             assert_eq!(renew_in(dir.path(), &[]), all as u64 - 5_000);
             assert_eq!(renew_in(dir.path(), &[before]), all as u64);
-            assert_eq!(held(&file), whole);
+            assert_eq!((held(&file), shown(&file)), (whole, folded));
         }
     }
 

@@ -67,13 +67,17 @@ fn blocks_from(transaction: &Transaction<'_>, ix: i64, seq: i64) -> Result<Vec<i
 
 #[cfg(test)]
 pub(in crate::store) mod tests {
+    use std::collections::BTreeMap;
+
     use rtc_core::branch::Known;
     use rtc_core::chain::{Ed25519, Keys, Link};
     use rtc_core::fork::Fork;
     use rtc_core::limits::BACKLOG_RUN_MESSAGES_MAX;
     use rtc_core::message::Message;
+    use rtc_core::op::{Op, OpCode};
     use rtc_core::store::{Record, Store};
     use rtc_core::sync::Run;
+    use rtc_core::value::Value;
 
     use super::super::sqlite::tests::{Place, ROOM, records, scanned};
     use super::*;
@@ -89,17 +93,16 @@ pub(in crate::store) mod tests {
     /// So many messages of Ada that follow `before`, from number `first` on, told apart by a note.
     fn chain(mut before: Link, first: u64, count: u64, note: &str) -> Vec<Record> {
         let record = |seq: u64| {
-            let (actor, note) = (ada(), Some(note.to_owned()));
-            let message = Message {
-                actor,
-                seq,
-                lamport: seq,
-                clock: vec![],
-                time_ms: None,
-                request: None,
-                note,
-                ops: vec![],
+            let op = Op {
+                code: OpCode::named("number.add").unwrap(),
+                key: "scene".into(),
+                path: Some("x".into()),
+                value: Value::number(1.0).unwrap(),
+                options: BTreeMap::new(),
             };
+            let (actor, note, ops) = (ada(), Some(note.to_owned()), vec![op]);
+            let (clock, time_ms, request) = (vec![], None, None);
+            let message = Message { actor, seq, lamport: seq, clock, time_ms, request, note, ops };
             let body = message.encode();
             before = before.next(&body);
             let signs = seq.is_multiple_of(50) || seq + 1 == first + count;
