@@ -104,10 +104,10 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Question>) {
-        while let Some(mut question) = self.next(queue) {
+        while let Some(question) = self.next(queue) {
             let replica = match self.kept.take() {
                 Some((of, at, replica)) if (of, &at) == (question.room, &question.version) => Ok(replica),
-                Some(_) | None => self.fold(&mut question),
+                Some(_) | None => self.fold(&question),
             };
             let Question { room, version, then, .. } = question;
             match replica {
@@ -132,26 +132,21 @@ impl Worker {
         queue.recv().ok()
     }
 
-    fn fold(&self, question: &mut Question) -> Result<Replica, ApiError> {
-        let Question { room, founder, version, ground, .. } = question;
-        let branches = std::mem::take(&mut question.branches);
-        let has_branches = !branches.is_empty();
+    fn fold(&self, question: &Question) -> Result<Replica, ApiError> {
+        let Question { room, founder, version, branches, ground, .. } = question;
         let (mut messages, mut records) = (Vec::new(), Vec::new());
-        let firsts: Vec<(Actor, u64, u64)> = version
-            .iter()
-            .map(|(actor, last)| (actor, ground.version.get(&actor).max(branches.base(&actor)) + 1, last))
-            .collect();
-        let mut deriver = Deriver::new(branches, ground.version.clone());
+        let mut deriver = Deriver::new(branches.clone(), ground.version.clone());
         let mut derive = |record: &Record| {
             deriver.derive(record).map_err(|error| unreadable(*room, &StoreError::Damaged(error.to_string())))
         };
-        for (actor, mut next, last) in firsts {
+        for (actor, last) in version.iter() {
+            let mut next = ground.version.get(&actor).max(branches.base(&actor)) + 1;
             while next <= last {
                 let piece = (actor, next, last.min(next + READ_AT_ONCE - 1));
                 let read = self.read(*room, piece)?;
-                match has_branches {
-                    false => messages.extend(read.iter().map(&mut derive).collect::<Result<Vec<_>, _>>()?),
-                    true => records.extend(read),
+                match branches.is_empty() {
+                    true => messages.extend(read.iter().map(&mut derive).collect::<Result<Vec<_>, _>>()?),
+                    false => records.extend(read),
                 }
                 next = piece.2 + 1;
             }

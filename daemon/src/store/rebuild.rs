@@ -146,7 +146,7 @@ fn rebuild(
     if let Some(forgetting) = &base.forgetting {
         store.forget(forgetting)?;
     }
-    if !branches.is_empty() {
+    if !found.forks.is_empty() {
         store.rename(&[], &forks)?;
     }
     for piece in records.chunks(WRITTEN_AT_ONCE) {

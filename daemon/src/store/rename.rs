@@ -13,16 +13,19 @@ use super::schema;
 
 impl SqliteStore {
     pub(super) fn write_renamed(&mut self, renames: &[Rename], forks: &[u8]) -> Result<(), StoreError> {
-        let begin = self.begin.clone();
+        let before = self.begin.clone();
+        let begin = before.clone().with_forks(forks);
         self.write(|transaction| {
-            renames.iter().try_for_each(|rename| rename_one(transaction, &begin, rename))?;
+            renames.iter().try_for_each(|rename| rename_one(transaction, &before, rename))?;
             fact::write(transaction, begin.room(), FORKS, forks)?;
             transaction.execute("DELETE FROM fact WHERE name = ?1", [SNAPSHOT])?;
-            // Whoever knows nothing of branches would miss their first messages.
-            schema::raise_version(transaction, schema::BRANCHED)?;
+            if !begin.branches().is_empty() {
+                // Whoever knows nothing of branches would miss their first messages.
+                schema::raise_version(transaction, schema::BRANCHED)?;
+            }
             Ok(())
         })?;
-        self.begin = begin.with_forks(forks);
+        self.begin = begin;
         self.unpacked.extend(renames.iter().map(|rename| rename.to));
         self.read_anew();
         Ok(())

@@ -135,7 +135,7 @@ pub enum Done {
         /// How long it took to write them.
         took: Duration,
     },
-    /// This batch is not on the disk, and neither is any later one.
+    /// This batch is not on the disk, and neither is any later one; `u64::MAX` where names could not be changed and no batch waits.
     ///
     /// After [`StoreError::Full`] the thread keeps it and tries again: a [`Done::Committed`] follows as soon as there is
     /// space, without further jobs. After any other error the room is written no more; each later batch fails too.
