@@ -71,6 +71,8 @@ pub const FORK_BYTES_MAX: usize = 256 * 1024;
 pub const FORKS_MAX: usize = 64;
 /// Of them those of one key, in several of its epochs: nobody hides another's behind many of his own.
 pub const FORKS_OF_KEY_MAX: usize = 16;
+/// Of those that are known how many may be of keys that are no members', of which there are as many as anybody likes.
+pub const FORKS_OF_NOBODY_MAX: usize = FORKS_MAX / 2;
 /// Links told at once: with the actors they are of, some more than a piece of a frame.
 pub const LINKS_TOLD_MAX: usize = 256;
 /// Actors about which one peer is asked, within two seconds, whether it holds the same messages.

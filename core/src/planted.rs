@@ -38,12 +38,14 @@ pub enum Bug {
     RangeUncompared,
     /// Who holds the same numbers is not asked whether it holds the same messages.
     ForkUnnoticed,
+    /// What is named after a fork is taken for the message of whichever branch.
+    BranchesMistaken,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AnswerBeforeCommit,
         Self::ArrivalOrder,
         Self::DuplicatesApplied,
@@ -60,6 +62,7 @@ impl Bug {
         Self::CutAtWill,
         Self::RangeUncompared,
         Self::ForkUnnoticed,
+        Self::BranchesMistaken,
     ];
 
     /// Does something with the bug, on this thread.

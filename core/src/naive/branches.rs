@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::branch::{name, translate};
 use crate::chain::Link;
 use crate::id::{Actor, Dot};
-use crate::message::{Head, Message};
+use crate::message::{Head, Message, SHORT_LINK_BYTES};
 
 /// A message as its author signed it, and its place in the chain.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,6 +67,10 @@ pub fn branches_beside(messages: &[Signed], known: &[Signed]) -> Vec<(Link, Mess
 
 struct Tree<'a> {
     messages: BTreeMap<Link, &'a Signed>,
+    /// By what clocks say of links.
+    by_short: BTreeMap<[u8; SHORT_LINK_BYTES], &'a Signed>,
+    /// By the names that branches would have which begin with them.
+    by_name: BTreeMap<Actor, &'a Signed>,
     /// What each branch is called, by the link of its first message.
     branches: BTreeMap<Link, Actor>,
 }
@@ -85,7 +89,9 @@ impl<'a> Tree<'a> {
         }
         let begins = after.into_values().filter(|after| after.len() > 1).flatten();
         let branches = begins.map(|(link, signed)| (link, branch(signed))).collect();
-        Self { messages, branches }
+        let by_short = messages.values().map(|signed| (signed.link.short(), *signed)).collect();
+        let by_name = messages.values().map(|signed| (branch(signed), *signed)).collect();
+        Self { messages, by_short, by_name, branches }
     }
 
     /// The message before in the chain.
@@ -116,8 +122,8 @@ impl<'a> Tree<'a> {
         let mut past = BTreeSet::new();
         let mut open = vec![signed];
         while let Some(signed) = open.pop() {
-            let named = |head: &Head| self.messages.values().find(|other| other.link.short() == head.link);
-            let heads = signed.message.clock.iter().filter_map(named).copied();
+            let named = |head: &Head| self.by_short.get(&head.link).copied();
+            let heads = signed.message.clock.iter().filter_map(named);
             for seen in heads.chain(self.before(signed)) {
                 if past.insert(seen.link) {
                     open.push(seen);
@@ -153,7 +159,7 @@ impl<'a> Tree<'a> {
     /// The name of a message that an author who had seen so much calls `dot`. What it had not seen keeps the name that it gives it.
     fn rename(&self, dot: Dot, seen: &[&'a Signed]) -> Dot {
         // By a name of the time when it was written, which may have been that of a branch.
-        let begin = self.messages.values().find(|first| branch(first) == dot.actor);
+        let begin = self.by_name.get(&dot.actor).copied();
         if let Some(begin) = begin.filter(|begin| dot.seq < begin.message.seq) {
             let before = self.chain(begin).find(|signed| signed.message.seq == dot.seq);
             return before.map_or(dot, |before| self.name(before));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::branch::{Branches, Known};
 use crate::fork::{FORK_RUNS_BYTES_MAX, Fork, ForkError};
 use crate::id::{Actor, Dot, PeerKey};
-use crate::limits::{FORKS_MAX, FORKS_OF_KEY_MAX};
+use crate::limits::{FORKS_MAX, FORKS_OF_KEY_MAX, FORKS_OF_NOBODY_MAX};
 use crate::room::packed::Range;
 use crate::room::{Output, Refusal, Room, Standing};
 use crate::store::Record;
@@ -140,9 +140,12 @@ impl Room {
         self.replica.rename(&self.log.branches, None);
     }
 
-    /// Whether a fork of that key may be kept: not of keys that are no members', of which there are as many as anybody likes.
+    /// Whether a fork of that key may be kept.
     fn may_take_fork(&self, key: &PeerKey) -> bool {
-        self.forks.has_place(key) && self.standing_of(key) != Standing::Unknown
+        let is_nobody = |key: &PeerKey| self.standing_of(key) == Standing::Unknown;
+        let of_nobody =
+            || self.forks.0.iter().filter(|known| is_nobody(&known.fork.dot().actor.key())).count();
+        self.forks.has_place(key) && (!is_nobody(key) || of_nobody() < FORKS_OF_NOBODY_MAX)
     }
 
     /// Whether a fork is news, and is kept. One whose branches have the name of somebody else is not.
@@ -260,9 +263,6 @@ impl Room {
             Some(known) => known.fork.clone(),
             None => Fork::read(&self.id, proof, &*self.keys)?,
         };
-        if self.standing_of(&fork.dot().actor.key()) == Standing::Unknown {
-            return Ok(None);
-        }
         Ok(self.place_of(&fork)?.map(|place| (fork, place)))
     }
 

@@ -241,7 +241,9 @@ impl Log {
             actors.keys().for_each(|&actor| ranges.touch(actor));
             ranges
         });
-        ranges.follow(|actor| actors.get(actor).map(|log| (log.head(), log.head_link())));
+        // Of a branch that begins with a first message nothing may be held.
+        let head = |log: &ActorLog| (log.head() > 0).then(|| (log.head(), log.head_link()));
+        ranges.follow(|actor| actors.get(actor).and_then(head));
         ranges
     }
 
@@ -340,7 +342,7 @@ impl Log {
     pub(super) fn digest(&mut self) -> Digest {
         *self.digest.get_or_insert_with(|| {
             let mut hasher = blake3::Hasher::new_derive_key("rtc 2026 digest v1");
-            for (actor, log) in &self.actors {
+            for (actor, log) in self.actors.iter().filter(|(_, log)| log.head() > 0) {
                 hasher.update(&actor.0).update(&log.head().to_be_bytes()).update(&log.head_link().short());
             }
             let mut digest = [0; 16];

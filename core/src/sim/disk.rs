@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use crate::branch::Branches;
+use crate::branch::{Branches, Deriver, Known};
 use crate::canonical::{DecodeError, Reader};
 use crate::chain::Link;
 use crate::horizon::Frontier;
 use crate::id::{Actor, Dot, RoomId};
 use crate::message::Message;
+use crate::naive::{self, Signed};
 use crate::replica::Stretch;
 use crate::sim::Random;
 use crate::store::{FORKS, Forgetting, GROUND, Kept, OUTSIDE, Record, Rename, Store, StoreError};
+use crate::sync::Run;
 
 /// The journal and the facts of one room, as they survive a crash.
 #[derive(Clone)]
@@ -134,9 +136,51 @@ impl SimDisk {
         self.facts.get(OUTSIDE).and_then(|bytes| read(bytes).ok()).unwrap_or_default()
     }
 
-    /// Every message of it, in the order of arrival.
+    /// Every message of it as rooms see it, in the order of arrival.
     pub(super) fn messages(&self) -> Vec<Message> {
-        self.journal.iter().filter_map(|record| Message::decode(record.actor, &record.body).ok()).collect()
+        let mut deriver = Deriver::new(self.branches(), self.frontier.version());
+        self.journal.iter().filter_map(|record| deriver.derive(record).ok()).collect()
+    }
+
+    /// The same as the plainest code has it, which is given what was signed; an error where that has other names for it.
+    pub(super) fn messages_plainly(&self) -> Result<Vec<Message>, String> {
+        let branches = self.branches();
+        if branches.is_empty() {
+            return Ok(self.messages());
+        }
+        let signed = |Record { actor, seq, link, body, .. }: &Record| {
+            let message = Message::decode(branches.signed(actor), body).map_err(|error| error.to_string())?;
+            let before = self.link(actor, seq - 1).ok_or("a message follows from nothing")?;
+            debug_assert_eq!(before.next(body), *link);
+            Ok(Signed::new(before, message))
+        };
+        let signed = self.journal.iter().map(signed).collect::<Result<Vec<_>, String>>()?;
+        // Of a fork perhaps nobody has both any more who could be asked.
+        let shown = |known: Known| {
+            let runs = known.fork.runs().map_err(|error| error.to_string())?;
+            let first =
+                |run: &Run| Message::decode(run.actor, run.bodies.get(0)).map_err(|error| error.to_string());
+            let [one, other] = runs.each_ref().map(first);
+            Ok([one?, other?].map(|first| Signed::new(known.fork.before(), first)))
+        };
+        let known = self.facts.get(FORKS).and_then(|fact| Known::decode_all(fact).ok()).unwrap_or_default();
+        let shown = known.into_iter().map(shown).collect::<Result<Vec<_>, String>>()?;
+        let named = naive::branches_beside(&signed, shown.as_flattened());
+        let names: BTreeMap<Link, Dot> = named.iter().map(|(link, message)| (*link, message.dot())).collect();
+        match self.journal.iter().find(|record| names.get(&record.link) != Some(&record_dot(record))) {
+            Some(record) => {
+                Err(format!("{} is not what {:?} is called", record_dot(record), names[&record.link]))
+            }
+            None => Ok(named.into_iter().map(|(_, message)| message).collect()),
+        }
+    }
+
+    /// The links of the messages that an actor has signed with that number.
+    pub(super) fn links(&self, dot: &Dot) -> Vec<Link> {
+        let branches = self.branches();
+        let family: BTreeSet<Actor> = branches.family(dot.actor).chain([dot.actor]).collect();
+        let held = family.iter().filter_map(|actor| self.index.get(&(*actor, dot.seq)));
+        held.map(|&at| self.journal[at].link).collect()
     }
 
     /// Flips one bit of what chains vouch for.

@@ -11,7 +11,7 @@ use crate::members::Role;
 use crate::message::Message;
 use crate::naive;
 use crate::replica::{Replica, Stretch};
-use crate::room::{self, Output, Room, Standing};
+use crate::room::{self, Output, Room};
 use crate::sim::Report;
 use crate::sim::audit::audit;
 use crate::sim::universe::{LOOK_MS, Universe};
@@ -26,9 +26,6 @@ const REISSUE_ROUNDS_MAX: u64 = 130;
 const DELIVERIES_MIN: u64 = 2_000;
 /// One universe in so many is looked at most closely.
 pub(super) const CLOSE: u64 = 4;
-
-/// What peers that hold the same branches of all forks have in common.
-type Branch = Vec<Option<Link>>;
 
 impl Universe {
     /// Whoever holds the same shows the same, whenever that is.
@@ -84,7 +81,7 @@ impl Universe {
     }
 
     fn disagreement(&mut self) -> Option<String> {
-        let mut digests = BTreeMap::new();
+        let mut held = None;
         for peer in self.honest() {
             if !self.peers[peer].is_at_rest() {
                 return Some(format!("peer {peer} is not at rest"));
@@ -95,24 +92,22 @@ impl Universe {
             if may_reissue && self.has_outside(peer) {
                 return Some(format!("peer {peer} has yet to issue messages again"));
             }
-            let branch = self.branch(peer);
             let digest = self.peers[peer].room()?.digest();
-            if *digests.entry(branch).or_insert(digest) != digest {
+            if *held.get_or_insert(digest) != digest {
                 return Some(format!("peer {peer} does not hold what others hold"));
             }
         }
         self.unheard_fork()
     }
 
-    /// Of forks of which both messages are held by somebody everybody is to know, unless they are of somebody who was never a member.
+    /// Of forks of which both messages are held everybody is to know.
     fn unheard_fork(&mut self) -> Option<String> {
-        for (index, dot) in self.forks.clone().into_iter().enumerate() {
-            let held = self.honest().into_iter().filter_map(|peer| self.branch(peer)[index]);
+        for dot in self.forks.clone() {
+            let held = self.honest().into_iter().flat_map(|peer| self.peers[peer].disk.links(&dot));
             let are_both_held = held.collect::<BTreeSet<Link>>().len() > 1;
             for peer in self.honest().into_iter().filter(|_| are_both_held) {
                 let room = self.peers[peer].room()?;
-                let is_of_nobody = room.standing_of(&dot.actor.key()) == Standing::Unknown;
-                if !is_of_nobody && !room.forks().any(|known| known == dot) {
+                if !room.forks().any(|known| known == dot) {
                     return Some(format!("peer {peer} does not know of the fork at {dot}"));
                 }
             }
@@ -122,13 +117,7 @@ impl Universe {
 
     /// Everybody holds the same, shows what the naive fold shows, and lost nothing acknowledged.
     pub(super) fn judge(&mut self) -> Result<Report, String> {
-        let mut groups: BTreeMap<Branch, Vec<usize>> = BTreeMap::new();
-        for peer in self.honest() {
-            groups.entry(self.branch(peer)).or_default().push(peer);
-        }
-        for members in groups.values() {
-            self.judge_group(members)?;
-        }
+        self.judge_all(&self.honest())?;
         let honest = self.honest().into_iter().map(|peer| &self.peers[peer]);
         if let Some(lost) = self.lost(honest.flat_map(|peer| peer.owed.iter().chain(&peer.told))).first() {
             return Err(format!("message {lost} was acknowledged, and is lost"));
@@ -154,9 +143,9 @@ impl Universe {
         Ok(report)
     }
 
-    /// Peers that hold the same branches hold the same, and each came to it by a way that is allowed.
-    fn judge_group(&mut self, members: &[usize]) -> Result<(), String> {
-        let messages = self.peers[members[0]].disk.messages();
+    /// All hold the same, by the names that the plainest code gives it, and each came to it by a way that is allowed.
+    fn judge_all(&mut self, members: &[usize]) -> Result<(), String> {
+        let messages = self.peers[members[0]].disk.messages_plainly()?;
         let (horizon, ground) = (self.room(members[0])?.horizon(), self.room(members[0])?.ground());
         let naive = naive::fold_on(&ground, &self.root(), &messages);
         for &peer in members {
@@ -164,8 +153,9 @@ impl Universe {
             let keys = self.peers[peer].keys.clone();
             // Once for all: signatures cost more than everything else together.
             let keys = (peer == members[0]).then_some(&*keys);
-            let journal = self.peers[peer].disk.records();
-            audit(&room, self.peers[peer].disk.frontier(), journal, keys)
+            let disk = &self.peers[peer].disk;
+            let journal = disk.records();
+            audit(&room, disk.frontier(), &disk.branches(), journal, keys)
                 .map_err(|what| format!("peer {peer}: {what}"))?;
             if journal.len() != messages.len() {
                 return Err(format!("peer {peer} holds {} of {} messages", journal.len(), messages.len()));
@@ -266,8 +256,10 @@ impl Universe {
 
     /// What a snapshot of the replica gives.
     fn reopen(&mut self, peer: usize, ground: &Ground, messages: &[Message]) -> Result<Replica, String> {
-        if *ground != Ground::default() {
+        let branches = self.peers[peer].disk.branches();
+        if *ground != Ground::default() || !branches.is_empty() {
             let mut reopened = Replica::on(ground, self.root());
+            reopened.rename(&branches, None);
             reopened.apply_all(messages);
             return Ok(reopened);
         }
@@ -308,7 +300,11 @@ fn runs(journal: &[Record]) -> Vec<Run> {
     by_actor.sort_by_key(|record| (record.actor, record.seq));
     let mut runs = Vec::new();
     let mut bodies = Bodies::default();
-    for Record { actor, seq, body, signature, .. } in by_actor {
+    for (index, Record { actor, seq, body, signature, .. }) in by_actor.iter().enumerate() {
+        if index > 0 && by_actor[index - 1].actor != *actor {
+            // What comes before a fork may be without.
+            bodies = Bodies::default();
+        }
         bodies.push(body);
         if let Some(signature) = *signature {
             let bodies = std::mem::take(&mut bodies);

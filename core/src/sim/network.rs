@@ -1,6 +1,5 @@
 //! The network between simulated daemons: connections, cuts, and what becomes of a frame on its way.
 
-use crate::id::Dot;
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
 use crate::sim::universe::{Event, Universe};
 use crate::switchboard::Input;
@@ -225,10 +224,5 @@ impl Universe {
         self.note(|| format!("{from} → {peer}: {} bytes, kind {:?}", bytes.len(), bytes.get(1)));
         self.input(peer, Input::Frame { link, bytes })?;
         self.check_bounds(peer)
-    }
-
-    /// What each peer holds of the numbers under which there are two messages.
-    pub(super) fn branch(&self, peer: usize) -> Vec<Option<crate::chain::Link>> {
-        self.forks.iter().map(|Dot { actor, seq }| self.peers[peer].disk.link(actor, *seq)).collect()
     }
 }

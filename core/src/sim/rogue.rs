@@ -57,14 +57,7 @@ impl Universe {
         let mut message = message(actor, 1, 1);
         match way {
             Way::Equivocate => {
-                self.forks.push(message.dot());
-                let mut other = message.clone();
-                other.ops[0].value = Value::number(2.0).unwrap_or_default();
-                let runs = [message, other].map(|message| run(&message, &origin, &*keys));
-                let from = self.random.index(2);
-                for (index, link) in links.into_iter().enumerate() {
-                    self.send_run(link, &runs[(from + index) % 2]);
-                }
+                self.equivocate(&links, actor, origin, &*keys);
                 return Ok(());
             }
             Way::Lamport => {
@@ -84,6 +77,35 @@ impl Universe {
         let run = run(&message, &before, &*keys);
         links.into_iter().for_each(|link| self.send_run(link, &run));
         Ok(())
+    }
+
+    /// Tells some peers that messages go on in one way, and others that they do in another.
+    fn equivocate(&mut self, links: &[LinkId], actor: Actor, origin: Link, keys: &dyn Keys) {
+        let common = self.random.below(3);
+        self.forks.push(Dot { actor, seq: common + 1 });
+        let lengths = [1 + self.random.below(3), 1 + self.random.below(3)];
+        let runs = [0, 1].map(|branch| {
+            let say = |seq: u64| match seq.checked_sub(common) {
+                None | Some(0) => message(actor, seq, seq).ops,
+                Some(1) => vec![op("node.insert", &format!("branch-{branch}"), &[])],
+                Some(2) => vec![op("node.insert", &format!("branch-{branch}-later"), &[])],
+                // By a name that both branches have for something.
+                Some(_) => {
+                    let first = Dot { actor, seq: common + 1 };
+                    vec![op("meta.undo", "", &[("target", first.to_string())])]
+                }
+            };
+            let messages = 1..=common + lengths[branch];
+            let messages = messages.map(|seq| Message { ops: say(seq), ..message(actor, seq, seq) });
+            let messages: Vec<Message> = messages.collect();
+            let bodies: Vec<Vec<u8>> = messages.iter().map(Message::encode).collect();
+            let last = bodies.iter().fold(origin, |link, body| link.next(body));
+            Run { actor, first: 1, bodies: bodies.iter().collect(), signature: keys.sign(&last) }
+        });
+        let from = self.random.index(2);
+        for (index, link) in links.iter().enumerate() {
+            self.send_run(*link, &runs[(from + index) % 2]);
+        }
     }
 
     fn send_run(&mut self, link: LinkId, run: &Run) {
@@ -175,6 +197,13 @@ fn message(actor: Actor, seq: u64, lamport: u64) -> Message {
         note: None,
         ops: vec![op],
     }
+}
+
+/// An op without a path or an argument.
+fn op(otype: &str, key: &str, options: &[(&str, String)]) -> Op {
+    let code = OpCode::named(otype).expect("it is in the table");
+    let options = options.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())).collect();
+    Op { code, key: key.to_owned(), path: None, value: Value::Null, options }
 }
 
 /// The message alone, as its author would sign it with these keys after `before`.
