@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::statvfs::statvfs;
 use rtc_client::Places;
-use rtc_core::api::{Finding, Health};
+use rtc_core::api::{Finding, Fork, Health};
 use rtc_core::chain::Keys;
 use rtc_core::clock::VersionVector;
 use rtc_core::id::{Dot, RoomId, StateHash};
@@ -86,7 +86,7 @@ pub struct Case {
     /// What people should know of it.
     pub alarm: Option<String>,
     /// Numbers that are proven to have two messages.
-    pub forks: Vec<Dot>,
+    pub forks: Vec<Fork>,
     /// Own messages, first and last number, that were told to peers and are not held any more.
     pub lost: Option<(u64, u64)>,
     /// What it holds and shows.
@@ -264,13 +264,7 @@ fn room(patient: &Patient, case: &Case, newest_ms: &mut Option<u64>) -> Vec<Find
         let fix = "rtc verify --peers, which keeps what is needed to find out why";
         findings.push(Finding::new("room", Health::Bad, alarm.clone()).with_fix(fix).of(room));
     }
-    for Dot { actor, seq } in &case.forks {
-        let says = format!(
-            "two messages have the number {seq} of {actor}: its machine runs twice, or lies; who holds the other one does not see what is made here"
-        );
-        let fix = "end one of the two machines; whoever holds the fewer messages leaves the room and joins it again";
-        findings.push(Finding::new("room", Health::Bad, says).with_fix(fix).of(room));
-    }
+    findings.extend(case.forks.iter().map(|fork| forked(fork).of(room)));
     if let Some((first, last)) = case.lost {
         let says = format!(
             "its own messages {first} to {last} were told and are not on this disk; members send them back"
@@ -292,6 +286,21 @@ fn room(patient: &Patient, case: &Case, newest_ms: &mut Option<u64>) -> Vec<Find
         Err(error) => findings.push(bad(error)),
     }
     findings
+}
+
+fn forked(fork: &Fork) -> Finding {
+    let Dot { actor, seq } = fork.message;
+    let says = format!("two messages have the number {seq} of {actor}: its machine runs twice, or lies");
+    match fork.branches.is_empty() {
+        false => Finding::new("room", Health::Note, format!("{says}; both are kept, with what came after them"))
+            .with_fix("end one of the two machines: a copy of one needs an identity of its own"),
+        true => Finding::new(
+            "room",
+            Health::Bad,
+            format!("{says}; who holds the other one does not see what is made here"),
+        )
+        .with_fix("end one of the two machines; whoever holds the fewer messages leaves the room and joins it again"),
+    }
 }
 
 /// What is shown must be what the messages on the disk give, where these are the same.

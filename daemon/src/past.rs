@@ -10,13 +10,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rtc_core::api::{ApiError, Code};
+use rtc_core::branch::{Branches, Deriver};
 use rtc_core::clock::VersionVector;
 use rtc_core::ground::Ground;
 use rtc_core::id::{Actor, PeerKey, RoomId};
-use rtc_core::message::Message;
 use rtc_core::replica::Replica;
 use rtc_core::scene::Root;
-use rtc_core::store::StoreError;
+use rtc_core::store::{Record, StoreError};
+use rtc_core::view::MessageView;
 
 use crate::store::{Job, StoreThread};
 
@@ -35,6 +36,8 @@ pub struct Question {
     pub founder: Option<PeerKey>,
     /// Which messages; everything they have seen is among them.
     pub version: VersionVector,
+    /// The branches of its forks.
+    pub branches: Branches,
     /// What is left of forgotten messages, which the version holds.
     pub ground: Box<Ground>,
     /// Takes the version, or why there is none.
@@ -101,11 +104,12 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Question>) {
-        while let Some(Question { room, founder, version, ground, then }) = self.next(queue) {
+        while let Some(question) = self.next(queue) {
             let replica = match self.kept.take() {
-                Some((of, at, replica)) if (of, &at) == (room, &version) => Ok(replica),
-                Some(_) | None => self.fold(room, founder, &version, &ground),
+                Some((of, at, replica)) if (of, &at) == (question.room, &question.version) => Ok(replica),
+                Some(_) | None => self.fold(&question),
             };
+            let Question { room, version, then, .. } = question;
             match replica {
                 Ok(replica) => {
                     then(Ok(&replica));
@@ -128,29 +132,38 @@ impl Worker {
         queue.recv().ok()
     }
 
-    fn fold(
-        &self,
-        room: RoomId,
-        founder: Option<PeerKey>,
-        version: &VersionVector,
-        ground: &Ground,
-    ) -> Result<Replica, ApiError> {
-        let mut messages = Vec::new();
+    fn fold(&self, question: &Question) -> Result<Replica, ApiError> {
+        let Question { room, founder, version, branches, ground, .. } = question;
+        let (mut messages, mut records) = (Vec::new(), Vec::new());
+        let mut deriver = Deriver::new(branches.clone(), ground.version.clone());
+        let mut derive = |record: &Record| {
+            deriver.derive(record).map_err(|error| unreadable(*room, &StoreError::Damaged(error.to_string())))
+        };
         for (actor, last) in version.iter() {
-            let mut next = ground.version.get(&actor) + 1;
+            let mut next = ground.version.get(&actor).max(branches.base(&actor)) + 1;
             while next <= last {
                 let piece = (actor, next, last.min(next + READ_AT_ONCE - 1));
-                messages.extend(self.read(room, piece)?);
+                let read = self.read(*room, piece)?;
+                match branches.is_empty() {
+                    true => messages.extend(read.iter().map(&mut derive).collect::<Result<Vec<_>, _>>()?),
+                    false => records.extend(read),
+                }
                 next = piece.2 + 1;
             }
         }
-        let root = Root { founder, ..Root::default() };
+        // What a message means in which others have forked follows from what was seen before. Lamports grow along every causal path.
+        let lamport = |record: &Record| {
+            MessageView::read(record.actor, &record.body).map_or(0, |message| message.lamport)
+        };
+        records.sort_by_cached_key(lamport);
+        messages.extend(records.iter().map(derive).collect::<Result<Vec<_>, _>>()?);
+        let root = Root { founder: *founder, ..Root::default() };
         let goes_on = || !self.stopping.load(Ordering::Relaxed);
         Replica::at_on(ground, root, version, messages, goes_on).ok_or_else(stopping)
     }
 
     /// Messages of an actor, all that are asked for.
-    fn read(&self, room: RoomId, range: (Actor, u64, u64)) -> Result<Vec<Message>, ApiError> {
+    fn read(&self, room: RoomId, range: (Actor, u64, u64)) -> Result<Vec<Record>, ApiError> {
         let (reply, records) = sync_channel(1);
         let job = Job::Fetch { room, range, reply };
         let is_sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
@@ -158,22 +171,20 @@ impl Worker {
             return Err(stopping());
         }
         let records = records.recv().map_err(|_| stopping())?;
-        let unreadable = |error: StoreError| {
-            tracing::error!(%room, "an earlier version cannot be read: {error}");
-            ApiError::new(Code::Internal, format!("the version cannot be read: {error}"))
-                .with_hint("`rtc status` says what is wrong with the room")
-        };
         let (actor, first, last) = range;
-        let records = records.map_err(unreadable)?;
+        let records = records.map_err(|error| unreadable(room, &error))?;
         if records.len() as u64 != last - first + 1 {
             let text = format!("messages of {actor} up to {last} are not on the disk");
-            return Err(unreadable(StoreError::Failed(text)));
+            return Err(unreadable(room, &StoreError::Failed(text)));
         }
-        let decode = |body: &[u8]| {
-            Message::decode(actor, body).map_err(|error| unreadable(StoreError::Damaged(error.to_string())))
-        };
-        records.iter().map(|record| decode(&record.body)).collect()
+        Ok(records)
     }
+}
+
+fn unreadable(room: RoomId, error: &StoreError) -> ApiError {
+    tracing::error!(%room, "an earlier version cannot be read: {error}");
+    ApiError::new(Code::Internal, format!("the version cannot be read: {error}"))
+        .with_hint("`rtc status` says what is wrong with the room")
 }
 
 fn stopping() -> ApiError {

@@ -1,4 +1,5 @@
-//! One flipped bit anywhere in a packed room's file: found or harmless, never served, and mended from a sound copy.
+//! One flipped bit anywhere in the file of a room that is packed and in which somebody has forked: found or harmless, never served, and
+//! mended from a sound copy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,11 +7,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use rtc_core::branch::Known;
 use rtc_core::chain::{Ed25519, Keys, Link};
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::fork::Fork;
+use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::message::{Head, Message};
 use rtc_core::op::{Op, OpCode};
-use rtc_core::store::{Record, Store};
+use rtc_core::store::{Record, Rename, Store};
+use rtc_core::sync::Run;
 use rtc_core::ticket::Secret;
 use rtc_core::value::Value;
 use rtc_daemon::store::SqliteStore;
@@ -60,7 +64,35 @@ impl Author {
     }
 }
 
-/// A room of two authors, one of them packed, in `file`.
+/// The messages of an author who forks: as they are held before that is known, those of the other branch by its name, what is called
+/// otherwise, and the fact that says why.
+fn fork(seen: Head) -> (Vec<Record>, Vec<Record>, Rename, Vec<u8>) {
+    let mut eve = Author::new(4);
+    let mut held: Vec<Record> = (1..=10).map(|n| eve.write(n, Vec::new(), n == 10)).collect();
+    let Author { actor, link, seq, .. } = eve;
+    let mut twin = Author { link, seq, ..Author::new(4) };
+    let one: Vec<Record> = (11..=50).map(|n| eve.write(n, Vec::new(), n == 11 || n == 50)).collect();
+    let other = (1..=40).map(|n| {
+        let clock = if n == 1 { vec![seen] } else { Vec::new() };
+        twin.write(4_400 + n, clock, n == 1 || n == 40)
+    });
+    let other: Vec<Record> = other.collect();
+    let runs = [&one[0], &other[0]].map(|first| Run {
+        actor,
+        first: first.seq,
+        bodies: [first.body.clone()].into_iter().collect(),
+        signature: first.signature.expect("it is signed"),
+    });
+    let fork = Fork::prove(&ROOM, link, runs, &eve.keys).expect("they part");
+    let name = |first: &Record| fork.branch_of(&first.link).expect("it is one of both");
+    let rename = Rename { from: actor, seq: seq + 1, to: name(&one[0]) };
+    let name = name(&other[0]);
+    let other = other.into_iter().map(|record| Record { actor: name, ..record }).collect();
+    held.extend(one);
+    (held, other, rename, Known::encode_all([Known { fork, parent: Some(actor) }].iter()))
+}
+
+/// A room of three authors, one of them packed and one of them two since some number, in `file`.
 fn write_room(file: &Path) -> Written {
     let (mut ada, mut bob) = (Author::new(1), Author::new(2));
     let mut records: Vec<Record> =
@@ -70,8 +102,16 @@ fn write_room(file: &Path) -> Written {
         let clock = if n == 1 { vec![head] } else { Vec::new() };
         bob.write(4_400 + n, clock, n % 50 == 0)
     }));
+    let (forked, other, rename, forks) = fork(head);
     let mut store = SqliteStore::open(file, ROOM).expect("it opens");
-    store.append(&records).expect("it is appended");
+    store.append(&[&records[..], &forked].concat()).expect("it is appended");
+    store.rename(&[rename], &forks).expect("it is renamed");
+    store.append(&other).expect("it is appended");
+    let name = |record: Record| {
+        let dot = rename.of(Dot { actor: record.actor, seq: record.seq });
+        Record { actor: dot.actor, ..record }
+    };
+    records.extend(forked.into_iter().map(name).chain(other));
     store.set_fact("secret", &SECRET.0).expect("it is remembered");
     while store.pack().expect("it is packed") {}
     records.into_iter().map(|record| ((record.actor, record.seq), record)).collect()

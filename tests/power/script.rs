@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use rtc_core::chain::{Link, Signature};
+use rtc_core::branch::Known;
+use rtc_core::chain::{Keys, Link, Signature};
+use rtc_core::fork::Fork;
 use rtc_core::horizon::{Cut, Frontier};
-use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Forgetting, GROUND, Record, Store};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::message::Message;
+use rtc_core::store::{FORKS, Forgetting, GROUND, Record, Rename, Store};
+use rtc_core::sync::Run;
+use rtc_core::ticket::Secret;
 use rtc_daemon::store::SqliteStore;
 
 use crate::chance::Chance;
@@ -17,6 +22,8 @@ const ROOM: RoomId = RoomId([7; 32]);
 const FACT: &str = "remembered";
 /// The actors that write.
 const ACTORS: [&str; 3] = ["ada", "bob", "eve"];
+/// The one of them who turns out to have forked.
+const FORKER: usize = 1;
 
 /// One thing done to a store. When it returns, it is done for good.
 pub(crate) enum Step {
@@ -31,6 +38,11 @@ pub(crate) enum Step {
     Forget {
         messages: usize,
         forgetting: Forgetting,
+    },
+    /// Learn that messages are of a branch.
+    Rename {
+        renames: Vec<Rename>,
+        forks: Vec<u8>,
     },
     /// Pack all that can be packed.
     Pack,
@@ -60,10 +72,11 @@ impl Kind {
     }
 }
 
-/// Steps, and their messages one after the other.
+/// Steps, and their messages one after the other, by the names that they have when they are appended.
 pub(crate) struct Script {
     pub(crate) steps: Vec<Step>,
     pub(crate) records: Vec<Record>,
+    names: [Actor; ACTORS.len()],
     heads: [(u64, Link); ACTORS.len()],
     /// How many messages the next step that forgets puts away, and what they were.
     old: (usize, Frontier),
@@ -77,6 +90,7 @@ struct Held<'a> {
     fact: Option<&'a [u8]>,
     kept: Option<&'a [u8]>,
     ground: Option<&'a [u8]>,
+    renames: &'a [Rename],
 }
 
 impl Script {
@@ -84,9 +98,14 @@ impl Script {
         let heads = ACTORS.map(|name| (0, Link::origin(&ROOM, &Actor::from_name(name))));
         let old = (0, Frontier::default());
         let (steps, records, chance) = (Vec::new(), Vec::new(), Chance::new(seed));
-        let mut script = Self { steps, records, heads, old, chance };
+        let names = ACTORS.map(Actor::from_name);
+        let mut script = Self { steps, records, names, heads, old, chance };
         match kind {
-            Kind::Commits => script.commits(420),
+            Kind::Commits => {
+                script.commits(360);
+                script.fork(20);
+                script.commits(60);
+            }
             Kind::Packing => {
                 for _ in 0..2 {
                     script.append(0, 3_000, 24);
@@ -98,6 +117,10 @@ impl Script {
                     script.commits(12);
                     script.forget();
                 }
+                script.append(FORKER, 2_000, 24);
+                script.fork(4_500);
+                script.steps.push(Step::Pack);
+                script.commits(12);
             }
         }
         script
@@ -109,6 +132,8 @@ impl Script {
             let (actor, bytes) = (self.chance.below(ACTORS.len()), 20 + self.chance.below(1_500));
             match self.chance.below(40) {
                 0 => self.steps.push(Step::Reopen),
+                // Rooms with branches are not put away, and forget by other rules.
+                4 | 5 if self.has_forked() => self.steps.push(Step::Reopen),
                 4 => self.keep(),
                 5 => self.forget(),
                 1 => self.append(actor, 30, bytes),
@@ -129,11 +154,42 @@ impl Script {
             let body = self.chance.next().to_be_bytes().repeat(1 + bytes / 8);
             *link = link.next(&body);
             let signature = (batch.len() % 7 == 6 || batch.len() + 1 == count).then_some(Signature([5; 64]));
-            let actor = Actor::from_name(ACTORS[actor]);
-            batch.push(Record { actor, seq: *seq, link: *link, body, signature });
+            batch.push(Record { actor: self.names[actor], seq: *seq, link: *link, body, signature });
         }
         self.records.extend(batch.iter().cloned());
         self.steps.push(Step::Append(batch));
+    }
+
+    /// Lets one of them make a message that turns out to be one of two, and `count` more, some of which are packed before that is learnt.
+    fn fork(&mut self, count: usize) {
+        let (before, link) = self.heads[FORKER];
+        let (actor, seq) = (self.names[FORKER], before + 1);
+        let [one, other] = [1, 2].map(|lamport| {
+            let (clock, time_ms, request, note, ops) = (vec![], None, None, None, vec![]);
+            Message { actor, seq, lamport, clock, time_ms, request, note, ops }.encode()
+        });
+        let runs = [&one, &other].map(|body| Run {
+            actor,
+            first: seq,
+            bodies: [body.clone()].into_iter().collect(),
+            signature: Signature([0; 64]),
+        });
+        let fork = Fork::prove(&ROOM, link, runs, &Trusting).expect("they part");
+        let first = link.next(&one);
+        self.heads[FORKER] = (seq, first);
+        let batch = vec![Record { actor, seq, link: first, body: one, signature: Some(Signature([5; 64])) }];
+        self.records.extend(batch.iter().cloned());
+        self.steps.push(Step::Append(batch));
+        self.append(FORKER, count, 24);
+        self.steps.push(Step::Pack);
+        let to = fork.branch_of(&first).expect("it is one of both");
+        self.names[FORKER] = to;
+        let forks = Known::encode_all([Known { fork, parent: Some(actor) }].iter());
+        self.steps.push(Step::Rename { renames: vec![Rename { from: actor, seq, to }], forks });
+    }
+
+    fn has_forked(&self) -> bool {
+        self.names != ACTORS.map(Actor::from_name)
     }
 
     /// Forgets what there was when that was last done.
@@ -159,7 +215,7 @@ impl Script {
 
     /// What a store holds after that many steps.
     fn after(&self, steps: usize) -> Held<'_> {
-        let mut held = Held { messages: 0..0, fact: None, kept: None, ground: None };
+        let mut held = Held { messages: 0..0, fact: None, kept: None, ground: None, renames: &[] };
         for step in &self.steps[..steps] {
             match step {
                 Step::Append(batch) => held.messages.end += batch.len(),
@@ -169,6 +225,7 @@ impl Script {
                     held.messages.start = *messages;
                     (held.kept, held.ground) = (None, Some(&forgetting.ground[..]));
                 }
+                Step::Rename { renames, .. } => (held.kept, held.renames) = (None, renames),
                 Step::Pack | Step::Reopen => {}
             }
         }
@@ -185,6 +242,7 @@ impl Script {
                 Step::SetFact(value) => held.set_fact(FACT, value).expect("it is remembered"),
                 Step::Keep { snapshot, heads } => assert!(held.keep(snapshot, heads).expect("it is kept")),
                 Step::Forget { forgetting, .. } => held.forget(forgetting).expect("it is forgotten"),
+                Step::Rename { renames, forks } => held.rename(renames, forks).expect("it is renamed"),
                 Step::Pack => while held.pack().expect("it is packed") {},
                 Step::Reopen => {
                     drop(store.take());
@@ -202,10 +260,11 @@ impl Script {
         let (found, fact) = (scanned(&mut store), store.fact(FACT).expect("facts are read"));
         let kept = store.kept().expect("what was put away is read").map(|kept| kept.snapshot);
         let ground = store.fact(GROUND).expect("facts are read");
+        let has_forked = store.fact(FORKS).expect("facts are read").is_some();
         let fits = |steps: &usize| {
             let held = self.after(*steps);
-            (found.len(), fact.as_deref(), kept.as_deref(), ground.as_deref())
-                == (held.messages.len(), held.fact, held.kept, held.ground)
+            (found.len(), fact.as_deref(), kept.as_deref(), ground.as_deref(), has_forked)
+                == (held.messages.len(), held.fact, held.kept, held.ground, !held.renames.is_empty())
         };
         // The step after those that were acknowledged may be there, whole.
         let survived = (done..=self.steps.len().min(done + 1)).find(fits).unwrap_or_else(|| {
@@ -215,27 +274,54 @@ impl Script {
                 self.after(done).messages
             )
         });
-        let Range { start, end } = self.after(survived).messages;
-        assert!(same(&found, &self.records[start..end]), "what is left is what was written");
+        let Held { messages: Range { start, end }, renames, .. } = self.after(survived);
+        let renamed = |record: &Record| {
+            let dot = Dot { actor: record.actor, seq: record.seq };
+            Record { actor: renames.iter().fold(dot, |dot, rename| rename.of(dot)).actor, ..record.clone() }
+        };
+        let written: Vec<Record> = self.records[start..end].iter().map(renamed).collect();
+        assert!(same(&found, &written), "what is left is what was written");
         if thoroughly {
             while store.pack().expect("it can be packed") {}
             assert!(same(&scanned(&mut store), &found), "packing changes nothing");
-            for name in ACTORS {
-                let actor = Actor::from_name(name);
+            for actor in self.names.into_iter().chain(ACTORS.map(Actor::from_name)) {
                 let read = store.read(&actor, 1, u64::MAX).expect("it is read");
                 let of_actor: Vec<_> = found.iter().filter(|record| record.actor == actor).cloned().collect();
-                assert!(same(&read, &of_actor), "{name}'s messages are read");
+                assert!(same(&read, &of_actor), "{actor}'s messages are read");
             }
         }
-        let next = &self.records[end..];
-        let next = &next[..next.len().min(1)];
-        store.append(next).expect("it can be written");
+        // Before the fork is learnt nothing is by the name of its branch.
+        let is_known =
+            |record: &&Record| !renames.is_empty() || ACTORS.map(Actor::from_name).contains(&record.actor);
+        let next: Vec<Record> = self.records[end..].iter().take(1).filter(is_known).map(renamed).collect();
+        store.append(&next).expect("it can be written");
         store.set_fact(FACT, b"after the cut").expect("it can be written");
         drop(store);
         let mut store = open(dir);
         assert_eq!(scanned(&mut store).len(), found.len() + next.len());
         assert_eq!(store.fact(FACT).expect("facts are read").as_deref(), Some(&b"after the cut"[..]));
         survived
+    }
+}
+
+/// Takes every signature for good: who signed is no matter of the disk.
+struct Trusting;
+
+impl Keys for Trusting {
+    fn public(&self) -> PeerKey {
+        PeerKey([0; 32])
+    }
+
+    fn sign(&self, _: &Link) -> Signature {
+        Signature([0; 64])
+    }
+
+    fn verify(&self, _: &PeerKey, _: &Link, _: &Signature) -> bool {
+        true
+    }
+
+    fn unseal(&self, _: &RoomId, _: &[u8]) -> Option<Secret> {
+        None
     }
 }
 

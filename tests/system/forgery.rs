@@ -297,12 +297,21 @@ fn a_fork_is_proven_to_everybody_and_stays_so() {
     let (run, other) = (pen.first(&message), pen.first(&other));
     let forks = |home: &Home| home.room()["forks"].clone();
     assert_eq!((forks(&stage.victim), forks(&stage.honest)), (json!([]), json!([])));
+    let before = stage.facts();
     stage.forger.say_of_room(RoomFrame::Run { run });
     twin.say_of_room(RoomFrame::Run { run: other });
-    let fork = json!([{ "message": message.dot(), "own": false }]);
     for home in [&stage.victim, &stage.honest] {
-        eventually("the fork is proven", || forks(home) == fork);
+        eventually("the fork is proven", || forks(home) != json!([]));
     }
+    let fork = forks(&stage.victim);
+    let (dot, own, branches) = (&fork[0]["message"], &fork[0]["own"], &fork[0]["branches"]);
+    assert_eq!(
+        (dot, own, branches.as_array().map(Vec::len)),
+        (&json!(message.dot()), &json!(false), Some(2))
+    );
+    eventually("both are there", || stage.facts().messages == before.messages + 2);
+    converged(&[&stage.victim, &stage.honest]);
+    assert_eq!(forks(&stage.honest), fork);
     let key = stage.forger.key().to_string();
     let told = stage.victim.ok(&["status"]);
     assert!(

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::crash::copy;
+
 /// How long anything may take here. Generous: a loaded machine is no failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
@@ -77,6 +79,14 @@ impl Home {
     /// A home on a host of its own.
     pub(crate) fn alone() -> Self {
         Host::new().home()
+    }
+
+    /// What a copy of this machine's disk and memory makes of it, while its daemon does not run.
+    pub(crate) fn twin(&self) -> Self {
+        let twin = Self::alone();
+        copy(self.path(), twin.path());
+        copy(self.host.runtime.path(), twin.host.runtime.path());
+        twin
     }
 
     pub(crate) fn path(&self) -> &Path {

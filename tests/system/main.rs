@@ -13,6 +13,7 @@ mod doctor;
 mod forger;
 mod forgeries;
 mod forgery;
+mod forks;
 mod history;
 mod home;
 mod hostile;

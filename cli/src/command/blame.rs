@@ -44,6 +44,7 @@ struct PrintedEdit<'a> {
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let Args { node: key, path, all, version } = args;
     let ask = Ask::Blame { room: session.room(), key: key.clone(), path: path.clone(), all, at: version.at };
+    let forks = log::forks(session).await?;
     let mut replies = session.stream(ask).await?;
     while let Some(reply) = session.next(&mut replies).await? {
         let Reply::Blame(edits) = reply else { return Err(Failure::unexpected()) };
@@ -55,7 +56,7 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
                 let edit = PrintedEdit { key: &key, path: path.as_deref(), index, message };
                 session.out.object("rtc.blame/1", &edit)?;
             } else {
-                session.out.line(log::line(message, &id))?;
+                session.out.line(log::line(message, &id, &forks))?;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `rtc log`: the newest messages, newest first.
 
-use rtc_core::api::{Ask, EditOp, LogEntry, Reply};
+use rtc_core::api::{Ask, EditOp, Fork, LogEntry, Reply};
 use rtc_core::id::Dot;
 use rtc_core::value::Value;
 
@@ -62,6 +62,7 @@ impl<'a> Printed<'a> {
 pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
     let limit = (!args.all).then_some(args.limit);
     let ask = Ask::Log { room: session.room(), limit, at: args.version.at };
+    let forks = forks(session).await?;
     let mut replies = session.stream(ask).await?;
     while let Some(reply) = session.next(&mut replies).await? {
         let Reply::Log(entries) = reply else { return Err(Failure::unexpected()) };
@@ -70,16 +71,25 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
             if session.out.json {
                 session.out.object("rtc.message/1", &Printed::of(entry))?;
             } else {
-                session.out.line(line(entry, &id))?;
+                session.out.line(line(entry, &id, &forks))?;
             }
         }
     }
     Ok(())
 }
 
+/// The forks of all rooms that are awake: a room in which there are any is.
+pub async fn forks(session: &mut Session) -> Result<Vec<Fork>, Failure> {
+    let Reply::Rooms(rooms) = session.ask(Ask::Rooms {}).await? else { return Err(Failure::unexpected()) };
+    Ok(rooms.into_iter().flat_map(|room| room.forks).collect())
+}
+
 /// One message on a line.
-pub fn line(entry: &LogEntry, id: &str) -> String {
-    let author = if entry.own { "you".to_owned() } else { short::short(entry.id.actor.key()) };
+pub fn line(entry: &LogEntry, id: &str, forks: &[Fork]) -> String {
+    let mut author = if entry.own { "you".to_owned() } else { short::short(entry.id.actor.key()) };
+    if let Some(fork) = forks.iter().find(|fork| fork.branches.contains(&entry.id.actor)) {
+        author += &format!(" in a branch since {}", fork.message.seq);
+    }
     let undone = if entry.undone { format!(" {RED}(undone){RESET}") } else { String::new() };
     let note = entry.note.as_deref().map(|note| format!(" {:?}", draw::plain(note))).unwrap_or_default();
     format!(
@@ -114,7 +124,14 @@ mod tests {
             own: true,
             ops: vec![op; 5],
         };
-        let line = anstream::adapter::strip_str(&line(&entry, "a:3")).to_string();
+        let fork = Fork {
+            message: Dot { actor: Actor::from_name("b"), seq: 2 },
+            own: true,
+            branches: vec![Actor::from_name("a")],
+        };
+        let of_branch = line(&entry, "a:3", &[fork]);
+        assert!(of_branch.contains(", you in a branch since 2"), "{of_branch}");
+        let line = anstream::adapter::strip_str(&line(&entry, "a:3", &[])).to_string();
         assert!(!line.contains('\n'));
         assert!(line.starts_with("a:3 at an unknown time, you (undone)"), "{line}");
         assert!(line.ends_with("a node.remove + a node.remove + a node.remove + and 2 more"), "{line}");

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use rtc_core::api::{Ask, At, Reply, RoomInfo, Says};
+use rtc_core::id::Dot;
 
 use super::{export, import, members, rooms};
 use crate::exit::Exit;
@@ -195,7 +196,11 @@ async fn info(wanted: Option<&str>, session: &mut Session) -> Result<(), Failure
     lines.extend(info.horizon.map(|horizon| ("horizon", horizon.to_string())));
     lines.extend(info.read_only.as_ref().map(|why| ("read-only", draw::plain(why).to_string())));
     lines.extend(info.alarm.as_ref().map(|why| ("alarm", draw::plain(why).to_string())));
-    lines.extend(info.forks.iter().map(|fork| ("fork", rooms::fork(fork))));
+    for fork in &info.forks {
+        lines.push(("fork", rooms::fork(fork)));
+        let begins = fork.branches.iter().map(|&actor| Dot { actor, seq: fork.message.seq });
+        lines.extend(begins.map(|first| ("branch, from its first on", first.to_string())));
+    }
     let members = members.iter().filter(|member| member.role.is_some());
     lines.extend(members.map(|member| ("member", members::line(member, &[]))));
     for (what, text) in lines {

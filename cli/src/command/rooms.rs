@@ -73,5 +73,6 @@ pub fn fork(fork: &Fork) -> String {
         true => ("this machine", "its memory was copied, and it goes on under a new name".to_owned()),
         false => ("its machine", format!("`rtc why {}` says more", short::short(fork.message.actor.key()))),
     };
-    format!("two messages are {message}: {who} runs twice, or lies; {why}")
+    let kept = if fork.branches.is_empty() { "" } else { "; both are kept, with what came after them" };
+    format!("two messages are {message}: {who} runs twice, or lies{kept}; {why}")
 }

@@ -35,7 +35,8 @@ pub async fn run(args: Args, session: &mut Session) -> Result<(), Failure> {
         let printed = PrintedTrace { message: Printed::of(&message), durable, peers: &peers };
         return Ok(session.out.object("rtc.trace/1", &printed)?);
     }
-    session.out.line(log::line(&message, &short::dot(&message.id)))?;
+    let forks = log::forks(session).await?;
+    session.out.line(log::line(&message, &short::dot(&message.id), &forks))?;
     session.out.line(line("here", if durable { Reach::Durable } else { Reach::Held }))?;
     for Traced { peer, reach } in &peers {
         session.out.line(line(&short::short(peer), *reach))?;

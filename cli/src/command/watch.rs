@@ -69,7 +69,7 @@ fn print_json(event: &Event, session: &mut Session) -> Result<(), Failure> {
 fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {
     match event {
         Event::Message { message, changes } => {
-            session.out.line(super::log::line(message, &short::dot(&message.id)))?;
+            session.out.line(super::log::line(message, &short::dot(&message.id), &[]))?;
             for change in changes {
                 session.out.line(format!("    {}", draw::change(change)))?;
             }
@@ -95,7 +95,7 @@ fn print(event: &Event, session: &mut Session) -> Result<(), Failure> {
             }
         }
         Event::Lagged { dropped: 0 } => {
-            session.say("history was let go, and edits that came too late for it are issued again: read the scene anew");
+            session.say("history was let go, and edits that came too late for it are issued again, or a number turned out to have two messages: read the scene anew");
         }
         Event::Lagged { dropped } => {
             session.say(format!("{dropped} events were missed: read the scene again, e.g. with `rtc tree`"));

@@ -93,10 +93,18 @@ fn of_peer(peer: &Peer) -> String {
 fn of_fork(peer: &Peer, fork: &Fork) -> Option<String> {
     let message = short::dot(&fork.message);
     if fork.message.actor.key() == peer.peer {
+        let then = match fork.branches.is_empty() {
+            false => {
+                "Both are kept, each with what came after it as if it were somebody else's, and everybody sees both"
+            }
+            true => "Who holds the other one than you does not see what you make, nor you what he makes",
+        };
         return Some(format!(
-            "it has signed two messages as {message}: the machine runs twice, as one that was copied with its memory, or it lies. \
-             Who holds the other one than you does not see what you make, nor you what he makes"
+            "it has signed two messages as {message}: the machine runs twice, as one that was copied with its memory, or it lies. {then}"
         ));
+    }
+    if !fork.branches.is_empty() {
+        return None;
     }
     let apart = peer.connected && !peer.in_sync && !peer.rooms.is_empty();
     apart.then(|| {

@@ -41,7 +41,8 @@ pub enum Event {
     },
     /// Events were dropped because the subscriber was slow, or the scene changed by no message: read it again.
     Lagged {
-        /// How many; 0 where history was let go and edits that came too late for that are issued again.
+        /// How many; 0 where history was let go and edits that came too late for that are issued again, or where messages turned out to be of a
+        /// branch and are called otherwise from now on.
         dropped: u64,
     },
 }

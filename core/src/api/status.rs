@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Joining, LogEntry};
-use crate::id::{Dot, PeerKey, RoomId, StateHash};
+use crate::id::{Actor, Dot, PeerKey, RoomId, StateHash};
 use crate::members::Role;
 
 /// How the daemon is.
@@ -82,13 +82,17 @@ pub struct RoomInfo {
     pub forks: Vec<Fork>,
 }
 
-/// A number that somebody gave to two messages: one is held here, and what is built on the other is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A number that somebody gave to two messages.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Fork {
-    /// The id that both have.
+    /// The id that both were signed with.
     pub message: Dot,
     /// Whether this machine's key signed them.
     pub own: bool,
+    /// What the branches are called that begin with them. None where the fork lies before what is forgotten: one of the two is part of the room
+    /// then, and what is built on the other is not.
+    #[serde(default)]
+    pub branches: Vec<Actor>,
 }
 
 /// One peer.

@@ -127,6 +127,11 @@ impl Room {
         dots.into_iter()
     }
 
+    /// The actors that forks have made here.
+    pub fn branches(&self) -> &Branches {
+        &self.log.branches
+    }
+
     /// Recalls the fact [`FORKS`](crate::store::FORKS), as far as it can be read.
     pub(super) fn recall_forks(&mut self, bytes: &[u8]) {
         self.forks = Forks(Known::decode_all(bytes).unwrap_or_default());

@@ -478,6 +478,7 @@ fn everybody_says_what_it_sees_and_what_is_kept_of_a_room_folds_to_that() {
             table: TABLE_VERSION,
             peer: keys(2).public(),
             ground: forgets.then(|| Bundle::pack_ground(&room.ground())),
+            forks: None,
             messages,
             seen: [(keys(2).public(), room.replica().state_hash())].into(),
             scene: describe(&room.replica().image()),

@@ -14,6 +14,7 @@ use crate::backup;
 use crate::doctor::{self, Case, Jobs, Patient};
 use crate::durable::Scratch;
 use crate::hub::opening::Opened;
+use crate::hub::rooms::forks;
 use crate::hub::{Call, Hub};
 use crate::store::rebuild::{ROOM_FILE, Renewed, renew};
 use crate::store::{Job, SqliteStore};
@@ -293,15 +294,18 @@ impl Hub {
         let room = self.board.room(&id)?;
         let held = room.vector();
         let untold = told.and_then(|told| {
-            let there = held.get(&Actor::new(me, told.epoch));
-            (there < told.seq).then_some((there + 1, told.seq))
+            let own = Actor::new(me, told.epoch);
+            let there = held.get(&own);
+            // What was told from a fork on is there, by the name of its branch.
+            let is_lost = there < told.seq && room.branches().closed(&own).is_none();
+            is_lost.then_some((there + 1, told.seq))
         });
         Some(Case {
             room: id,
             closed: None,
             read_only: room.read_only().map(str::to_owned),
             alarm: room.alarm().map(str::to_owned),
-            forks: room.forks().collect(),
+            forks: forks(room, me),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })

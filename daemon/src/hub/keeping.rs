@@ -92,7 +92,7 @@ impl Hub {
                 keeping.under_way = true;
                 self.store.send(Job::Keep { room, snapshot, heads: held.heads() });
             }
-            // Its ground is kept instead.
+            // Its ground is kept instead; one with branches is made of its messages.
             Err(SnapshotError::Forgotten) => {}
             Err(error) => tracing::warn!(%room, "the room is not put away: {error}"),
         }

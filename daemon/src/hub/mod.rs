@@ -434,6 +434,10 @@ impl Hub {
                 self.kept.entry(room).or_default().forget();
                 self.store.send(Job::Forget { room, forgetting });
             }
+            room::Output::Rename { renames, forks } => {
+                self.touch(room);
+                self.store.send(Job::Rename { room, renames, forks });
+            }
             room::Output::Fact { name, value } => {
                 self.store.send(Job::SetFact { room, token: 0, name: name.to_owned(), value });
             }
@@ -455,7 +459,7 @@ impl Hub {
                 tracing::error!(%room, "{what}; `rtc verify --peers` keeps what is needed to find out why");
             }
             room::Output::Forked(dot) => {
-                tracing::error!(%room, "two messages have the number {} of {}: who holds the other one does not agree with this machine", dot.seq, dot.actor);
+                tracing::error!(%room, "two messages have the number {} of {}: its machine runs twice, or lies", dot.seq, dot.actor);
             }
             room::Output::Founded(founding) => {
                 let value = founding.encode();

@@ -74,6 +74,8 @@ impl Opener {
             Some(opened) => opened,
             None => {
                 let mut room = Room::open(opening);
+                // First: it says of which branch a message is.
+                forks?.iter().for_each(|forks| room.recall(FORKS, forks));
                 if let Some(ground) = ground? {
                     room.restore(&ground, &outside?.unwrap_or_default())?;
                 }
@@ -82,7 +84,7 @@ impl Opener {
                 (room, messages)
             }
         };
-        let remembered = [(MEMBERS, members?), (POLICY, policy?), (FORKS, forks?), (LANDMARK, landmark?)];
+        let remembered = [(MEMBERS, members?), (POLICY, policy?), (LANDMARK, landmark?)];
         for (name, value) in remembered {
             value.iter().for_each(|value| room.recall(name, value));
         }

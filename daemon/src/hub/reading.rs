@@ -40,6 +40,7 @@ impl Hub {
         let version = self.version(&room, at)?;
         let ground = Box::new(self.room(&room)?.ground());
         let founder = self.room(&room)?.replica().root().founder;
+        let branches = self.room(&room)?.branches().clone();
         // What is part of the version may not even be on its way to the disk yet.
         self.flush();
         if self.past.is_none() {
@@ -59,7 +60,7 @@ impl Hub {
         let past = self.past.as_ref();
         past.map_or_else(
             || Err(ApiError::new(Code::Internal, "the system has no thread for earlier versions")),
-            |past| past.ask(Question { room, founder, version, ground, then }),
+            |past| past.ask(Question { room, founder, version, branches, ground, then }),
         )
     }
 

@@ -66,7 +66,7 @@ impl Hub {
 
     /// Batches up to this one are no longer on their way.
     fn stored(&mut self, room: RoomId, batch: u64) {
-        let later = self.unstored.split_off(&(room, batch + 1));
+        let later = self.unstored.split_off(&(room, batch.saturating_add(1)));
         let (gone, earlier_rooms): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.unstored).into_iter().partition(|((of, _), _)| *of == room);
         self.unstored_bytes -= gone.values().sum::<usize>();

@@ -10,7 +10,7 @@ use rtc_core::dialect::describe;
 use rtc_core::id::{PeerKey, RoomId, StateHash};
 use rtc_core::op::TABLE_VERSION;
 use rtc_core::room::{Agreement, Room};
-use rtc_core::store::Store;
+use rtc_core::store::{FORKS, Store};
 
 use crate::doctor::Patient;
 use crate::durable;
@@ -81,6 +81,7 @@ impl Hub {
             table: TABLE_VERSION,
             peer: me,
             ground: room.horizon().map(|_| Bundle::pack_ground(&room.ground())),
+            forks: None,
             messages: Vec::new(),
             seen,
             scene: describe(&room.replica().image()),
@@ -115,6 +116,8 @@ fn keep(
     let mut write = || -> Result<(), String> {
         let copy = patient.copy(room)?;
         let mut store = SqliteStore::open(copy.path(), room).map_err(|error| error.to_string())?;
+        let forks = store.fact(FORKS).map_err(|error| error.to_string())?;
+        bundle.forks = forks.map(|fact| Bundle::pack_forks(&fact));
         let scanned = store.scan(&mut |record| {
             bundle.messages.push(Packed::of(&record));
             ControlFlow::Continue(())

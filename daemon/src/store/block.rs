@@ -10,7 +10,7 @@ use rtc_core::block::{self, Bodies};
 use rtc_core::canonical::{DecodeError, Reader, Writer};
 use rtc_core::chain::{Link, Signature};
 use rtc_core::id::Actor;
-use rtc_core::limits::BLOCK_MESSAGES_MAX;
+use rtc_core::limits::{BACKLOG_RUN_MESSAGES_MAX, BLOCK_MESSAGES_MAX};
 use rtc_core::store::{Record, StoreError};
 use rtc_core::sync::run::{self, Step};
 
@@ -44,11 +44,18 @@ pub(super) struct Block {
 
 impl Row {
     /// Packs as many of these consecutive messages, each with its arrival, as end with a run; none where no run ends. The last run
-    /// is left out where there are others: with more messages it might be longer.
-    pub(super) fn pack(rows: &[(i64, Record)]) -> Option<Self> {
+    /// is left out where there are others: with more messages it might be longer. Where a branch begins, `begins_branch`, all signatures
+    /// are kept that a run may end with which begins before.
+    pub(super) fn pack(rows: &[(i64, Record)], begins_branch: bool) -> Option<Self> {
         let mut ends = run_ends(rows);
         if ends.len() > 1 {
             ends.pop();
+        }
+        if begins_branch {
+            let reached = rows.iter().take(*ends.last()?).take(BACKLOG_RUN_MESSAGES_MAX).enumerate();
+            ends.extend(reached.filter(|(_, (_, row))| row.signature.is_some()).map(|(index, _)| index + 1));
+            ends.sort_unstable();
+            ends.dedup();
         }
         let rows = &rows[..*ends.last()?];
         let ((arrival, first), (_, last)) = (rows.first()?, rows.last()?);

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use rtc_core::branch::Branches;
 use rtc_core::chain::Keys;
 use rtc_core::clock::VersionVector;
 use rtc_core::founding::Founding;
 use rtc_core::id::{Actor, RoomId, StateHash};
 use rtc_core::room::{Opening, Room};
-use rtc_core::store::{GROUND, Kept, OUTSIDE, Record, Store, StoreError};
+use rtc_core::store::{FORKS, GROUND, Kept, OUTSIDE, Record, Store, StoreError};
 use rtc_core::view::MessageView;
 
 use super::reading::Refusal;
@@ -47,7 +48,7 @@ pub fn examine(path: &Path, room: RoomId, keys: &Arc<dyn Keys>) -> Result<Examin
     // A damaged one is named above; without it nobody is held to a role.
     let founding = store.fact("founding").ok().flatten().and_then(|bytes| Founding::decode(&bytes).ok());
     let opening = opening(room, founding, keys);
-    let mut reading = Reading::new(opening.clone(), keys);
+    let mut reading = Reading::new(opening.clone(), store.begin.branches().clone(), keys);
     if let Err(error) = reading.stand(&mut store) {
         found.faults.push(error.to_string());
         return Ok(found);
@@ -78,7 +79,11 @@ impl SqliteStore {
     /// [`StoreError::Damaged`] where they differ.
     pub fn check_heads(&mut self, held: &VersionVector) -> Result<(), StoreError> {
         let heads = self.heads().map_err(|refusal| self.judge_refusal(refusal))?;
-        let differs = |actor: &Actor| heads.get(actor).copied().unwrap_or(0) != held.get(actor);
+        // Of a branch what it parts from counts as held, though it is another's.
+        let base = |actor: &Actor| self.begin.branches().base(actor);
+        let differs = |actor: &Actor| {
+            heads.get(actor).copied().unwrap_or(0).max(base(actor)) != held.get(actor).max(base(actor))
+        };
         let actors = heads.keys().copied().chain(held.iter().map(|(actor, _)| actor));
         match actors.into_iter().find(differs) {
             None => Ok(()),
@@ -183,17 +188,21 @@ struct Reading<'a> {
     records: Vec<Record>,
     /// Actors whose newest message so far has no signature over it.
     unsigned: BTreeMap<Actor, u64>,
+    branches: Branches,
     fault: Option<StoreError>,
 }
 
 impl<'a> Reading<'a> {
-    fn new(opening: Opening, keys: &'a Arc<dyn Keys>) -> Self {
+    fn new(opening: Opening, branches: Branches, keys: &'a Arc<dyn Keys>) -> Self {
         let (records, unsigned) = (Vec::new(), BTreeMap::new());
-        Self { room: Room::open(opening), keys, records, unsigned, fault: None }
+        Self { room: Room::open(opening), keys, records, unsigned, branches, fault: None }
     }
 
-    /// Begins with what is left of forgotten messages.
+    /// Begins with the forks that are known and what is left of forgotten messages.
     fn stand(&mut self, store: &mut SqliteStore) -> Result<(), StoreError> {
+        if let Some(forks) = store.fact(FORKS)? {
+            self.room.recall(FORKS, &forks);
+        }
         match store.fact(GROUND)? {
             Some(ground) => self.room.restore(&ground, &store.fact(OUTSIDE)?.unwrap_or_default()),
             None => Ok(()),
@@ -233,6 +242,8 @@ impl<'a> Reading<'a> {
         if let Some(error) = self.fault {
             return Err(error);
         }
+        // What two branches hang on both of their signatures vouch for.
+        self.unsigned.retain(|actor, seq| self.branches.closed(actor) != Some(*seq));
         match self.unsigned.first_key_value() {
             Some((actor, seq)) => Err(StoreError::Damaged(format!("nobody signed message {actor}:{seq}"))),
             None => Ok(self.room),

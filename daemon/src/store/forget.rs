@@ -1,11 +1,13 @@
 //! Forgetting on the disk: what is left of messages takes their place, in one transaction.
 
+use rtc_core::branch::Branches;
 use rtc_core::chain::Link;
 use rtc_core::horizon::Frontier;
 use rtc_core::id::{Actor, Dot, RoomId};
-use rtc_core::store::{Forgetting, GROUND, OUTSIDE, Record, StoreError};
+use rtc_core::store::{FORKS, Forgetting, GROUND, OUTSIDE, Record, StoreError};
 use rusqlite::{Connection, Transaction};
 
+use super::block::Block;
 use super::kept::SNAPSHOT;
 use super::reading::{Refusal, open_block};
 use super::schema;
@@ -14,11 +16,12 @@ use super::{SqliteStore, fact};
 /// The fact that says where each actor's messages begin.
 pub(super) const FRONTIER: &str = "frontier";
 
-/// Where the messages of a room begin: with the first of each actor, or after what is forgotten.
+/// Where the messages of a room begin: with the first of each actor, after what is forgotten, or where a branch parts from another.
 #[derive(Clone, Debug)]
 pub(super) struct Begin {
     room: RoomId,
     frontier: Frontier,
+    branches: Branches,
 }
 
 impl Begin {
@@ -26,22 +29,32 @@ impl Begin {
         let text = fact::read(connection, &room, FRONTIER).ok().flatten();
         // One that was damaged begins nowhere: the first message of each actor is missing then, and named.
         let frontier = text.and_then(|text| Frontier::decode(std::str::from_utf8(&text).ok()?));
-        Self::new(room, frontier.unwrap_or_default())
+        let forks = fact::read(connection, &room, FORKS).ok().flatten();
+        Self::new(room, frontier.unwrap_or_default()).with_forks(&forks.unwrap_or_default())
     }
 
     pub(super) fn new(room: RoomId, frontier: Frontier) -> Self {
-        Self { room, frontier }
+        Self { room, frontier, branches: Branches::default() }
+    }
+
+    /// The same with the branches that the fact [`FORKS`] proves.
+    pub(super) fn with_forks(self, forks: &[u8]) -> Self {
+        Self { branches: Branches::read(forks).unwrap_or_default(), ..self }
+    }
+
+    pub(super) fn branches(&self) -> &Branches {
+        &self.branches
     }
 
     pub(super) fn room(&self) -> &RoomId {
         &self.room
     }
 
-    /// The number of an actor's last message that is forgotten, 0 where none is, and the link that its next one hangs on.
+    /// The number of the last message before those of an actor, 0 where there is none, and the link that its next one hangs on.
     pub(super) fn of(&self, actor: &Actor) -> (u64, Link) {
         match self.frontier.get(actor) {
             Some(cut) => (cut.seq, cut.link),
-            None => (0, Link::origin(&self.room, actor)),
+            None => self.branches.origin(&self.room, actor),
         }
     }
 
@@ -65,13 +78,18 @@ impl SqliteStore {
             }
             transaction.execute("DELETE FROM fact WHERE name = ?1", [SNAPSHOT])?;
             // Whoever knows nothing of it would miss the first messages.
-            transaction.pragma_update(None, "user_version", schema::VERSION)?;
+            schema::raise_version(transaction, schema::FORGOTTEN)?;
             Ok(())
         })?;
         self.begin = Begin { frontier: frontier.clone(), ..begin };
+        self.read_anew();
+        Ok(())
+    }
+
+    /// Forgets what is known of rows that are others now.
+    pub(super) fn read_anew(&mut self) {
         self.unpacked.extend(std::mem::take(&mut self.actors).into_keys());
         (self.opened, self.mark) = (None, None);
-        Ok(())
     }
 }
 
@@ -84,9 +102,6 @@ fn unpack_what_stays(
     let mut blocks =
         transaction.prepare("SELECT actor, actor_ix, first, last FROM block JOIN actor ON ix = actor_ix")?;
     let mut blocks = blocks.query([])?;
-    let mut insert = transaction.prepare(
-        "INSERT INTO journal (arrival, actor_ix, seq, link, body, signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
     while let Some(row) = blocks.next()? {
         let (actor, ix): (Actor, i64) = (Actor(row.get(0)?), row.get(1)?);
         let (first, last): (i64, i64) = (row.get(2)?, row.get(3)?);
@@ -95,16 +110,30 @@ fn unpack_what_stays(
             continue;
         }
         let block = open_block(transaction, begin, actor, ix, last.unsigned_abs())?;
-        for index in 0..block.len() {
-            let Record { seq, link, body, signature, .. } = block.record(index);
-            if stays(seq) {
-                let signature = signature.as_ref().map(|signature| &signature.0[..]);
-                let arrival = block.arrival(index);
-                insert.execute(rusqlite::params![arrival, ix, seq.cast_signed(), link.0, body, signature])?;
-            }
-        }
+        unpack(transaction, ix, &block, stays)?;
     }
     transaction.execute("DELETE FROM block", [])?;
+    Ok(())
+}
+
+/// Makes rows of those messages of a block that stay, each with its arrival; `ix` is its actor's.
+pub(super) fn unpack(
+    transaction: &Transaction<'_>,
+    ix: i64,
+    block: &Block,
+    stays: impl Fn(u64) -> bool,
+) -> Result<(), Refusal> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO journal (arrival, actor_ix, seq, link, body, signature) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for index in 0..block.len() {
+        let Record { seq, link, body, signature, .. } = block.record(index);
+        if stays(seq) {
+            let signature = signature.as_ref().map(|signature| &signature.0[..]);
+            let arrival = block.arrival(index);
+            insert.execute(rusqlite::params![arrival, ix, seq.cast_signed(), link.0, body, signature])?;
+        }
+    }
     Ok(())
 }
 
@@ -164,7 +193,7 @@ mod tests {
         assert_eq!(version(&store), schema::WHOLE);
         store.forget(&forgetting(&ada, &bob)).unwrap();
         for _ in 0..2 {
-            assert_eq!(version(&store), schema::VERSION);
+            assert_eq!(version(&store), schema::FORGOTTEN);
             assert_eq!(unsigned(scanned(&mut store).unwrap()), unsigned(ada[9_500..13_989].to_vec()));
             let all = store.read(&ada[0].actor, 1, u64::MAX).unwrap();
             assert_eq!(unsigned(all), unsigned(ada[9_500..13_989].to_vec()));

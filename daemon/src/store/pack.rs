@@ -39,7 +39,8 @@ impl SqliteStore {
         }
         let last = last.min(first + PACK_MESSAGES_MAX - 1);
         let rows = oldest_rows(&self.connection, &self.begin, actor, ix, first, last)?;
-        let Some(block) = block::Row::pack(&rows) else { return Ok(false) };
+        let begins_branch = self.begin.branches().get(&actor).is_some_and(|branch| branch.base == packed);
+        let Some(block) = block::Row::pack(&rows, begins_branch) else { return Ok(false) };
         self.write(|transaction| {
             let block::Row { arrival, first, last, link, messages, places, seal } = &block;
             transaction

@@ -1,19 +1,21 @@
 //! A room's file made anew from what is whole in others: damaged ones, and backups.
 //!
 //! Of what is left of forgotten messages the newest that is whole is taken, and after it of each actor the messages up to the first that
-//! is missing or damaged, with their past; the rest is for peers to send again.
+//! is missing or damaged, with their past; the rest is for peers to send again. Forks are what any of the files proves: a message is of the
+//! branch that its link says, whatever name it has in its file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use rtc_core::branch::{self, Branches, Deriver, Known};
 use rtc_core::chain::{Keys, Link};
 use rtc_core::founding::Founding;
 use rtc_core::horizon::Frontier;
-use rtc_core::id::{Actor, RoomId};
+use rtc_core::id::{Actor, Dot, RoomId};
 use rtc_core::room::Room;
-use rtc_core::store::{Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
+use rtc_core::store::{FORKS, Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 use rtc_core::view::MessageView;
 use rusqlite::{Connection, OpenFlags};
@@ -125,20 +127,27 @@ fn rebuild(
 ) -> Result<Renewed, RebuildError> {
     let mut found = Found::default();
     sources.iter().for_each(|source| found.read(source, &room));
-    let base = found.base(room, keys);
-    let begin = base.begin(room);
-    let chains: BTreeMap<Actor, Vec<Record>> = found
-        .actors
-        .iter()
-        .map(|(actor, pieces)| (*actor, pieces.chain_after(&begin, &found.begins, *actor, &**keys)))
-        .collect();
-    let records = admissible(&base, chains, &**keys);
+    let forks = Known::encode_all(found.forks.values());
+    let base = found.base(room, &forks, keys);
+    let begin = base.begin(room).with_forks(&forks);
+    let branches = begin.branches();
+    let actors: BTreeSet<Actor> =
+        found.actors.keys().copied().chain(branches.iter().map(|(name, _)| name)).collect();
+    let chain = |actor: Actor| {
+        let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
+        let family = Family(names.iter().filter_map(|name| found.actors.get(name)).collect());
+        (actor, family.chain_after(&begin, &found.begins, actor, &**keys))
+    };
+    let records = admissible(&base, branches, actors.into_iter().map(chain).collect(), &**keys);
     if let Some(secret) = secret {
         found.facts.insert("secret".into(), secret.0.to_vec());
     }
     let mut store = SqliteStore::open(target, room)?;
     if let Some(forgetting) = &base.forgetting {
         store.forget(forgetting)?;
+    }
+    if !found.forks.is_empty() {
+        store.rename(&[], &forks)?;
     }
     for piece in records.chunks(WRITTEN_AT_ONCE) {
         store.append(piece)?;
@@ -174,6 +183,8 @@ struct Found {
     begins: Vec<Begin>,
     /// Whether a source had forgotten anything.
     forgot: bool,
+    /// The forks that any source knows of, by their proofs.
+    forks: BTreeMap<Arc<[u8]>, Known>,
 }
 
 /// What there is of one actor.
@@ -190,9 +201,14 @@ impl Found {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let Ok(connection) = Connection::open_with_flags(source, flags) else { return };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-        self.forgot |= version.is_ok_and(|version| version == schema::VERSION);
+        self.forgot |= version.is_ok_and(|version| version == schema::FORGOTTEN);
         if let Ok(mut facts) = fact::all(&connection, room) {
             self.take_left(&mut facts, room);
+            let forks = facts.whole.remove(FORKS).and_then(|fact| Known::decode_all(&fact).ok());
+            for known in forks.into_iter().flatten() {
+                // The present file comes first, and may know more of what its branches are of.
+                self.forks.entry(known.fork.bytes().clone()).or_insert(known);
+            }
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
                 // It stands on the order of arrival, which is another one in the new file.
@@ -226,7 +242,7 @@ impl Found {
 
     /// What the new file begins with: of what is left of forgotten messages that which covers most and is what its horizon names.
     /// Horizons are one chain, so who covers most covers all.
-    fn base(&mut self, id: RoomId, keys: &Arc<dyn Keys>) -> Base {
+    fn base(&mut self, id: RoomId, forks: &[u8], keys: &Arc<dyn Keys>) -> Base {
         let covered =
             |left: &Forgetting| left.frontier.iter().map(|(_, cut)| u128::from(cut.seq)).sum::<u128>();
         self.left.sort_by_key(covered);
@@ -234,6 +250,7 @@ impl Found {
         let opening = opening(id, founding, keys);
         while let Some(left) = self.left.pop() {
             let mut room = Room::open(opening.clone());
+            room.recall(FORKS, forks);
             match room.restore(&left.ground, &left.outside) {
                 Ok(()) if room.forgotten() == left.frontier.version() => {
                     return Base { forgetting: Some(left), room };
@@ -277,16 +294,24 @@ impl Found {
     }
 }
 
-impl Pieces {
-    /// The actor's messages after where the new file begins. Sources that have forgotten less may have to be followed from before that,
-    /// since blocks are whole or nothing.
+/// What there is of one actor under any of its names.
+struct Family<'a>(Vec<&'a Pieces>);
+
+impl Family<'_> {
+    /// The actor's messages after where the new file begins. Sources that have forgotten less, or knew of no fork, may have to be followed from
+    /// before that, since blocks are whole or nothing.
     fn chain_after(&self, begin: &Begin, begins: &[Begin], actor: Actor, keys: &dyn Keys) -> Vec<Record> {
         let (cut, link) = begin.of(&actor);
-        let origin = (0, Link::origin(begin.room(), &actor));
-        let starts: BTreeSet<(u64, Link)> =
-            begins.iter().map(|begin| begin.of(&actor)).chain([origin]).collect();
+        let signed = begin.branches().signed(&actor);
+        let origin = (0, Link::origin(begin.room(), &signed));
+        let starts: BTreeSet<(u64, Link)> = begins
+            .iter()
+            .flat_map(|begin| [begin.of(&actor), begin.of(&signed)])
+            .chain([begin.of(&actor), origin])
+            .collect();
+        let course = Course::of(begin.branches(), actor);
         let ways = starts.into_iter().filter(|(seq, _)| *seq <= cut).map(|start| {
-            let mut chain = self.chain(start, actor, keys);
+            let mut chain = self.chain(start, &course, keys);
             let passed = usize::try_from(cut - start.0).unwrap_or(usize::MAX);
             let passes = match passed.checked_sub(1) {
                 None => start.1 == link,
@@ -297,14 +322,17 @@ impl Pieces {
         ways.max_by_key(Vec::len).unwrap_or_default()
     }
 
-    /// The actor's messages after `start`, its number and link, as far as each follows from the one before. Signatures that are not its
+    /// An actor's messages after `start`, its number and link, as far as each follows from the one before. Signatures that are not its
     /// own are left out.
-    fn chain(&self, start: (u64, Link), actor: Actor, keys: &dyn Keys) -> Vec<Record> {
+    fn chain(&self, start: (u64, Link), course: &Course, keys: &dyn Keys) -> Vec<Record> {
         let mut records: Vec<Record> = Vec::new();
         loop {
             let next = start.0 + records.len() as u64 + 1;
+            if next > course.last() {
+                return records;
+            }
             let link = records.last().map_or(start.1, |record| record.link);
-            if let Some(record) = self.row(next, link, keys) {
+            if let Some(record) = self.row(next, link, course, keys) {
                 records.push(record);
                 continue;
             }
@@ -318,21 +346,63 @@ impl Pieces {
             let has_next = |block: &&block::Row| {
                 (block.first..=block.last).contains(&i64::try_from(next).unwrap_or(i64::MAX))
             };
-            let block = self.blocks.iter().filter(has_next);
-            let Some(block) = block.into_iter().find_map(|row| row.open(actor, before(row.first)).ok())
+            let opened = |row: &block::Row| {
+                let block = row.open(course.actor, before(row.first)).ok()?;
+                let records: Vec<Record> = block.records(next, course.last()).collect();
+                records.iter().all(|record| course.has(record)).then_some(records)
+            };
+            let Some(block) =
+                self.0.iter().flat_map(|pieces| &pieces.blocks).filter(has_next).find_map(opened)
             else {
                 return records;
             };
-            records.extend(block.records(next, u64::MAX).map(|record| with_good_signature(record, keys)));
+            records.extend(block.into_iter().map(|record| with_good_signature(record, keys)));
         }
     }
 
     /// The row of message `seq`, if it follows from `before`: a signed one where there is a choice.
-    fn row(&self, seq: u64, before: Link, keys: &dyn Keys) -> Option<Record> {
-        let candidates =
-            self.rows.get(&seq)?.iter().filter(|record| before.next(&record.body) == record.link);
-        let candidates = candidates.map(|record| with_good_signature(record.clone(), keys));
+    fn row(&self, seq: u64, before: Link, course: &Course, keys: &dyn Keys) -> Option<Record> {
+        let follows = |record: &&Record| before.next(&record.body) == record.link && course.has(record);
+        let rows = self.0.iter().filter_map(|pieces| pieces.rows.get(&seq));
+        let candidates = rows.flatten().filter(follows);
+        let candidates = candidates
+            .map(|record| with_good_signature(Record { actor: course.actor, ..record.clone() }, keys));
         candidates.max_by_key(|record| record.signature.is_some())
+    }
+}
+
+/// Which messages of all that the key has signed as one actor are of one name: those of its branch, of the branches that it parts from, and
+/// none after it parts itself.
+struct Course {
+    actor: Actor,
+    /// Where forks are on its way, by number: who has signed there, and which branch it is.
+    way: BTreeMap<u64, (Actor, Actor)>,
+    /// Its last message, where it parts itself.
+    end: Option<(u64, Link)>,
+}
+
+impl Course {
+    fn of(branches: &Branches, actor: Actor) -> Self {
+        let mut way = BTreeMap::new();
+        let mut name = actor;
+        while let Some(branch) = branches.get(&name) {
+            way.insert(branch.base + 1, (branch.signed, name));
+            name = branch.parent;
+        }
+        let children = branches.iter().filter(|(_, branch)| branch.parent == actor);
+        Self { actor, way, end: children.map(|(_, branch)| (branch.base, branch.link)).min() }
+    }
+
+    fn last(&self) -> u64 {
+        self.end.map_or(u64::MAX, |(seq, _)| seq)
+    }
+
+    fn has(&self, record: &Record) -> bool {
+        let is_its = |(seq, link)| record.seq < seq || (record.seq, record.link) == (seq, link);
+        let is_first = |&(actor, name): &(Actor, Actor)| {
+            branch::name(&Dot { actor, seq: record.seq }, &record.link) == name
+        };
+        self.end.is_none_or(is_its) && self.way.get(&record.seq).is_none_or(is_first)
     }
 }
 
@@ -343,9 +413,14 @@ fn with_good_signature(mut record: Record, keys: &dyn Keys) -> Record {
 }
 
 /// Of these messages those that a room admits: with all of their past, and under a signature. In causal order.
-fn admissible(base: &Base, mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn Keys) -> Vec<Record> {
+fn admissible(
+    base: &Base,
+    branches: &Branches,
+    mut chains: BTreeMap<Actor, Vec<Record>>,
+    keys: &dyn Keys,
+) -> Vec<Record> {
     loop {
-        let order = causal_order(base, &chains);
+        let order = causal_order(base, branches, &chains);
         let mut held: BTreeMap<Actor, usize> = BTreeMap::new();
         order.iter().for_each(|(actor, _)| *held.entry(*actor).or_default() += 1);
         let mut is_cut = false;
@@ -357,7 +432,11 @@ fn admissible(base: &Base, mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn 
                     last.signature.get_or_insert_with(|| keys.sign(&last.link));
                 }
             } else {
-                let signed = chain.iter().rposition(|record| record.signature.is_some());
+                // What two branches hang on both of their signatures vouch for.
+                let is_vouched_for = |record: &Record| {
+                    record.signature.is_some() || branches.closed(actor) == Some(record.seq)
+                };
+                let signed = chain.iter().rposition(is_vouched_for);
                 chain.truncate(signed.map_or(0, |last| last + 1));
             }
             is_cut |= chain.len() < before;
@@ -370,7 +449,11 @@ fn admissible(base: &Base, mut chains: BTreeMap<Actor, Vec<Record>>, keys: &dyn 
 
 /// Actor and index of each message whose past is there too and that no horizon has left outside. Lamports grow along every causal path,
 /// so their order is causal.
-fn causal_order(base: &Base, chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Actor, usize)> {
+fn causal_order(
+    base: &Base,
+    branches: &Branches,
+    chains: &BTreeMap<Actor, Vec<Record>>,
+) -> Vec<(Actor, usize)> {
     let mut waiting = BTreeSet::new();
     for (actor, chain) in chains {
         for (index, record) in chain.iter().enumerate() {
@@ -379,12 +462,17 @@ fn causal_order(base: &Base, chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Acto
         }
     }
     let mut held = base.room.vector();
+    let mut deriver = Deriver::new(branches.clone(), held.clone());
     let mut order = Vec::with_capacity(waiting.len());
     for (_, actor, index) in waiting {
         let record = &chains[&actor][index];
+        if held.get(&actor).max(branches.base(&actor)) + 1 != record.seq {
+            continue;
+        }
+        let clock = deriver.derive(record).expect("it was read above").clock;
+        let has_past = clock.iter().all(|head| head.seq <= held.get(&head.actor));
         let message = MessageView::read(actor, &record.body).expect("it was read above");
-        let has_past = message.clock.iter().all(|head| head.seq <= held.get(&head.actor));
-        if held.get(&actor) + 1 == record.seq && has_past && !base.room.leaves_outside(&message) {
+        if has_past && !base.room.leaves_outside(&message) {
             held.raise(actor, record.seq);
             order.push((actor, index));
         }
@@ -395,15 +483,18 @@ fn causal_order(base: &Base, chains: &BTreeMap<Actor, Vec<Record>>) -> Vec<(Acto
 #[cfg(test)]
 mod tests {
     use rtc_core::api::{Compact, Edit, EditOp};
+    use rtc_core::bundle::{Bundle, FORMAT, Packed};
     use rtc_core::chain::Ed25519;
     use rtc_core::founding::Access;
     use rtc_core::message::Message;
-    use rtc_core::op::{Op, OpCode};
+    use rtc_core::op::{Op, OpCode, TABLE_VERSION};
     use rtc_core::room::{Input, Output};
     use rtc_core::sync::Now;
     use rtc_core::value::Value;
 
     use super::super::examine::{Examined, examine};
+    use super::super::rename::tests::Forked;
+    use super::super::sqlite::tests::{ROOM, scanned};
     use super::*;
 
     const SECRET: Secret = Secret([9; 32]);
@@ -539,7 +630,7 @@ mod tests {
             assert_eq!(seen(&file).folded, whole.folded);
             let connection = Connection::open(&file).unwrap();
             let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-            assert_eq!(version, schema::VERSION);
+            assert_eq!(version, schema::FORGOTTEN);
         }
     }
 
@@ -613,6 +704,83 @@ mod tests {
         let renewed = renew_in(dir.path(), &[old]);
         assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false });
         assert_eq!(seen(&dir.path().join(ROOM_FILE)).folded, whole.folded);
+    }
+
+    /// What is kept of a room where peers see different scenes of it.
+    fn bundled(file: &Path, forks: &[u8]) -> Bundle {
+        let mut store = SqliteStore::open(file, ROOM).unwrap();
+        Bundle {
+            bundle: FORMAT,
+            room: ROOM,
+            founder: None,
+            table: TABLE_VERSION,
+            peer: keys(1).public(),
+            ground: None,
+            forks: Some(Bundle::pack_forks(forks)),
+            messages: scanned(&mut store).unwrap().iter().map(Packed::of).collect(),
+            seen: BTreeMap::new(),
+            scene: Value::Null,
+        }
+    }
+
+    /// What is signed by one key alone, so that the fork that parts its messages is all that they follow from.
+    #[test]
+    fn branches_are_mended_from_rows_and_blocks_under_any_name() {
+        let room = ROOM;
+        let renew_in = |dir: &Path, beside: &[PathBuf]| {
+            renew(dir, beside, room, Some(SECRET), &keys(1)).unwrap().messages
+        };
+        for seq in [5_001, 1] {
+            let forked = Forked::at(seq, 5_000);
+            let dir = tempfile::tempdir().unwrap();
+            let [file, before] = [ROOM_FILE, "before"].map(|name| dir.path().join(name));
+            let mut store = SqliteStore::open(&before, room).unwrap();
+            store.append(&[&forked.before[..], &forked.one_as_signed()].concat()).unwrap();
+            while store.pack().unwrap() {}
+            drop(store);
+            let mut store = SqliteStore::open(&file, room).unwrap();
+            store.append(&[&forked.before[..], &forked.one_as_signed()].concat()).unwrap();
+            store.rename(&forked.renames(), &forked.fact).unwrap();
+            store.append(&forked.other).unwrap();
+            while store.pack().unwrap() {}
+            drop(store);
+            let all = forked.before.len() + 10_000;
+            let held = |file: &Path| {
+                let mut records = scanned(&mut SqliteStore::open(file, room).unwrap()).unwrap();
+                records.sort_by_key(|record| (record.actor, record.seq));
+                let dots: Vec<_> = records.iter().map(|record| (record.actor, record.link)).collect();
+                dots
+            };
+            let whole = held(&file);
+            assert_eq!((whole.len(), renew_in(dir.path(), &[])), (all, all as u64));
+            assert_eq!(held(&file), whole);
+            let shown = |file: &Path| {
+                let examined = examine(file, room, &keys(1)).unwrap();
+                assert_eq!(examined.faults, Vec::<String>::new());
+                examined.folded.expect("nothing is wrong with it")
+            };
+            let folded = shown(&file);
+            assert_eq!(folded.1, bundled(&file, &forked.fact).fold().unwrap().state_hash());
+            // The one branch is lost; its messages are those of the plain name in a file of before.
+            let lose = |file: &Path, actor: Actor| {
+                let connection = Connection::open(file).unwrap();
+                for table in ["journal", "block"] {
+                    let lost = format!(
+                        "DELETE FROM {table} WHERE actor_ix = (SELECT ix FROM actor WHERE actor = ?1)"
+                    );
+                    connection.execute(&lost, [&actor.0[..]]).unwrap();
+                }
+            };
+            for set_aside in dir.path().read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+                if set_aside.to_string_lossy().contains("damaged") {
+                    fs::remove_file(set_aside).unwrap();
+                }
+            }
+            lose(&file, forked.one[0].actor);
+            assert_eq!(renew_in(dir.path(), &[]), all as u64 - 5_000);
+            assert_eq!(renew_in(dir.path(), &[before]), all as u64);
+            assert_eq!((held(&file), shown(&file)), (whole, folded));
+        }
     }
 
     #[test]

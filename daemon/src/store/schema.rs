@@ -10,11 +10,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-/// The newest format; kept in the file as `user_version`. Its tables are those of [`WHOLE`], but the journal begins where the fact
-/// `frontier` cuts it.
-pub const VERSION: i64 = 2;
-/// The format of a room of which nothing is forgotten.
+/// The newest format; kept in the file as `user_version`. The tables of all are those of [`WHOLE`].
+pub const VERSION: i64 = BRANCHED;
+/// The format of a room of which nothing is forgotten, and in which nobody has forked.
 pub const WHOLE: i64 = 1;
+/// That of one whose journal begins where the fact `frontier` cuts it.
+pub const FORGOTTEN: i64 = 2;
+/// That of one in which messages stand under the names of branches, which begin where the proofs in the fact `forks` say. Something may be
+/// forgotten, too.
+pub const BRANCHED: i64 = 3;
 /// Marks a SQLite file as a room's ("RTC1"); kept in the file as `application_id`.
 pub const APPLICATION_ID: i64 = 0x5254_4331;
 /// Another program may look into a room for this long before the daemon gives up on it.
@@ -195,6 +199,12 @@ fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
+/// Makes the file one of format `version`, if it is not of a later one: whoever knows only those before would misread it.
+pub(super) fn raise_version(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", version.max(found))
+}
+
 fn set(connection: &Connection, pragma: &str, value: &str) -> rusqlite::Result<()> {
     // Some answer with a row, some do not.
     let mut statement = connection.prepare(&format!("PRAGMA {pragma} = {value}"))?;
@@ -261,10 +271,10 @@ mod tests {
     #[test]
     fn a_newer_file_is_refused_with_a_sentence_and_stays() {
         with_file(|path| {
-            open(path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+            open(path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
             let before = std::fs::read(path).unwrap();
             let refused = open(path).unwrap_err();
-            assert!(matches!(refused, OpenError::Newer { found: 3, .. }), "{refused}");
+            assert!(matches!(refused, OpenError::Newer { found, .. } if found == VERSION + 1), "{refused}");
             assert_eq!(std::fs::read(path).unwrap(), before);
         });
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Forgetting, Kept, Record, Store, StoreError};
+use rtc_core::store::{Forgetting, Kept, Record, Rename, Store, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
@@ -294,6 +294,10 @@ impl Store for SqliteStore {
 
     fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
         self.write_forgotten(forgetting)
+    }
+
+    fn rename(&mut self, renames: &[Rename], forks: &[u8]) -> Result<(), StoreError> {
+        self.write_renamed(renames, forks)
     }
 
     fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -11,19 +11,17 @@ use std::time::{Duration, Instant};
 
 use rtc_core::chain::Link;
 use rtc_core::id::{Actor, RoomId};
-use rtc_core::store::{Forgetting, Record, StoreError};
+use rtc_core::store::{Forgetting, Record, Rename, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::copy::Disk;
+use super::pending::Room;
 use super::schema::OpenError;
 use super::sqlite::SqliteStore;
 use crate::asleep::Asleep;
 
 /// Bytes of messages one transaction may hold: beyond it a group no longer gets cheaper, only later.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// While a disk is full it is tried again this often, so that edits become durable soon after somebody made room.
-const FULL_RETRY: Duration = Duration::from_secs(2);
-
 /// What the thread is asked to do. Jobs of one room are done in order.
 pub enum Job {
     /// Takes over a room that was opened, and scanned, by the caller.
@@ -106,6 +104,16 @@ pub enum Job {
         /// What is left of what.
         forgetting: Box<Forgetting>,
     },
+    /// Gives messages other names and sets the fact of forks, after what was appended. As an append it is tried again while the disk is full,
+    /// before anything that is appended later; where it fails otherwise, [`Done::Failed`] tells.
+    Rename {
+        /// The room.
+        room: RoomId,
+        /// Which get which.
+        renames: Vec<Rename>,
+        /// The fact [`FORKS`](rtc_core::store::FORKS).
+        forks: Vec<u8>,
+    },
     /// Ends a room, after what was appended. Answered by [`Done::Closed`].
     Close {
         /// The room.
@@ -127,7 +135,7 @@ pub enum Done {
         /// How long it took to write them.
         took: Duration,
     },
-    /// This batch is not on the disk, and neither is any later one.
+    /// This batch is not on the disk, and neither is any later one; `u64::MAX` where names could not be changed and no batch waits.
     ///
     /// After [`StoreError::Full`] the thread keeps it and tries again: a [`Done::Committed`] follows as soon as there is
     /// space, without further jobs. After any other error the room is written no more; each later batch fails too.
@@ -245,18 +253,6 @@ struct Worker {
     unpacked: BTreeSet<RoomId>,
 }
 
-/// One room, with what waits for the next commit.
-struct Room {
-    store: Box<dyn Disk>,
-    pending: Vec<Record>,
-    /// The batches in `pending`, first and last.
-    batches: Option<(u64, u64)>,
-    /// When `pending`, which found the disk full, is tried again.
-    full_until: Option<Instant>,
-    /// Why the journal is written no more: a batch is missing, and later ones build on it.
-    failed: Option<String>,
-}
-
 impl Worker {
     fn run(mut self, queue: &Receiver<Job>) {
         while let Some(first) = self.next(queue) {
@@ -347,6 +343,13 @@ impl Worker {
                 let result = self.with_room(room, |held| held.forget(&forgetting));
                 self.tell(Done::Forgotten { room, result });
             }
+            Job::Rename { room, renames, forks } => {
+                self.commit(room);
+                if let Some(held) = self.rooms.get_mut(&room) {
+                    held.rename(renames, forks);
+                    self.commit(room);
+                }
+            }
             Job::Close { room, asleep } => {
                 self.commit(room);
                 // Closed first: it is remembered as it will be found.
@@ -391,89 +394,11 @@ impl Worker {
     }
 }
 
-impl Room {
-    fn new(store: Box<dyn Disk>) -> Self {
-        Self { store, pending: Vec::new(), batches: None, full_until: None, failed: None }
-    }
-
-    fn queue(&mut self, batch: u64, records: Vec<Record>) {
-        self.pending.extend(records);
-        self.batches = Some((self.batches.map_or(batch, |(first, _)| first), batch));
-    }
-
-    /// Writes what is pending. A full disk is told of once, and then only when it is not full any more.
-    fn commit(&mut self, room: RoomId) -> Option<Done> {
-        let (first, last) = self.batches?;
-        if self.full_until.is_some_and(|retry| Instant::now() < retry) {
-            return None;
-        }
-        let began = Instant::now();
-        let outcome = match &self.failed {
-            Some(why) => Err(StoreError::Failed(why.clone())),
-            None => self.store.append(&self.pending),
-        };
-        match outcome {
-            Ok(()) => {
-                if self.full_until.is_some() {
-                    tracing::info!(%room, "the disk has space again, and what waited for it is durable");
-                }
-                self.forget_pending();
-                Some(Done::Committed { room, batch: last, took: began.elapsed() })
-            }
-            Err(StoreError::Full) => {
-                let told = self.full_until.replace(Instant::now() + FULL_RETRY).is_some();
-                (!told).then_some(Done::Failed { room, batch: first, error: StoreError::Full })
-            }
-            Err(error @ (StoreError::Failed(_) | StoreError::Damaged(_))) => {
-                self.failed.get_or_insert_with(|| error.to_string());
-                self.forget_pending();
-                Some(Done::Failed { room, batch: first, error })
-            }
-        }
-    }
-
-    fn forget_pending(&mut self) {
-        self.batches = None;
-        self.full_until = None;
-        // Not cleared but dropped: what a burst took is given back.
-        self.pending = Vec::new();
-    }
-
-    fn forget(&mut self, forgetting: &Forgetting) -> Result<(), StoreError> {
-        let outcome = match &self.failed {
-            Some(why) => Err(StoreError::Failed(why.clone())),
-            None if self.full_until.is_some() => Err(StoreError::Full),
-            None => self.store.forget(forgetting),
-        };
-        outcome.map_err(|error| {
-            let why = format!("what is left of its history is not on the disk: {error}");
-            self.failed.get_or_insert_with(|| why.clone());
-            self.forget_pending();
-            StoreError::Failed(why)
-        })
-    }
-
-    fn set_fact(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        if self.full_until.is_some() {
-            return Err(StoreError::Full);
-        }
-        self.store.set_fact(name, value)
-    }
-
-    fn read(&mut self, ranges: &[(Actor, u64, u64)]) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::new();
-        for (actor, from, to) in ranges {
-            records.extend(self.store.read(actor, *from, *to)?);
-        }
-        Ok(records)
-    }
-}
-
 impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append { records, .. } => records.iter().map(|record| record.body.len()).sum(),
-            Self::SetFact { value, .. } => value.len(),
+            Self::SetFact { value, .. } | Self::Rename { forks: value, .. } => value.len(),
             Self::Keep { snapshot, .. } => snapshot.len(),
             Self::Forget { forgetting, .. } => forgetting.ground.len() + forgetting.outside.len(),
             Self::Adopt { .. }
@@ -511,6 +436,8 @@ mod tests {
     struct State {
         answers: Vec<StoreError>,
         appends: Vec<Vec<u64>>,
+        actors: Vec<Actor>,
+        renames: Vec<Rename>,
         gate: Option<Receiver<()>>,
         /// What packing answers; once none is left, there is nothing to pack.
         packs: Vec<Result<bool, StoreError>>,
@@ -530,6 +457,7 @@ mod tests {
                 return Err(state.answers.remove(0));
             }
             state.appends.push(records.iter().map(|record| record.seq).collect());
+            state.actors.extend(records.iter().map(|record| record.actor));
             Ok(())
         }
 
@@ -555,6 +483,16 @@ mod tests {
         }
 
         fn forget(&mut self, _: &Forgetting) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn rename(&mut self, renames: &[Rename], _: &[u8]) -> Result<(), StoreError> {
+            let mut state = self.0.lock().unwrap();
+            if !state.answers.is_empty() {
+                return Err(state.answers.remove(0));
+            }
+            assert!(state.appends.is_empty(), "renamed first");
+            state.renames.extend_from_slice(renames);
             Ok(())
         }
 
@@ -651,6 +589,38 @@ mod tests {
             }
         };
         assert_eq!(numbers, [2, 3, 1]);
+    }
+
+    #[test]
+    fn what_waits_for_space_is_renamed_too_and_nothing_is_written_by_new_names_before_the_old_have_gone() {
+        let disk = Faulty::default();
+        disk.0.lock().unwrap().answers = vec![StoreError::Full, StoreError::Full];
+        let (thread, mut done) = start(&disk);
+        let to = Actor::from_name("branch");
+        thread.send(append(1));
+        thread.send(append(2));
+        let renames = vec![Rename { from: actor(), seq: 2, to }];
+        thread.send(Job::Rename { room: ROOM, renames: renames.clone(), forks: b"forks".to_vec() });
+        let records = vec![record(to, 3)];
+        thread.send(Job::Append { room: ROOM, batch: 3, records });
+        assert!(matches!(next(&mut done), Done::Failed { batch: 1, error: StoreError::Full, .. }));
+        assert!(matches!(next(&mut done), Done::Committed { batch: 3, .. }));
+        let state = disk.0.lock().unwrap();
+        assert_eq!(state.renames, renames);
+        assert_eq!(state.appends, [[1, 2, 3]]);
+        assert_eq!(state.actors, [actor(), to, to]);
+    }
+
+    #[test]
+    fn a_disk_that_fails_to_rename_is_written_no_more() {
+        let disk = Faulty::default();
+        disk.0.lock().unwrap().answers = vec![StoreError::Failed("fsync".into())];
+        let (thread, mut done) = start(&disk);
+        thread.send(Job::Rename { room: ROOM, renames: Vec::new(), forks: Vec::new() });
+        assert!(matches!(next(&mut done), Done::Failed { batch: u64::MAX, .. }));
+        thread.send(append(1));
+        assert!(matches!(next(&mut done), Done::Failed { batch: 1, error: StoreError::Failed(_), .. }));
+        assert!(disk.0.lock().unwrap().appends.is_empty());
     }
 
     #[test]
