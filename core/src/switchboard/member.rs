@@ -52,3 +52,25 @@ pub(super) fn secrets_of(
         Some(Standing::Removed) | None => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::Role;
+
+    #[test]
+    fn of_whom_nothing_is_known_his_former_keys_tell() {
+        let secrets = [Secret([2; 32]), Secret([1; 32])];
+        let [stranger, member, removed] = [1, 2, 3].map(|number| PeerKey([number; 32]));
+        let standing_of = |key: &PeerKey| match key.0[0] {
+            2 => Standing::Member(Role::Viewer),
+            3 => Standing::Removed,
+            _ => Standing::Unknown,
+        };
+        let known = |keys: &[PeerKey]| secrets_of(keys, standing_of, &secrets).len();
+        assert_eq!([known(&[stranger]), known(&[member]), known(&[removed])], [1, 2, 0]);
+        assert_eq!(known(&[stranger, removed, member]), 2, "the key between was known");
+        assert_eq!(known(&[stranger, removed]), 0);
+        assert_eq!(known(&[removed, member]), 0, "what is known of him comes first");
+    }
+}

@@ -301,6 +301,8 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::{Ed25519, Keys};
+    use crate::members::Former;
 
     const ROOM: RoomId = RoomId([1; 32]);
     const SECRET: Secret = Secret([2; 32]);
@@ -437,6 +439,25 @@ mod tests {
             assert_eq!(nothing, answers(1, &frames), "connection {connection}");
             assert_eq!(nothing, answers(200, &frames), "connection {connection}");
         }
+    }
+
+    #[test]
+    fn a_former_key_is_the_peers_if_it_has_signed() {
+        let (old, other) = (Ed25519::from_seed(&[1; 32]).public(), Ed25519::from_seed(&[3; 32]).public());
+        let keys = Ed25519::from_seed(&[2; 32]).after(&[[1; 32]]);
+        let former = keys.give_way(&old).unwrap();
+        let said = |peer: PeerKey, frame: Former| {
+            let mut link = Link::new(other, peer, End::Listened, [5; 32], Now::default(), &mut Vec::new());
+            let mut hear = |frame: LinkFrame| link.hear(&frame.encode(), Now::default(), &mut Vec::new());
+            hear(LinkFrame::Hello { nonce: [6; 32] }).unwrap();
+            let heard = [1, 2].map(|_| hear(LinkFrame::Former(frame)).unwrap());
+            (heard, link.keys().collect::<Vec<_>>())
+        };
+        let me = keys.public();
+        assert_eq!(said(me, former), ([Heard::Succeeds, Heard::Nothing], vec![me, old]));
+        let nothing = [Heard::Nothing, Heard::Nothing];
+        assert_eq!(said(other, former), (nothing.clone(), vec![other]));
+        assert_eq!(said(me, Former { key: other, ..former }), (nothing, vec![me]));
     }
 
     #[test]

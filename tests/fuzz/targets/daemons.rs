@@ -183,7 +183,7 @@ fn keys(who: usize) -> Ed25519 {
 pub(super) fn switchboard(bytes: &[u8]) {
     let mut choices = Choices(bytes);
     let board = |who| {
-        let mut board = Switchboard::new(keys(who).public());
+        let mut board = Switchboard::new(&keys(who));
         board.add_room(
             open(u8::try_from(who + 1).expect("few")),
             vec![Secret([5; 32])],
