@@ -350,6 +350,10 @@ impl Room {
                 peer.survey = None;
                 peer.sent = vector.clone();
                 peer.told.clone_from(&vector);
+                if !peer.synced {
+                    // What it told first may have been by other names, and it tells nothing more while nothing differs.
+                    peer.first = Some(vector.clone());
+                }
                 if self.is_vast() && (acked.is_none() || (is_owner && !is_told)) {
                     self.ack_all(link, digest, out);
                 } else if is_owner && !is_told {
@@ -364,6 +368,7 @@ impl Room {
                 self.compare_heads(link, now, out);
             }
         }
+        self.check_synced(out);
         self.tell_forks(link, now, out);
     }
 
