@@ -187,8 +187,8 @@ impl Branches {
         [signed].into_iter().chain(branches.map(|(&name, _)| name)).filter(move |_| has_forked)
     }
 
-    /// The members of an actor's family that have a message of that number.
-    fn namesakes(&self, dot: Dot) -> impl Iterator<Item = Dot> + '_ {
+    /// What the message may be called here that somebody calls `dot`, who perhaps knows of no fork; nothing where its actor has not forked.
+    pub fn namesakes(&self, dot: Dot) -> impl Iterator<Item = Dot> + '_ {
         let family = self.family(dot.actor);
         let has = move |actor: &Actor| {
             self.base(actor) < dot.seq && self.closed(actor).is_none_or(|closed| dot.seq <= closed)

@@ -8,8 +8,8 @@ use rtc_core::branch::Branches;
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::fork::{Fork, ForkError};
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Actor, Dot, PeerKey};
-use rtc_core::limits::{DOUBTS_MAX, FORKS_MAX, FORKS_OF_KEY_MAX, LINKS_TOLD_MAX};
+use rtc_core::id::{Actor, Dot, PeerKey, RoomId};
+use rtc_core::limits::{DOUBTS_MAX, FORKS_MAX, FORKS_OF_KEY_MAX, FORKS_OF_NOBODY_MAX, LINKS_TOLD_MAX};
 use rtc_core::message::Message;
 use rtc_core::naive::{self, Signed, branches};
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
@@ -470,6 +470,10 @@ fn a_proof_of_messages_that_nobody_holds_is_not_kept() {
 
 /// Two first messages of one actor, each as its key would sign it alone.
 fn pair(seed: u8, epoch: u64) -> [Run; 2] {
+    pair_in(founding().room(), seed, epoch)
+}
+
+fn pair_in(room: RoomId, seed: u8, epoch: u64) -> [Run; 2] {
     let keys = Ed25519::from_seed(&[seed; 32]);
     let actor = Actor::new(keys.public(), epoch);
     ["cube", "lamp"].map(|note| {
@@ -485,7 +489,7 @@ fn pair(seed: u8, epoch: u64) -> [Run; 2] {
             ops: vec![],
         };
         let body = message.encode();
-        let signature = keys.sign(&chain::Link::origin(&founding().room(), &actor).next(&body));
+        let signature = keys.sign(&chain::Link::origin(&room, &actor).next(&body));
         Run { actor, first: 1, bodies: [body].into_iter().collect(), signature }
     })
 }
@@ -516,6 +520,24 @@ fn nobody_hides_anothers_fork_behind_many_of_his_own() {
         assert!(forks.len() <= FORKS_MAX && of_key(forks, 100) == FORKS_OF_KEY_MAX);
     }
     assert_eq!(world.forks(BOB).len(), FORKS_MAX);
+}
+
+/// Of keys that are no members' there are as many as anybody likes.
+#[test]
+fn nobodys_forks_leave_room_for_those_of_members() {
+    let mut world = World::new();
+    let founding = Founding { owner: keys(BOB).public(), access: Access::Members, ..founding() };
+    let room = founding.room();
+    let opening =
+        Opening { room, founding: Some(founding), keys: keys(BOB), epoch_fresh: 2, epoch_proof: None };
+    (world.machines[BOB].room, world.machines[BOB].disk) = (Room::open(opening), SimDisk::new(room));
+    world.join(BOB, EVE);
+    for seed in 102..150 {
+        pair_in(room, seed, 1).into_iter().for_each(|run| hear(&mut world, RoomFrame::Run { run }));
+    }
+    assert_eq!(world.forks(BOB).len(), FORKS_OF_NOBODY_MAX);
+    pair_in(room, SEEDS[BOB], 7).into_iter().for_each(|run| hear(&mut world, RoomFrame::Run { run }));
+    assert_eq!(world.forks(BOB).len(), FORKS_OF_NOBODY_MAX + 1);
 }
 
 #[test]

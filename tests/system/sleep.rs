@@ -159,3 +159,19 @@ fn kill_9_as_a_room_falls_asleep_or_wakes_loses_nothing_and_gives_no_number_twic
     );
     say(&format!("{} rounds of kill -9 around sleep: nothing acknowledged is lost", ROUNDS * soak()));
 }
+
+#[test]
+fn a_room_that_cannot_be_opened_is_tried_again() {
+    let home = Home::alone();
+    restless(&home);
+    home.ok(&["edit", "cube", "node.insert", "x=1"]);
+    all_sleep(&home, 1);
+    eventually("its journal is closed", || open_journals(&home) == 0);
+    let (here, away) = (home.path().join("data/rooms"), home.path().join("data/rooms-away"));
+    fs::rename(&here, &away).expect("it can be moved");
+    let get = home.command(&["get", "cube", "x"]).stdout(Stdio::piped()).spawn().expect("rtc runs");
+    eventually("it could not be opened", || home.log().contains("which is tried again"));
+    fs::rename(&away, &here).expect("it can be moved back");
+    let said = get.wait_with_output().expect("it ends").stdout;
+    assert_eq!(String::from_utf8_lossy(&said).trim(), "1");
+}

@@ -117,20 +117,13 @@ impl<'a> Tree<'a> {
         Dot { actor, seq: signed.message.seq }
     }
 
-    /// The messages that a message's author had seen.
+    /// The messages that a message's author had seen: those before it, and those that their clocks and its own name, each with those
+    /// before it. What these had seen its author says himself.
     fn past(&self, signed: &'a Signed) -> BTreeSet<Link> {
-        let mut past = BTreeSet::new();
-        let mut open = vec![signed];
-        while let Some(signed) = open.pop() {
-            let named = |head: &Head| self.by_short.get(&head.link).copied();
-            let heads = signed.message.clock.iter().filter_map(named);
-            for seen in heads.chain(self.before(signed)) {
-                if past.insert(seen.link) {
-                    open.push(seen);
-                }
-            }
-        }
-        past
+        let heads = self.chain(signed).flat_map(|own| &own.message.clock);
+        let named = heads.filter_map(|head| self.by_short.get(&head.link).copied());
+        let seen = named.chain(self.before(signed)).flat_map(|signed| self.chain(signed));
+        seen.map(|signed| signed.link).collect()
     }
 
     fn translate(&self, signed: &'a Signed) -> Message {

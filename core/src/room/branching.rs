@@ -126,6 +126,13 @@ impl Log {
 }
 
 impl Room {
+    /// The message that had this name before its actor was known to have forked, if only one branch has one of that number.
+    pub(super) fn find_renamed(&self, name: &str) -> Option<Dot> {
+        let namesakes = self.log.branches.namesakes(name.parse().ok()?);
+        let mut held = namesakes.filter(|dot| self.replica.contains(dot));
+        held.next().filter(|_| held.next().is_none())
+    }
+
     /// What a message is called now that was called so before; none of that name is held where this gives another.
     pub(super) fn go_by_branches(&mut self, rename: Option<Rename>, now: Now, out: &mut Vec<Output>) {
         if let Some(rename) = &rename {
@@ -158,7 +165,7 @@ impl Room {
         self.packed = crate::room::Packed::default();
         (self.settled, self.recent) = Default::default();
         for (&link, peer) in &mut self.peers {
-            if peer.begin_again() {
+            if peer.begin_again(&self.log.branches) {
                 self.reads_orphaned.insert(link);
             }
         }
@@ -169,6 +176,9 @@ impl Room {
         for link in self.peers.keys().copied().collect::<Vec<_>>() {
             self.tell_forks(link, now, out);
             self.send_vector(link, true, out);
+            if !self.is_vast() {
+                self.ack(link, self.log.vector(), out);
+            }
         }
     }
 }

@@ -260,7 +260,8 @@ impl Room {
 
     /// The message a name means: a whole id, or an unambiguous beginning of one.
     pub fn find(&self, name: &str) -> Result<Dot, ApiError> {
-        self.replica.find(name).map_err(|error| commit::not_found(name, &error))
+        let found = self.replica.find(name).or_else(|error| self.find_renamed(name).ok_or(error));
+        found.map_err(|error| commit::not_found(name, &error))
     }
 
     /// Takes in what happened and appends to `out` what is to be done, in order.

@@ -3,6 +3,7 @@
 //! A peer's `sent` vector is a cursor: live runs move it where they continue it, backlog runs move it under credit,
 //! and what the peer tells of itself corrects it. So one rule serves live edits, gaps and reunions.
 
+use crate::branch::{Branch, Branches};
 use crate::clock::VersionVector;
 use crate::founding::Founding;
 use crate::id::{Actor, Dot, PeerKey};
@@ -107,9 +108,10 @@ impl Peer {
     }
 
     /// Forgets what it is known to hold: that is told again, by other names. Says whether something is being read for it.
-    pub(super) fn begin_again(&mut self) -> bool {
-        for held in [&mut self.sent, &mut self.goal, &mut self.durable] {
-            *held = VersionVector::default();
+    pub(super) fn begin_again(&mut self, branches: &Branches) -> bool {
+        (self.sent, self.goal) = Default::default();
+        for (_, Branch { parent, base, .. }) in branches.iter() {
+            self.durable.lower(&parent, base);
         }
         (self.first, self.acked, self.survey, self.handing) = (None, None, None, None);
         (self.in_sync, self.is_offered) = (false, false);

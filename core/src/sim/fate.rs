@@ -291,7 +291,7 @@ impl Universe {
     fn make_peace(&mut self) -> Result<(), String> {
         self.peace_us = Some(self.us);
         self.faults = crate::sim::Faults::default();
-        self.network.mend();
+        self.mend();
         for peer in 0..self.peers.len() {
             let state = &mut self.peers[peer];
             state.disk.heal();

@@ -173,8 +173,12 @@ impl Universe {
         disk.outside().iter().any(|dot| !self.issued_again(dot).any(knows))
     }
 
-    /// The messages as which one was issued again.
+    /// The messages as which one was issued again, be it the first or itself another that was: all of them name the first.
     fn issued_again(&self, dot: &Dot) -> impl Iterator<Item = &Dot> {
-        self.reissues.get(dot).into_iter().flatten()
+        let mut of_first = self.reissues.iter();
+        of_first
+            .find(|(first, again)| *first == dot || again.contains(dot))
+            .into_iter()
+            .flat_map(|(_, again)| again)
     }
 }

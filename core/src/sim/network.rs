@@ -3,7 +3,7 @@
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
 use crate::sim::universe::{Event, Universe};
 use crate::switchboard::Input;
-use crate::sync::frame::is_about_room;
+use crate::sync::frame::{is_about_room, is_heartbeat};
 use crate::sync::{End as Side, Lane, LinkId};
 
 /// How often two daemons that are not connected try it.
@@ -33,6 +33,8 @@ struct End {
     arrivals: [u64; 2],
     /// Bytes of backlog under way from here.
     backlog_bytes: usize,
+    /// What of the connection itself was said into a cut: a stream says it again until it gets there.
+    held_up: Vec<(Lane, Vec<u8>)>,
 }
 
 impl Network {
@@ -59,10 +61,13 @@ impl Network {
         self.slow[peer]
     }
 
-    /// Mends every cable.
-    pub(super) fn mend(&mut self) {
-        self.cuts.fill(0);
-        self.slow.fill(false);
+    /// The ends that may send again what was held up.
+    fn freed(&mut self) -> Vec<LinkId> {
+        let ends =
+            (0..).map(LinkId).zip(&self.ends).filter(|(_, end)| end.is_open && !end.held_up.is_empty());
+        let ends: Vec<(LinkId, usize)> = ends.map(|(link, end)| (link, end.owner)).collect();
+        let is_free = |&(link, from): &(LinkId, usize)| !self.is_cut(from, self.sender(link));
+        ends.into_iter().filter(is_free).map(|(link, _)| link).collect()
     }
 
     fn is_cut(&self, from: usize, to: usize) -> bool {
@@ -106,7 +111,8 @@ impl Universe {
         let links = [LinkId(first), LinkId(first + 1)];
         *self.network.wire(a, b) = Some(links[0]);
         for (owner, other) in [(a, links[1]), (b, links[0])] {
-            let end = End { owner, other, is_open: true, arrivals: [0; 2], backlog_bytes: 0 };
+            let end =
+                End { owner, other, is_open: true, arrivals: [0; 2], backlog_bytes: 0, held_up: Vec::new() };
             self.network.ends.push(end);
         }
         for (index, peer) in [a, b].into_iter().enumerate() {
@@ -125,7 +131,23 @@ impl Universe {
     pub(super) fn heal(&mut self, from: usize, to: usize) -> Result<(), String> {
         let cuts = &mut self.network.cuts[from * self.network.count + to];
         *cuts = cuts.saturating_sub(1);
+        self.send_held_up();
         Ok(())
+    }
+
+    /// Mends every cable.
+    pub(super) fn mend(&mut self) {
+        self.network.cuts.fill(0);
+        self.network.slow.fill(false);
+        self.send_held_up();
+    }
+
+    fn send_held_up(&mut self) {
+        for link in self.network.freed() {
+            for (lane, bytes) in std::mem::take(&mut self.network.end(link).held_up) {
+                self.send(link, lane, bytes);
+            }
+        }
     }
 
     /// A connection ends at one side; the other learns it, unless nothing gets there.
@@ -159,11 +181,17 @@ impl Universe {
         let (from, other) = (end.owner, end.other);
         let is_open = end.is_open;
         let to = self.network.end(other).owner;
-        if !is_open || !self.network.end(other).is_open || self.network.is_cut(from, to) {
+        if !is_open || !self.network.end(other).is_open {
             return;
         }
         // What concerns the connection itself comes as a stream delivers it; rooms must bear worse.
         let hard = is_about_room(&bytes);
+        if self.network.is_cut(from, to) {
+            if !hard && !is_heartbeat(&bytes) {
+                self.network.end(link).held_up.push((lane, bytes));
+            }
+            return;
+        }
         let faults = self.faults.network;
         if hard && self.random.per_mille(faults.drop_per_mille) {
             return;

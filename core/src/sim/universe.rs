@@ -478,7 +478,7 @@ impl Universe {
         let network = self.drawn.network;
         // Who misses some live runs and not others may read one by the wrong dictionary, and sees it by the signature.
         let is_misread = matches!(refusal, Refusal::Signature { .. }) && network != NetworkFaults::default();
-        // Of a fork each has one branch, and refuses what others build on the other.
+        // Until a fork is known each has one branch, and refuses what others build on the other.
         is_misread || network.flip_per_mille > 0 || !self.is_honest(from) || !self.forks.is_empty()
     }
 

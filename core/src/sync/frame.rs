@@ -276,6 +276,11 @@ pub fn is_about_room(frame: &[u8]) -> bool {
     kind.is_some_and(|kind| (VECTOR..=LIVE).contains(&kind))
 }
 
+/// Whether a frame is a heartbeat or its answer, which another one makes up for. Looks at nothing but its kind.
+pub fn is_heartbeat(frame: &[u8]) -> bool {
+    matches!(frame.get(1).copied().map(u64::from), Some(BEAT | PONG))
+}
+
 impl LinkFrame {
     /// The frame's bytes.
     pub fn encode(&self) -> Vec<u8> {

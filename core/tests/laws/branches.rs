@@ -249,6 +249,46 @@ proptest! {
     }
 
     #[test]
+    fn forks_that_are_learnt_in_any_order_give_what_the_set_gives(steps in prop::collection::vec(any::<[u8; 4]>(), 1..60), order in prop::collection::vec(any::<u32>(), 1..16)) {
+        let machines = live(&steps);
+        let everything = all(&machines);
+        for mut machine in machines {
+            let mut forks = proofs(&everything);
+            let rank = |fork: &Fork| order[usize::from(fork.before().0[0]) % order.len()] ^ u32::from(fork.before().0[1]);
+            forks.sort_by_key(rank);
+            let by_link: BTreeMap<Link, &Signed> = machine.held.iter().map(|signed| (signed.link, signed)).collect();
+            let mut names: BTreeMap<Link, Dot> = machine.held.iter().map(|signed| (signed.link, signed.message.dot())).collect();
+            let mut known: Vec<Known> = Vec::new();
+            let mut beside: Vec<Signed> = Vec::new();
+            for fork in forks {
+                let is_first = fork.dot().seq == 1;
+                let parent = names.get(&fork.before()).map(|dot| dot.actor).or(is_first.then_some(fork.dot().actor));
+                let after = machine.held.iter().find(|signed| signed.before == fork.before());
+                let held = after.and_then(|signed| fork.branch_of(&signed.link));
+                // Of what hangs on nothing here a room waits for more; where it holds a third message, it first shows that.
+                let Some(parent) = parent.filter(|_| after.is_none() || held.is_some()) else { continue };
+                let is_of_fork = |signed: &&Signed| signed.before == fork.before() && fork.branch_of(&signed.link).is_some();
+                beside.extend(everything.iter().filter(is_of_fork).cloned());
+                // A second proof renames nothing.
+                let is_parted = known.iter().any(|known| known.fork.before() == fork.before());
+                let rename = Known::learn(&mut known, fork, parent, held.filter(|_| !is_parted));
+                machine.replica.rename(&Branches::of(&known), rename.as_ref());
+                names.values_mut().for_each(|dot| *dot = rename.map_or(*dot, |rename| rename.of(*dot)));
+            }
+            let expected = naive::branches_beside(&machine.held, &beside);
+            let expected_names: BTreeMap<Link, Dot> = expected.iter().map(|(link, message)| (*link, message.dot())).collect();
+            prop_assert_eq!(&names, &expected_names);
+            prop_assert_eq!(by_link.len(), machine.replica.count());
+            let messages: Vec<Message> = expected.into_iter().map(|(_, message)| message).collect();
+            super::check(&machine.replica, &messages);
+            let version: VersionVector = messages.iter().map(|message| (message.actor, message.seq)).collect();
+            prop_assert_eq!(machine.replica.version_vector(), version);
+            // All that is held has seen what it hangs on, so a horizon may hold it.
+            prop_assert!(machine.replica.is_cut(&machine.replica.version_vector()));
+        }
+    }
+
+    #[test]
     fn what_a_machine_holds_shows_the_same_by_the_names_of_its_branches(steps in prop::collection::vec(any::<[u8; 4]>(), 1..60)) {
         let machines = live(&steps);
         let everything = all(&machines);

@@ -273,7 +273,7 @@ impl Hub {
         let joins = self.joins.iter().map(|join| join.deadline_us);
         let verifications = self.verifications.iter().map(|verification| verification.deadline_us);
         let rest = self.board.wake_at().into_iter().chain(self.sessions.wakes_at()).chain(self.sleeps_at());
-        match joins.chain(verifications).chain(rest).min() {
+        match joins.chain(verifications).chain(rest).chain(self.tries_at()).min() {
             Some(at_us) => self.clock.at(at_us),
             None => Instant::now() + Duration::from_secs(3600),
         }
@@ -285,6 +285,7 @@ impl Hub {
         self.expire_drafts();
         self.verify_waiting();
         self.sleep_due();
+        self.try_again();
     }
 
     /// Takes in what is at hand, so that one signature and one write serve all of it; of each source in turn, so that a

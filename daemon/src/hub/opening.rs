@@ -20,6 +20,7 @@ use crate::asleep::Asleep;
 use crate::hub::admitting::INVITES;
 use crate::hub::care::News;
 use crate::hub::rooms::{FORMER_SECRETS, FOUNDING, SECRET};
+use crate::state::StateError;
 use crate::store::SqliteStore;
 
 /// Bytes of records that a room takes in at once while it is opened: what they change is folded once for all of them.
@@ -92,9 +93,9 @@ impl Opener {
         Ok(Opened { room, secrets, invites, since, store })
     }
 
-    /// Reads a room that sleeps in its directory `dir`.
-    fn wake(self, dir: Result<PathBuf, String>) -> anyhow::Result<Opened> {
-        let file = dir.map_err(anyhow::Error::msg)?;
+    /// Reads a room that sleeps from its journal, which is in that file.
+    fn wake(self, file: Result<PathBuf, StateError>) -> anyhow::Result<Opened> {
+        let file = file?;
         // First: what it says is about to be true no more.
         Asleep::forget(file.parent().expect("it is in a directory"))?;
         let store = SqliteStore::open(&file, self.room)?;
@@ -104,7 +105,7 @@ impl Opener {
 
 /// The thread that opens rooms that wake, one after the other. Dropping it waits for the one that is being opened.
 pub(super) struct Waker {
-    asked: Option<Sender<(Opener, Result<PathBuf, String>)>>,
+    asked: Option<Sender<(Opener, Result<PathBuf, StateError>)>>,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -138,7 +139,7 @@ impl Waker {
     }
 
     /// Asks for a room, whose journal is in that file. Returns false where the thread has died.
-    pub(super) fn wake(&self, opener: Opener, file: Result<PathBuf, String>) -> bool {
+    pub(super) fn wake(&self, opener: Opener, file: Result<PathBuf, StateError>) -> bool {
         self.asked.as_ref().is_some_and(|asked| asked.send((opener, file)).is_ok())
     }
 }

@@ -70,6 +70,8 @@ impl Hub {
             Ask::Unwatch { watch } => {
                 let session = call.caller.session();
                 self.watches.retain(|other| other.call.caller.session() != session || other.call.id != watch);
+                // Its room may not be awake yet.
+                self.forget_question(session, watch);
                 call.caller.unwatch(watch);
                 self.tell_rooms_who_watches();
                 Ok(Reply::Done {})

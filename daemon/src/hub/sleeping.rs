@@ -10,6 +10,7 @@ use rtc_core::api::{Answer, ApiError, Ask, Code, Request, RoomName};
 use rtc_core::id::{PeerKey, RoomId};
 use rtc_core::invite::Invites;
 use rtc_core::room::{Gist, Room};
+use rtc_core::store::StoreError;
 use rtc_core::sync::LinkId;
 use rtc_core::sync::frame::Claim;
 
@@ -18,12 +19,17 @@ use crate::hub::Hub;
 use crate::hub::opening::{Opened, Opener, Waker};
 use crate::number::NumberRecord;
 use crate::socket::{Caller, SessionId};
+use crate::state::StateError;
 use crate::store::Job;
+use crate::store::schema::OpenError;
 
 /// Questions that wait for rooms to wake; one more is refused. Each connection has far fewer under way.
 const QUESTIONS_MAX: usize = 4096;
 /// Newcomers that wait for that; one more comes again with his next connection.
 const CLAIMS_MAX: usize = 64;
+
+/// How long after a room could not be opened that is tried again, in milliseconds: the system may be short of something.
+const AGAIN_MS: [u64; 5] = [200, 400, 800, 1_600, 3_200];
 
 /// Which rooms sleep, and who waits for them.
 #[derive(Default)]
@@ -36,6 +42,8 @@ pub(super) struct Sleep {
     closing: BTreeMap<RoomId, bool>,
     questions: VecDeque<Question>,
     claims: Vec<(RoomId, LinkId, PeerKey, Claim)>,
+    /// Rooms that could not be opened: how often, and when that is tried again, on the monotonic clock.
+    again: BTreeMap<RoomId, (usize, u64)>,
     waker: Option<Waker>,
     /// Held by whoever works on rooms elsewhere: none may fall asleep meanwhile.
     lease: Arc<()>,
@@ -237,7 +245,7 @@ impl Hub {
         let epoch_proof = told.or_else(|| number.proof().map(|told| (told.epoch, told.seq)));
         self.numbers.insert(room, number);
         let opener = Opener { room, keys: self.keys.clone(), epoch_proof };
-        let file = self.state.room_file(&room).map_err(|error| error.to_string());
+        let file = self.state.room_file(&room);
         if self.sleep.waker.is_none() {
             match Waker::spawn(self.care.news()) {
                 Ok(waker) => self.sleep.waker = Some(waker),
@@ -260,7 +268,12 @@ impl Hub {
     pub(super) fn woken(&mut self, room: RoomId, result: anyhow::Result<Box<Opened>>) {
         match result {
             Ok(_) if self.board.asleep(&room).is_none() => self.forget_open(&room),
+            Err(error) if may_pass(&error) && self.is_tried_again(room) => {
+                tracing::warn!(%room, "the room cannot be opened, which is tried again: {error:#}");
+                return self.forget_open(&room);
+            }
             Ok(opened) => {
+                self.sleep.again.remove(&room);
                 let Opened { room: held, since, store, .. } = *opened;
                 self.kept.entry(room).or_default().messages = since;
                 self.store.send(Job::Adopt { room, store: Box::new(store) });
@@ -272,6 +285,7 @@ impl Hub {
             }
             Err(error) => {
                 tracing::error!(%room, "the room cannot be opened: {error:#}");
+                self.sleep.again.remove(&room);
                 let mut outputs = Vec::new();
                 self.board.remove_room(&room, &mut outputs);
                 self.outputs(outputs);
@@ -285,6 +299,33 @@ impl Hub {
         {
             tracing::debug!(%room, "a newcomer has waited for the room");
             self.hear_claim(link, peer, claim);
+        }
+    }
+
+    /// Sets when a room is tried again that could not be opened. Returns false where that was done often enough.
+    fn is_tried_again(&mut self, room: RoomId) -> bool {
+        let (times, due_us) = self.sleep.again.entry(room).or_default();
+        let Some(pause_ms) = AGAIN_MS.get(*times) else { return false };
+        (*times, *due_us) = (*times + 1, self.clock.now().after_ms(*pause_ms));
+        true
+    }
+
+    /// When the next room is tried again, on the monotonic clock.
+    pub(super) fn tries_at(&self) -> Option<u64> {
+        self.sleep.again.values().map(|(_, due_us)| *due_us).min()
+    }
+
+    /// Tries the rooms again whose time has come.
+    pub(super) fn try_again(&mut self) {
+        let now_us = self.clock.now().monotonic_us;
+        let due = self.sleep.again.iter_mut().filter(|(_, (_, due_us))| *due_us <= now_us);
+        // Until it is known how it went.
+        let due: Vec<RoomId> = due.map(|(&room, (_, due_us))| (*due_us = u64::MAX, room).1).collect();
+        for room in due {
+            match self.board.asleep(&room) {
+                Some(_) => self.wake_room(room),
+                None => _ = self.sleep.again.remove(&room),
+            }
         }
     }
 
@@ -368,6 +409,12 @@ impl Hub {
         self.sleep.questions.retain(|question| question.caller.session() != session);
     }
 
+    /// A client does not wait any more for what it has asked by that number.
+    pub(super) fn forget_question(&mut self, session: SessionId, id: u64) {
+        let is_it = |question: &Question| question.caller.session() == session && question.request.id == id;
+        self.sleep.questions.retain(|question| !is_it(question));
+    }
+
     /// Tells those who wait that the daemon ends, and waits for the room that is being opened.
     pub(super) fn end_sleep(&mut self) {
         for Question { caller, request, .. } in std::mem::take(&mut self.sleep.questions) {
@@ -376,4 +423,18 @@ impl Hub {
         }
         self.sleep.waker = None;
     }
+}
+
+/// Whether a room that could not be opened may be another time: what is damaged stays so.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let is_of_system =
+        |error: &OpenError| matches!(error, OpenError::Sqlite { .. } | OpenError::InUse { .. });
+    error.chain().any(|cause| {
+        cause.is::<std::io::Error>()
+            || cause.downcast_ref().is_some_and(|error| matches!(error, StateError::Io { .. }))
+            || cause.downcast_ref().is_some_and(is_of_system)
+            || cause
+                .downcast_ref()
+                .is_some_and(|error| matches!(error, StoreError::Full | StoreError::Failed(_)))
+    })
 }
