@@ -161,7 +161,10 @@ impl Replica {
 
     /// See [`Engine::rename`].
     pub fn rename(&mut self, branches: &Branches, rename: Option<&Rename>) {
-        self.warm_mut().rename(branches, rename);
+        // Mostly there are none, and no history is needed to know that.
+        if !branches.is_empty() || rename.is_some() {
+            self.warm_mut().rename(branches, rename);
+        }
     }
 
     /// See [`Engine::at`].

@@ -46,6 +46,11 @@ struct Proving {
 }
 
 impl Informed {
+    /// Whether it is known to know of a branch.
+    pub(super) fn knows(&self, branch: &Actor) -> bool {
+        self.knows.contains(branch)
+    }
+
     /// Whether it knows of a fork.
     fn has(&self, pair: &Pair) -> bool {
         pair.iter().all(|branch| self.knows.contains(branch))

@@ -285,7 +285,6 @@ impl Room {
         let vector = self.log.vector();
         let is_crowd = self.is_crowd();
         let own = self.commits.actor().map(|actor| (actor, self.log.head(&actor)));
-        self.tell_forks(link, now, out);
         let Some(peer) = self.peers.get_mut(&link) else { return };
         // With nothing under way, what the peer tells is all it has; else some of the rest is about to arrive.
         let arrived = peer.has_arrived(runs_taken) && peer.reading.is_none();
@@ -321,6 +320,7 @@ impl Room {
             first => _ = first.get_or_insert(held),
         }
         self.check_synced(out);
+        self.tell_forks(link, now, out);
         self.offer(link, out);
         self.pump(link, out);
         self.answer_held(link, out);

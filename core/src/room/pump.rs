@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::block::Bodies;
 use crate::id::{Actor, Dot};
 use crate::limits::{BLOCK_BYTES_MAX, CREDIT_BYTES};
+use crate::room::log::PlannedRun;
 use crate::room::packed::{Frames, Range};
 use crate::room::{Output, Room};
 use crate::store::Record;
@@ -48,7 +49,12 @@ impl Room {
         }
         let mut ranges = Vec::new();
         let (mut bytes, mut weight) = (0, 0);
-        for run in self.log.plan(&peer.sent, &peer.goal) {
+        // Who knows nothing of a fork of first messages could not tell what a branch hangs on.
+        let is_strange = |run: &PlannedRun| {
+            let branch = self.log.branches.get(&run.actor);
+            branch.is_some_and(|branch| branch.base == 0) && !peer.informed.knows(&run.actor)
+        };
+        for run in self.log.plan(&peer.sent, &peer.goal).filter(|run| !is_strange(run)) {
             if weight >= READ_BYTES || bytes + run.body_bytes > BLOCK_BYTES_MAX {
                 break;
             }

@@ -1,9 +1,12 @@
 //! What befalls disks, clocks and processes, and when: drawn before a universe begins.
 
+use std::collections::VecDeque;
+
 use crate::room;
 use crate::sim::Failure;
 use crate::sim::rogue::Way;
 use crate::sim::universe::{Event, LOOK_MS, OUTAGE_MS, TROUBLE_MS, Universe};
+use crate::switchboard::Input;
 
 /// How wrong people's clocks are at most: some five years.
 const SKEW_MS: u64 = 5 * 365 * 24 * 3600 * 1000;
@@ -230,6 +233,13 @@ impl Universe {
         self.crash(peer);
         self.start_soon(peer);
         true
+    }
+
+    /// A store has failed for good, if it has: the process hears of it, and is started again one day.
+    pub(super) fn report(&mut self, peer: usize, failed: Option<room::Input>, inputs: &mut VecDeque<Input>) {
+        let Some(input) = failed else { return };
+        self.soon(OUTAGE_MS, Event::Restart { peer });
+        inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
     }
 
     pub(super) fn crash(&mut self, peer: usize) {

@@ -7,6 +7,8 @@ use crate::id::{Actor, Dot, RoomId};
 use crate::limits::{LAMPORT_MAX, MESSAGE_BYTES_MAX, RUN_MESSAGES_MAX, WAITING_MESSAGES_MAX};
 use crate::message::{Head, Message};
 use crate::op::{Op, OpCode};
+use crate::room::Refusal;
+use crate::sim::NetworkFaults;
 use crate::sim::universe::Universe;
 use crate::sync::{Lane, LinkFrame, LinkId, RoomFrame, Run};
 use crate::value::Value;
@@ -44,6 +46,16 @@ impl Universe {
             && self.rogue == Some(peer)
             && (lane == Lane::Bulk || is_live)
             && self.random.per_mille(WITHHELD_PER_MILLE)
+    }
+
+    /// Whether what comes over a connection may be anything but honest and whole.
+    pub(super) fn may_refuse(&self, link: LinkId, refusal: &Refusal) -> bool {
+        let from = self.network.sender(link);
+        let network = self.drawn.network;
+        // Who misses some live runs and not others may read one by the wrong dictionary, and sees it by the signature.
+        let is_misread = matches!(refusal, Refusal::Signature { .. }) && network != NetworkFaults::default();
+        // Until a fork is known each has one branch, and refuses what others build on the other.
+        is_misread || network.flip_per_mille > 0 || !self.is_honest(from) || !self.forks.is_empty()
     }
 
     /// Does something no daemon of ours does, if the misbehaving one runs.

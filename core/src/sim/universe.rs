@@ -8,7 +8,7 @@ use crate::founding::Founding;
 use crate::id::{Actor, Dot, StateHash};
 use crate::limits::WAITING_MESSAGES_MAX;
 use crate::members::Role;
-use crate::room::{self, Refusal};
+use crate::room;
 use crate::scene::Root;
 use crate::sim::forgetting::KEEPER;
 use crate::sim::governing::{access, rotates};
@@ -16,7 +16,7 @@ use crate::sim::keys::Signer;
 use crate::sim::network::Network;
 use crate::sim::peer::SimPeer;
 use crate::sim::rogue::Way;
-use crate::sim::{Choice, Faults, NetworkFaults, Peaks, Plan, Random, Trace, is_crowded, is_vast};
+use crate::sim::{Choice, Faults, Peaks, Plan, Random, Trace, is_crowded, is_vast};
 use crate::switchboard::{Input, Output};
 use crate::sync::LinkId;
 use crate::sync::frame::Digest;
@@ -438,16 +438,12 @@ impl Universe {
             }
             room::Output::Read { link, ranges } => self.soon(2, Event::Read { peer, life, link, ranges }),
             room::Output::Forget(forgetting) => {
-                if let Some(input) = self.forget(peer, &forgetting)? {
-                    self.soon(OUTAGE_MS, Event::Restart { peer });
-                    inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
-                }
+                let failed = self.forget(peer, &forgetting)?;
+                self.report(peer, failed, inputs);
             }
             room::Output::Rename { renames, forks } => {
-                if let Some(input) = self.peers[peer].rename(&renames, &forks) {
-                    self.soon(OUTAGE_MS, Event::Restart { peer });
-                    inputs.push_back(Input::Room { room: self.peers[peer].room_id(), input });
-                }
+                let failed = self.peers[peer].rename(&renames, &forks);
+                self.report(peer, failed, inputs);
             }
             room::Output::Fact { name, value } => self.peers[peer].remember(name, &value),
             // Nobody lies about what it sees, and such frames come whole.
@@ -471,16 +467,6 @@ impl Universe {
             | room::Output::Synced { .. } => {}
         }
         Ok(())
-    }
-
-    /// Whether what comes over a connection may be anything but honest and whole.
-    fn may_refuse(&self, link: LinkId, refusal: &Refusal) -> bool {
-        let from = self.network.sender(link);
-        let network = self.drawn.network;
-        // Who misses some live runs and not others may read one by the wrong dictionary, and sees it by the signature.
-        let is_misread = matches!(refusal, Refusal::Signature { .. }) && network != NetworkFaults::default();
-        // Until a fork is known each has one branch, and refuses what others build on the other.
-        is_misread || network.flip_per_mille > 0 || !self.is_honest(from) || !self.forks.is_empty()
     }
 
     /// Nobody's buffer holds more than it may.
