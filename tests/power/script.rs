@@ -320,7 +320,7 @@ impl Keys for Trusting {
         true
     }
 
-    fn unseal(&self, _: &RoomId, _: &[u8]) -> Option<Secret> {
+    fn unseal(&self, _: &PeerKey, _: &RoomId, _: &[u8]) -> Option<Secret> {
         None
     }
 }

@@ -27,7 +27,7 @@ impl Room {
         }
         let here = self.log.vector();
         let missing = |of: &VersionVector, holds: &dyn Fn(&crate::id::Actor) -> u64| {
-            of.iter().map(|(actor, seq)| seq.saturating_sub(holds(&actor).max(self.log.floor(&actor)))).sum()
+            of.iter().map(|(actor, seq)| seq.saturating_sub(holds(&actor).max(self.log.begin(&actor)))).sum()
         };
         Some(Beside {
             behind: missing(&here, &|actor| peer.told.get(actor).max(peer.durable.get(actor))),

@@ -70,12 +70,14 @@ impl Opener {
         let facts =
             [GROUND, OUTSIDE, MEMBERS, POLICY, FORKS, LANDMARK].map(|name| store.fact(name).transpose());
         let [ground, outside, members, policy, forks, landmark] = facts.map(Option::transpose);
-        let (mut room, since) = match open_kept(&opening, &mut store) {
+        // Before anything is loaded: it says of which branch a message is.
+        let forks = forks?;
+        let recall_forks = |room: &mut Room| forks.iter().for_each(|forks| room.recall(FORKS, forks));
+        let (mut room, since) = match open_kept(&opening, &mut store, recall_forks) {
             Some(opened) => opened,
             None => {
                 let mut room = Room::open(opening);
-                // First: it says of which branch a message is.
-                forks?.iter().for_each(|forks| room.recall(FORKS, forks));
+                recall_forks(&mut room);
                 if let Some(ground) = ground? {
                     room.restore(&ground, &outside?.unwrap_or_default())?;
                 }
@@ -158,10 +160,15 @@ impl Drop for Waker {
 
 /// A room as it was put away, if it was, with what came since, and how many messages that are. Where anything is not as it was, the
 /// room is opened from its messages.
-fn open_kept(opening: &Opening, store: &mut SqliteStore) -> Option<(Room, u64)> {
+fn open_kept(
+    opening: &Opening,
+    store: &mut SqliteStore,
+    recall_forks: impl Fn(&mut Room),
+) -> Option<(Room, u64)> {
     let mut open = || -> anyhow::Result<_> {
         let Some(Kept { snapshot, history }) = store.kept()? else { return Ok(None) };
         let mut room = Room::open_from(opening.clone(), &snapshot, history.into())?;
+        recall_forks(&mut room);
         let kept = room.messages();
         load(&mut room, |visit| store.scan_after_kept(visit))?;
         let since = room.messages() - kept;
