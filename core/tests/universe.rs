@@ -24,29 +24,45 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-fn live(plan: &Plan) -> Report {
-    sim::run(plan).unwrap_or_else(|violation| {
-        panic!(
-            "{violation}; see it with cargo run --release --example simulate -- --seed {} --log",
-            plan.seed
-        )
-    })
+fn told(violation: &sim::Violation) -> String {
+    format!(
+        "{violation}; see it with cargo run --release --example simulate -- --seed {} --log",
+        violation.seed
+    )
 }
 
-/// Lives through many universes, as many at once as there are processors.
+fn live(plan: &Plan) -> Report {
+    sim::run(plan).unwrap_or_else(|violation| panic!("{}", told(&violation)))
+}
+
+/// Lives through many universes, as many at once as there are processors, to the last, and then says in which something was wrong.
 fn live_all(seeds: &[u64]) -> Vec<Report> {
-    let (next, reports) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let report = live(&Plan::new(seed));
-                    reports.lock().expect("nobody panics with it").push(report);
+                    let outcome = sim::run(&Plan::new(seed)).map_err(|violation| told(&violation));
+                    outcomes.lock().expect("nobody panics with it").push(outcome);
                 }
             });
         }
     });
-    reports.into_inner().expect("nobody panicked with it")
+    let (mut reports, mut violations) = (Vec::new(), Vec::new());
+    for outcome in outcomes.into_inner().expect("nobody panicked with it") {
+        match outcome {
+            Ok(report) => reports.push(report),
+            Err(violation) => violations.push(violation),
+        }
+    }
+    assert!(
+        violations.is_empty(),
+        "{} of {} seeds:\n{}",
+        violations.len(),
+        seeds.len(),
+        violations.join("\n")
+    );
+    reports
 }
 
 fn given(seed: u64, faults: Faults) -> Plan {
