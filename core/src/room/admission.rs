@@ -150,7 +150,7 @@ pub(super) fn judge<'a>(
     }
     // Of a run that goes on with a branch only what is before the fork has the name that it has.
     let end = log.branches.closed(&run.actor).unwrap_or(u64::MAX);
-    if end < run.last() && log.head(&run.actor) >= end {
+    if end < run.first || end < run.last() && log.head(&run.actor) >= end {
         return Ok(Verdict::Forked);
     }
     if run.first <= floor {

@@ -11,6 +11,7 @@ use crate::message::{Head, Message};
 use crate::room::log::{ActorLog, Base, Log};
 use crate::room::older::Older;
 use crate::room::packed::Range;
+use crate::room::waiting::Early;
 use crate::room::{Output, Room};
 use crate::store::Rename;
 use crate::sync::Now;
@@ -157,6 +158,16 @@ impl Room {
         self.renew_author();
         out.push(Output::Rename { renames: rename.into_iter().collect(), forks: self.forks.encode() });
         self.begin_again(now, out);
+    }
+
+    /// Takes the runs that waited for a message which is there now. Those that named another branch's of its number may have meant it: what
+    /// a clock names is known for sure only once it is held.
+    pub(super) fn release(&mut self, dot: &Dot) -> Vec<Early> {
+        let mut released = self.waiting.release(dot);
+        for namesake in self.log.branches.namesakes(*dot) {
+            released.extend(self.waiting.release(&namesake));
+        }
+        released
     }
 
     /// Tells every peer anew what is held, as if it had just come: what it was told before were other names.

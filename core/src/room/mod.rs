@@ -360,12 +360,12 @@ impl Room {
                     self.log.put_outside(&dot);
                     let Run { actor, first, .. } = early.run;
                     for seq in first..=early.run.last() {
-                        queue.extend(self.waiting.release(&Dot { actor, seq }));
+                        queue.extend(self.release(&Dot { actor, seq }));
                     }
                 }
                 Ok(Verdict::Fits(admitted)) => {
                     for dot in self.apply_run(&early, admitted, std::mem::take(&mut credit_left), out) {
-                        queue.extend(self.waiting.release(&dot));
+                        queue.extend(self.release(&dot));
                     }
                     self.follow_horizons(now, out);
                     self.reissue(now, out);

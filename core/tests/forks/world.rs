@@ -36,6 +36,8 @@ pub(crate) struct Machine {
 pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     pub(crate) frames: VecDeque<(usize, usize, RoomFrame)>,
+    /// The proofs of forks that were told.
+    pub(crate) proofs: Vec<RoomFrame>,
     pub(crate) ms: u64,
     /// Of that many signatures a store keeps one, and the newest.
     pub(crate) signatures_one_in: u64,
@@ -65,6 +67,7 @@ impl World {
         Self {
             machines: (0..4).map(Self::machine).collect(),
             frames: VecDeque::new(),
+            proofs: Vec::new(),
             ms: 0,
             signatures_one_in: 1,
         }
@@ -132,6 +135,9 @@ impl World {
     pub(crate) fn deliver(&mut self) {
         while let Some((from, to, frame)) = self.frames.pop_front() {
             if self.machines[from].links.contains(&to) {
+                if let RoomFrame::Fork { .. } = frame {
+                    self.proofs.push(frame.clone());
+                }
                 self.give(to, Input::Frame { link: LinkId(from as u64), frame });
             }
         }
@@ -201,19 +207,10 @@ impl World {
     /// The frames in which a machine tells somebody new of forks.
     pub(crate) fn proofs(&mut self, at: usize) -> Vec<RoomFrame> {
         self.restart(EVE);
+        self.proofs.clear();
         self.join(at, EVE);
-        let mut proofs = Vec::new();
-        for _ in 0..4 {
-            self.ms += 500;
-            let digest = self.machines[EVE].room.digest();
-            self.give(at, Input::Digest { link: LinkId(EVE as u64), digest });
-            let digest = self.machines[at].room.digest();
-            self.give(EVE, Input::Digest { link: LinkId(at as u64), digest });
-            proofs.extend(self.frames.iter().map(|(.., frame)| frame.clone()));
-            self.deliver();
-        }
-        proofs.retain(|frame| matches!(frame, RoomFrame::Fork { .. }));
-        proofs
+        self.beat(4);
+        std::mem::take(&mut self.proofs)
     }
 
     /// Every message that a machine has, as it was signed.
