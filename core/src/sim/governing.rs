@@ -121,12 +121,24 @@ impl Universe {
     /// In the end the founder admits who is removed again: nobody speaks to such a one, so it would never hold what others hold. Returns
     /// whether there was anybody.
     pub(super) fn readmit(&mut self) -> Result<bool, String> {
-        if !self.is_strict() || !self.peers[KEEPER].is_up() {
-            return Ok(false);
+        let founder = self.peers[KEEPER].keys.public();
+        let is_his = |peer: &usize| self.is_strict() && self.peers[*peer].keys.public() == founder;
+        let mut has_readmitted = false;
+        // On each of his machines: those of one key do not speak to each other, and hear of one another by those whom they admit.
+        for machine in self.honest().into_iter().filter(is_his).collect::<Vec<_>>() {
+            for about in self.removed_at(machine) {
+                has_readmitted = true;
+                self.govern(machine, about, Some(Role::Viewer))?;
+            }
         }
+        Ok(has_readmitted)
+    }
+
+    /// Who is removed by what a peer holds, if it is up.
+    fn removed_at(&mut self, peer: usize) -> Vec<usize> {
         let mut removed = self.honest();
         let keys: Vec<_> = self.peers.iter().map(|peer| peer.keys.clone()).collect();
-        let Some(room) = self.peers[KEEPER].room() else { return Ok(false) };
+        let Some(room) = self.peers[peer].room() else { return Vec::new() };
         removed.retain(|&peer| {
             let mut standings = keys[peer].former().into_iter().map(|key| room.standing_of(&key));
             match room.standing_of(&keys[peer].public()) {
@@ -135,10 +147,7 @@ impl Universe {
                 standing => standing == Standing::Removed,
             }
         });
-        for &about in &removed {
-            self.govern(KEEPER, about, Some(Role::Viewer))?;
-        }
-        Ok(!removed.is_empty())
+        removed
     }
 
     /// A message as from before its author was removed, in a new epoch, by which he raises himself or removes somebody.
