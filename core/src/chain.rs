@@ -79,9 +79,9 @@ pub trait Keys: Send + Sync {
     fn former(&self) -> Vec<PeerKey> {
         Vec::new()
     }
-    /// Lets a former key sign that this one takes its place; nothing where it is none.
-    fn give_way(&self, former: &PeerKey) -> Option<Former> {
-        let _ = former;
+    /// Lets a former key sign that a later one of ours takes its place; nothing where it is none.
+    fn give_way(&self, former: &PeerKey, to: &PeerKey) -> Option<Former> {
+        let _ = (former, to);
         None
     }
 }
@@ -150,9 +150,11 @@ impl Keys for Ed25519 {
         self.former.iter().map(public).collect()
     }
 
-    fn give_way(&self, former: &PeerKey) -> Option<Former> {
-        let old = self.former.iter().find(|old| public(old) == *former)?;
-        Some(Former { key: *former, signature: sign(old, &Former::statement(former, &self.public())) })
+    fn give_way(&self, former: &PeerKey, to: &PeerKey) -> Option<Former> {
+        let nth = self.former.iter().position(|old| public(old) == *former)?;
+        let (old, later) = self.former[nth..].split_first()?;
+        later.iter().chain([&self.key]).find(|later| public(later) == *to)?;
+        Some(Former { key: *former, signature: sign(old, &Former::statement(former, to)) })
     }
 }
 

@@ -11,7 +11,9 @@
 //! A member's *seat* outlives his key: a rotation, said by a new key that the old one has signed, hands it on. From then on the new key
 //! speaks for the seat where it has seen the rotation, and of the old one counts what the rotation has seen. What is said of an old key is
 //! said of the seat, and of a new one if it was said knowing of the rotation. Rotating needs a right that no removal has taken away, so
-//! nobody comes back by it; of several rotations of one key the least stamp counts, with others to the same key that know of none.
+//! nobody comes back by it; of several rotations of one key the least stamp counts, with others to the same key that know of none. So
+//! whoever has lost what he said says it again, one key after the other as they followed upon each other, and it is one rotation with what
+//! the others hold: who knew of either goes on, and of an old key counts what either has seen.
 //!
 //! ```
 //! use rtc_core::clock::Stamp;
@@ -91,8 +93,13 @@ pub enum Deed {
     Grant(Role),
     /// He is a member no more.
     Remove,
-    /// His key, the subject, gives way to that of the op's author.
-    Rotate(Former),
+    /// His key, the subject, gives way to the `next` one, which is that of the op's author or gave way to it.
+    Rotate {
+        /// The old key, with what it has signed.
+        former: Former,
+        /// The new one.
+        next: PeerKey,
+    },
 }
 
 impl Role {
@@ -156,7 +163,10 @@ impl Act {
         let deed = match op.code {
             GRANT => Deed::Grant(text("role").and_then(Role::of_word)?),
             REMOVE => Deed::Remove,
-            ROTATE => Deed::Rotate(Former::of(op, &stamp.actor.key())?),
+            ROTATE => {
+                let (former, next) = Former::of(op, &stamp.actor.key())?;
+                Deed::Rotate { former, next }
+            }
             OpCode(_) => return None,
         };
         let subject = op.value.as_text()?.parse().ok()?;
@@ -174,14 +184,22 @@ impl Act {
     }
 
     pub(crate) fn is_rotation(&self) -> bool {
-        matches!(self.deed, Deed::Rotate(_))
+        self.next_key().is_some()
+    }
+
+    /// To which key the subject gives way, if it does.
+    pub(crate) fn next_key(&self) -> Option<PeerKey> {
+        match self.deed {
+            Deed::Rotate { next, .. } => Some(next),
+            Deed::Grant(_) | Deed::Remove => None,
+        }
     }
 
     /// What it makes somebody; none where it removes him, and where it leaves him what he is.
     pub(crate) fn role(&self) -> Option<Role> {
         match self.deed {
             Deed::Grant(role) => Some(role),
-            Deed::Remove | Deed::Rotate(_) => None,
+            Deed::Remove | Deed::Rotate { .. } => None,
         }
     }
 

@@ -158,7 +158,7 @@ impl Switchboard {
     pub fn new(keys: &dyn Keys) -> Self {
         Self {
             me: keys.public(),
-            former: keys.former().iter().filter_map(|former| keys.give_way(former)).collect(),
+            former: keys.former().iter().filter_map(|former| keys.give_way(former, &keys.public())).collect(),
             rooms: BTreeMap::new(),
             asleep: BTreeMap::new(),
             links: BTreeMap::new(),

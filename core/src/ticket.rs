@@ -7,6 +7,7 @@ use data_encoding::BASE32_NOPAD;
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::id::{Actor, Dot, PeerKey, RoomId, StateHash};
+use crate::members::Former;
 
 /// What the ticket of an open room begins with.
 const OPEN: &str = "rtc1";
@@ -51,11 +52,14 @@ pub struct Landmark {
 
 impl Landmark {
     /// Whether another horizon is surely older, or claims to be this one and is not. One of another epoch is neither: its place in the chain
-    /// cannot be told.
-    pub fn refuses(&self, other: &Self) -> bool {
-        let is_of_epoch = other.dot.actor == self.dot.actor;
-        is_of_epoch
-            && (other.dot.seq < self.dot.seq || (other.dot == self.dot && other.ground != self.ground))
+    /// cannot be told. `keepers` are the keys that gave way before that of the other's author: one whose key gave way to this one's, as far
+    /// as that shows, is older.
+    pub fn refuses(&self, other: &Self, keepers: &[Former]) -> bool {
+        let (actor, key) = (self.dot.actor, self.dot.actor.key());
+        let is_of_epoch = other.dot.actor == actor;
+        let is_of_keeper = other.dot.actor.key() == key || keepers.iter().any(|former| former.key == key);
+        let is_older = other.dot.seq < self.dot.seq;
+        !is_of_keeper || is_of_epoch && (is_older || (other.dot == self.dot && other.ground != self.ground))
     }
 
     /// The canonical bytes: `[actor, seq, ground]`.
@@ -213,6 +217,7 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Signature;
 
     #[test]
     fn a_ticket_round_trips_and_a_changed_one_is_garbled() {
@@ -258,7 +263,18 @@ mod tests {
             (at(1, 6, 2), false),
             (at(2, 1, 2), false),
         ] {
-            assert_eq!(landmark.refuses(&other), is_refused, "{other:?}");
+            assert_eq!(landmark.refuses(&other, &[]), is_refused, "{other:?}");
+        }
+        let of_key =
+            |key| Landmark { dot: Dot { actor: Actor::new(PeerKey([key; 32]), 1), seq: 9 }, ..landmark };
+        let former = |key| Former { key: PeerKey([key; 32]), signature: Signature([0; 64]) };
+        for (key, keepers, is_refused) in [
+            (2, &[][..], true),
+            (2, &[former(0)], true),
+            (2, &[former(0), former(1)], false),
+            (1, &[former(0)], false),
+        ] {
+            assert_eq!(landmark.refuses(&of_key(key), keepers), is_refused, "{key} {keepers:?}");
         }
         assert_eq!(Landmark::decode(&landmark.encode()), Ok(landmark));
     }

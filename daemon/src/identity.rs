@@ -289,7 +289,7 @@ mod tests {
         let keys = Identity::load_or_create(&path).unwrap().keys();
         assert_eq!((keys.public(), keys.former()), (third, vec![first, second]));
         for former in [first, second] {
-            assert!(keys.give_way(&former).unwrap().gives_way_to(&third));
+            assert!(keys.give_way(&former, &third).unwrap().gives_way_to(&third));
         }
         assert!(matches!(Identity::restore(&copy, &path), Err(IdentityError::GaveWay { .. })));
         Identity::back_up(&path, &newer).unwrap();

@@ -336,9 +336,9 @@ impl Standing {
         };
         let mut counting: Vec<usize> = Vec::new();
         for &act in rotations {
-            let next = bench.acts[act].author();
+            let Some(next) = bench.acts[act].next_key() else { continue };
             let is_another =
-                |&other: &usize| bench.acts[other].author() != next || (bench.has_seen)(act, other);
+                |&other: &usize| bench.acts[other].next_key() != Some(next) || (bench.has_seen)(act, other);
             if may_follow(next) && !counting.iter().any(is_another) && self.allows(act, bench) {
                 counting.push(act);
             }
@@ -348,12 +348,11 @@ impl Standing {
 
     /// Hands the seat on, as acts say that count.
     fn rotate(&mut self, since: Vec<usize>, bench: &Bench<'_>) {
-        let Some(Act { deed: Deed::Rotate(former), stamp, .. }) = since.first().map(|&act| &bench.acts[act])
-        else {
+        let Some(Deed::Rotate { former, next }) = since.first().map(|&act| bench.acts[act].deed) else {
             return;
         };
-        self.keys.last_mut().expect("a seat has a key").gave_way = Some(*former);
-        self.keys.push(Tenure { key: stamp.actor.key(), since, gave_way: None });
+        self.keys.last_mut().expect("a seat has a key").gave_way = Some(former);
+        self.keys.push(Tenure { key: next, since, gave_way: None });
     }
 
     fn counts(&self, need: Role, sees: &dyn Fn(usize) -> bool, is_seen_by: &dyn Fn(usize) -> bool) -> bool {

@@ -25,9 +25,11 @@ enum Deed {
     Removes(char),
     /// Takes the place of that key.
     Follows(char),
+    /// Says again that the first key gave way to the second, which gave way to its own.
+    Retells(char, char),
 }
 
-use Deed::{Edits, Follows, Makes, Removes};
+use Deed::{Edits, Follows, Makes, Removes, Retells};
 use Role::{Editor, Owner, Viewer};
 
 /// The founder of every tale.
@@ -35,6 +37,12 @@ const FOUNDER: char = 'f';
 
 fn key(name: char) -> PeerKey {
     PeerKey([u8::try_from(name).unwrap(); 32])
+}
+
+/// What has been signed is not looked at any more here.
+fn rotation(old: char, next: char) -> What {
+    let former = Former { key: key(old), signature: Signature([0; 64]) };
+    What::Rotate { former, next: key(next) }
 }
 
 impl Tale {
@@ -67,8 +75,8 @@ impl Tale {
             let (subject, deed) = match self.lines[i].deed {
                 Makes(subject, role) => (subject, What::Grant(role)),
                 Removes(subject) => (subject, What::Remove),
-                // What has been signed is not looked at any more here.
-                Follows(old) => (old, What::Rotate(Former { key: key(old), signature: Signature([0; 64]) })),
+                Follows(old) => (old, rotation(old, self.lines[i].actor.0)),
+                Retells(old, next) => (old, rotation(old, next)),
                 Edits => unreachable!("those are no acts"),
             };
             Act { stamp: self.stamp(i), subject: key(subject), deed, name: None }
@@ -410,6 +418,42 @@ fn a_rotation_that_was_lost_and_said_again_counts_as_one() {
     tale.says_as(('n', 3), &[stolen, lost], Follows('e'));
     let counting = [editor, before, lost, edits, again, later];
     tale.check(&counting, &[('n', Some(Editor)), ('e', None)]);
+}
+
+/// A founder and a member, each of whom rotates twice, loses all, and says that again where he knows of nothing but that he is a member.
+#[test]
+fn a_succession_that_was_lost_and_said_again_is_the_one_that_others_hold() {
+    for name in ['f', 'e'] {
+        let mut tale = Tale::default();
+        let editor = tale.says('f', &[], Makes('e', Editor));
+        let before = tale.says(name, &[editor], Edits);
+        let first = tale.says('m', &[before], Follows(name));
+        let between = tale.says('m', &[], Edits);
+        let second = tale.says('n', &[between], Follows('m'));
+        let after = tale.says('n', &[], Edits);
+        let retells = tale.says_as(('n', 2), &[editor], Retells(name, 'm'));
+        let again = tale.says_as(('n', 2), &[], Follows('m'));
+        let later = tale.says_as(('n', 2), &[], Edits);
+        assert!(tale.stamp(retells) < tale.stamp(first) && tale.stamp(again) < tale.stamp(second));
+        // Neither old key comes back by it, whatever it knows of.
+        tale.says('m', &[retells], Edits);
+        tale.says_as(('m', 2), &[first, retells], Edits);
+        tale.says_as((name, 2), &[editor, retells], Edits);
+        let counting = [editor, before, first, between, second, after, retells, again, later];
+        tale.check(
+            &counting,
+            &[('n', Some(if name == 'f' { Owner } else { Editor })), ('m', None), (name, None)],
+        );
+        // Who knows of the later one only removes the member, who does not come back by saying it once more.
+        if name == 'e' {
+            let removes = tale.says('f', &[later], Removes('n'));
+            tale.says('n', &[removes], Edits);
+            let unknown = tale.says_as(('n', 3), &[editor], Retells('e', 'm'));
+            tale.says_as(('n', 3), &[unknown], Edits);
+            let counting = [editor, first, second, retells, again, later, removes, unknown];
+            tale.check(&counting, &[('n', None), ('m', None), ('e', None)]);
+        }
+    }
 }
 
 #[test]

@@ -71,9 +71,8 @@ impl Room {
         sees: &dyn Fn(At) -> bool,
         is_seen_by: &dyn Fn(At) -> bool,
     ) -> bool {
-        let about = self.acts.iter().filter(|(at, act)| {
-            self.effective.contains(&(place, *at)) && !matches!(act.deed, Deed::Rotate(_))
-        });
+        let about =
+            self.acts.iter().filter(|(at, act)| self.effective.contains(&(place, *at)) && !act.is_rotation());
         let takes = |act: &Act| act.role().is_none_or(|role| role < need);
         let limits: Vec<At> =
             about.clone().filter(|(at, act)| takes(act) && !is_seen_by(*at)).map(|(at, _)| *at).collect();
@@ -119,7 +118,7 @@ impl Room {
             };
             let about: Vec<(At, Act)> = self.acts.iter().filter(is_about).cloned().collect();
             for (at, act) in &about {
-                if !act.is_own() && !matches!(act.deed, Deed::Rotate(_)) && self.is_by_senior(fold, *at) {
+                if !act.is_own() && !act.is_rotation() && self.is_by_senior(fold, *at) {
                     self.effective.insert((place, *at));
                 }
             }
@@ -137,14 +136,14 @@ impl Room {
             }
             let mut next: Vec<(At, PeerKey, Former)> = Vec::new();
             for (at, act) in &about {
+                let Deed::Rotate { former, next: to } = act.deed else { continue };
                 let keys = &self.seats[place].keys;
-                let is_new = keys.len() < SEAT_KEYS_MAX && keys.iter().all(|(key, _)| *key != act.author());
-                if let Deed::Rotate(former) = act.deed
-                    && is_new
-                    && next.iter().all(|&(other, key, _)| key == act.author() && !fold.seen(*at, other))
+                let is_new = keys.len() < SEAT_KEYS_MAX && keys.iter().all(|(key, _)| *key != to);
+                if is_new
+                    && next.iter().all(|&(other, key, _)| key == to && !fold.seen(*at, other))
                     && self.is_own_right(fold, place, *at, act)
                 {
-                    next.push((*at, act.author(), former));
+                    next.push((*at, to, former));
                 }
             }
             if let Some(&(_, key, former)) = next.first() {

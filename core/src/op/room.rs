@@ -104,13 +104,26 @@ pub(super) const ROWS: &[Row] = &[
         code: ROTATE,
         name: "room.rotate",
         argument: Shape::Peer,
-        options: &[OptionRow {
-            name: "signed",
-            shape: Shape::Text,
-            doc: "The old key's signature over both.",
-        }],
+        options: &[
+            OptionRow { name: "signed", shape: Shape::Text, doc: "The old key's signature over both." },
+            OptionRow {
+                name: "to",
+                shape: Shape::Peer,
+                doc: "The new key, where it has given way as well and a later one writes it.",
+            },
+            OptionRow {
+                name: "passed",
+                shape: Shape::Text,
+                doc: "That one's signature over itself and the author's.",
+            },
+            OptionRow {
+                name: "horizon",
+                shape: Shape::Text,
+                doc: "Which horizon of a former key's the founder stands on: its link.",
+            },
+        ],
         kind: Kind::Rule(Rule::Rotate),
-        doc: "Takes the place of a key that has signed it; the new key's daemon writes it.",
+        doc: "Hands a member's place to a key, as the key before has signed; the new key's daemon writes it.",
         example: "'' room.rotate KEY signed=SIGNATURE",
     },
 ];

@@ -6,8 +6,9 @@ use super::Engine;
 use super::held::HeldMessage;
 use super::history::History;
 use super::index::{MessageIx, OpIx};
+use crate::chain::Link;
 use crate::id::{Dot, PeerKey};
-use crate::members::{Act, Charter, Judgement, Member, Role, Secret};
+use crate::members::{Act, Charter, Former, Judgement, Member, Role, Secret};
 use crate::op::{Kind, NoEffect, Rule};
 use crate::planted::{Bug, planted};
 
@@ -267,6 +268,15 @@ impl Engine {
     /// Whose horizons count now, in a room with members: the newest key of its first member.
     pub fn keeper(&self) -> Option<PeerKey> {
         self.rights.judgement.first()
+    }
+
+    /// The message with which the keeper's key took its place and vouched for a horizon of that link, which a former key has made.
+    pub fn voucher(&self, horizon: &Link) -> Option<Dot> {
+        let keeper = self.keeper()?;
+        let dot = |op: OpIx| self.history.dot(self.history.owner(op));
+        let rules = self.rights.ops.iter().copied();
+        let mut own = rules.filter(|&op| dot(op).actor.key() == keeper);
+        own.find(|&op| Former::vouches(&self.op(op), horizon)).map(dot)
     }
 
     /// Whether a message that is held is one of the first member's, with whichever of his keys.

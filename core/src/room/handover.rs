@@ -3,7 +3,7 @@
 
 use crate::chain::Link;
 use crate::horizon::Horizon;
-use crate::id::{Dot, StateHash};
+use crate::id::{Actor, Dot, PeerKey, StateHash};
 use crate::limits::{CREDIT_BYTES, GROUND_BYTES_MAX, GROUND_PACKED_BYTES_MAX, GROUND_PIECE_BYTES_MAX};
 use crate::members::{Former, is_succession};
 use crate::room::footing::{FootingError, PackedFooting};
@@ -45,6 +45,14 @@ pub(super) struct HorizonProof<'a> {
     pub(super) before: Link,
     pub(super) content: &'a [u8],
     pub(super) keepers: &'a [Former],
+    pub(super) voucher: &'a [u8],
+}
+
+impl HorizonProof<'_> {
+    /// Those of the founder's keys that came before one of them.
+    fn keepers_before(&self, key: &PeerKey) -> &[Former] {
+        self.keepers.split(|former| former.key == *key).next().unwrap_or_default()
+    }
 }
 
 impl Fetch {
@@ -68,8 +76,12 @@ impl Room {
             return;
         }
         // Who stands on it has not yet got its message if it came late itself.
-        let Some(run) = self.log.run_from(dot.actor, dot.seq, self.log.head(&dot.actor)) else { return };
-        let ranges = vec![(run.actor, run.first, run.last)];
+        let Some(horizon) = self.log.link(&dot.actor, dot.seq) else { return };
+        let run_of = |dot: Dot| self.log.run_from(dot.actor, dot.seq, self.log.head(&dot.actor));
+        let Some(run) = run_of(dot) else { return };
+        let voucher = self.replica.voucher(&horizon).filter(|dot| dot.seq == 1).and_then(run_of);
+        let runs = [run].into_iter().chain(voucher);
+        let ranges: Vec<_> = runs.map(|run| (run.actor, run.first, run.last)).collect();
         peer.is_offered = true;
         peer.reading = Some(ranges.clone());
         out.push(Output::Read { link, ranges });
@@ -78,21 +90,20 @@ impl Room {
     /// Sends the horizon with its proof, which has been read.
     pub(super) fn send_horizon(&mut self, link: LinkId, records: &[Record], out: &mut Vec<Output>) {
         let Some(standing) = &self.horizons.standing else { return };
-        let Some(signature) = records.last().and_then(|record| record.signature) else { return };
         let Dot { actor, seq: first } = standing.dot;
-        if records[0].actor != actor || records[0].seq != first {
-            return;
-        }
+        let (own, vouching) =
+            records.split_at(records.iter().take_while(|record| record.actor == actor).count());
+        let Some(content) = pack(own).filter(|_| own[0].seq == first) else { return };
         let Some(before) = self.log.link(&actor, first - 1) else { return };
-        let bodies = records.iter().map(|record| record.body.clone()).collect();
-        let packed = backlog::pack(&[Run { actor, first, bodies, signature }]);
-        let [(content, 1)] = &packed[..] else { return };
+        let voucher = pack(vouching).unwrap_or_default();
+        let keepers = if voucher.is_empty() { self.keepers_before(&actor.key()) } else { self.keepers() };
         let frame = RoomFrame::Horizon {
             before,
-            content: content.as_slice().into(),
+            content: content.into(),
             whole_bytes: standing.packed.whole_bytes as u64,
             packed_bytes: standing.packed.deflated.len() as u64,
-            keepers: self.keepers_before(&actor.key()),
+            keepers,
+            voucher,
         };
         out.push(Output::Send { link, lane: Lane::Bulk, frame });
     }
@@ -110,7 +121,8 @@ impl Room {
             return out.push(Output::Refused { link, refusal: Refusal::Horizon });
         };
         let offered = Landmark { dot, ground: horizon.ground };
-        if let Some(named) = self.horizons.landmark.filter(|named| named.refuses(&offered)) {
+        let keepers = proof.keepers_before(&dot.actor.key());
+        if let Some(named) = self.horizons.landmark.filter(|named| named.refuses(&offered, keepers)) {
             return refuse_ground(link, FootingError::Landmark { dot, named: named.dot }, out);
         }
         let standing = self.horizons.standing.as_ref().map(|standing| standing.horizon.frontier.version());
@@ -142,19 +154,36 @@ impl Room {
         self.fetch = Some(Fetch { link, dot, horizon, whole_bytes, packed_bytes, bytes, deadline_us });
     }
 
-    /// The horizon that a run begins with, if its keeper has signed it.
+    /// The horizon that a run begins with, if the keeper has signed it, or a key that he had and a later one vouches for it.
     fn verify_horizon(&self, proof: &HorizonProof<'_>) -> Option<(Dot, Horizon)> {
         let owner = self.founding.as_ref()?.owner;
-        let &HorizonProof { before, content, keepers } = proof;
-        let runs = backlog::unpack(content).ok()?;
-        let [run] = &runs[..] else { return None };
-        let link = run.bodies.iter().fold(before, |link, body| link.next(body));
+        let run = self.verify_run(proof.content, |_| proof.before)?;
+        let body = run.bodies.iter().next()?;
+        let message = MessageView::read(run.actor, body).ok()?;
+        let (dot, link) = (message.dot(), proof.before.next(body));
         let author = run.actor.key();
-        if !is_succession(&owner, keepers, &author) || !self.keys.verify(&author, &link, &run.signature) {
-            return None;
-        }
-        let message = MessageView::read(run.actor, run.bodies.iter().next()?).ok()?;
-        Some((message.dot(), Horizon::of(&message)?))
+        let newest =
+            if proof.voucher.is_empty() { author } else { self.verify_voucher(proof.voucher, &link)? };
+        let is_his = newest == author || proof.keepers.iter().any(|former| former.key == author);
+        let is_fine = is_his
+            && is_succession(&owner, proof.keepers, &newest)
+            && self.is_for_keeper((&dot, &link), proof.keepers, newest);
+        is_fine.then_some((dot, Horizon::of(&message)?))
+    }
+
+    /// The key that vouches for a horizon with the first message of a run, which is its actor's first.
+    fn verify_voucher(&self, voucher: &[u8], horizon: &Link) -> Option<PeerKey> {
+        let run = self.verify_run(voucher, |actor| Link::origin(&self.id, actor))?;
+        let message = MessageView::read(run.actor, run.bodies.iter().next()?).ok()?.to_message();
+        let vouches = message.seq == 1 && message.ops.iter().any(|op| Former::vouches(op, horizon));
+        vouches.then_some(run.actor.key())
+    }
+
+    /// A packed run, if its author has signed it.
+    fn verify_run(&self, content: &[u8], before: impl FnOnce(&Actor) -> Link) -> Option<Run> {
+        let [run] = <[Run; 1]>::try_from(backlog::unpack(content).ok()?).ok()?;
+        let link = run.bodies.iter().fold(before(&run.actor), |link, body| link.next(body));
+        self.keys.verify(&run.actor.key(), &link, &run.signature).then_some(run)
     }
 
     /// Sends the next pieces of the ground we stand on. Asks out of turn are dropped: a few bytes would be answered with many.
@@ -230,6 +259,14 @@ impl Room {
     pub(super) fn drop_stale_fetch(&mut self, now: Now) {
         self.fetch.take_if(|fetch| fetch.deadline_us <= now.monotonic_us);
     }
+}
+
+/// Packs a run that ends with a signature.
+fn pack(records: &[Record]) -> Option<Vec<u8>> {
+    let (begin, signature) = (records.first()?, records.last()?.signature?);
+    let bodies = records.iter().map(|record| record.body.clone()).collect();
+    let packed = backlog::pack(&[Run { actor: begin.actor, first: begin.seq, bodies, signature }]);
+    packed.into_iter().next().map(|(content, _)| content)
 }
 
 fn refuse_ground(link: LinkId, error: FootingError, out: &mut Vec<Output>) {

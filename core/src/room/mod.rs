@@ -271,6 +271,8 @@ impl Room {
     /// Takes in what happened and appends to `out` what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Output>) {
         out.append(&mut self.pending);
+        // Whoever asks for something right after the start is the member that he was before.
+        self.succeed(now, out);
         match input {
             Input::Edit { token, edit } => self.edit(token, edit, now, out),
             Input::Undo { token, undo, redo } => self.undo(token, undo, redo, now, out),

@@ -238,8 +238,8 @@ impl Room {
                 self.check_peer_waits(out);
             }
             RoomFrame::Founding { bytes } => self.hear_founding(&bytes, now, out),
-            RoomFrame::Horizon { before, content, whole_bytes, packed_bytes, keepers } => {
-                let proof = HorizonProof { before, content: &content, keepers: &keepers };
+            RoomFrame::Horizon { before, content, whole_bytes, packed_bytes, keepers, voucher } => {
+                let proof = HorizonProof { before, content: &content, keepers: &keepers, voucher: &voucher };
                 self.hear_horizon(link, &proof, [whole_bytes, packed_bytes], now, out);
             }
             RoomFrame::GroundWanted { ground, from } => self.hand_over(link, ground, from, now, out),

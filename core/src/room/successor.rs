@@ -1,9 +1,11 @@
 //! A key of this machine that gave way to another: wherever it is a member, the new one takes its place, as soon as the room is awake.
 //!
 //! Nothing has to be remembered for that. A room says by itself whether it still knows the old key, so a crash, a room that slept, was put
-//! aside or came from a backup, and a horizon that left the rotation outside are all one case.
+//! aside or came from a backup, and a horizon that left the rotation outside are all one case. Nor does it matter whether the room is
+//! complete: what is said is each step from key to key as it was, so that it is one with what others may hold of it already.
 
 use crate::author::About;
+use crate::chain::Link;
 use crate::id::{Dot, PeerKey};
 use crate::members::Former;
 use crate::op::Op;
@@ -39,14 +41,33 @@ impl Room {
         let me = self.keys.public();
         let members = self.replica.members();
         let seats = members.iter().filter(|member| member.role.is_some() && !member.has_key(&me));
-        let ops: Vec<Op> = seats.filter_map(|member| Some(self.keys.give_way(&member.key)?.op())).collect();
-        if !ops.is_empty() {
+        let former = self.keys.former();
+        if let Some(oldest) = former.iter().position(|key| seats.clone().any(|seat| seat.key == *key)) {
+            let mut ops = self.steps_from(&former[oldest..]);
+            // Nobody else can tell any more what that key has made in time.
+            if let Some(dot) = self.horizon().filter(|dot| former.contains(&dot.actor.key()))
+                && let Some(horizon) = self.log.link(&dot.actor, dot.seq)
+                && let Some(op) = ops.last_mut()
+            {
+                Former::vouch(op, &horizon);
+            }
             let about = About { time_ms: Some(now.wall_ms), ..About::default() };
-            // A few bytes always fit; were it otherwise, the next start would try again.
+            // So few always fit; were it otherwise, the next start would try again.
             let _ = self.make(now, out, |author, _| author.say(&ops, about));
             self.flush(now, out);
         }
         self.succeeded = Some((self.rules(), self.horizon()));
+    }
+
+    /// How the newest key came after those, one after the other.
+    fn steps_from(&self, former: &[PeerKey]) -> Vec<Op> {
+        let me = self.keys.public();
+        let nexts = former.iter().skip(1).chain([&me]);
+        let steps = former.iter().zip(nexts).filter_map(|(old, next)| {
+            let step = self.keys.give_way(old, next)?;
+            Some(if *next == me { step.op() } else { step.op_after(&self.keys.give_way(next, &me)?) })
+        });
+        steps.collect()
     }
 
     /// Whose horizons count now: the newest key of who founded the room.
@@ -61,6 +82,20 @@ impl Room {
             Some(_) => self.replica.is_by_keeper(dot),
             None => founding.owner == dot.actor.key(),
         })
+    }
+
+    /// Whether a horizon may be followed that is handed over, which `newest` has made or vouches for, after those `keepers`: it has to be the
+    /// keeper's key as he is known here, or a later one of his. With one that gave way anybody may have made it who has found that key
+    /// since, unless it is held, and the rotation had seen it.
+    pub(super) fn is_for_keeper(
+        &self,
+        (dot, link): (&Dot, &Link),
+        keepers: &[Former],
+        newest: PeerKey,
+    ) -> bool {
+        let is_known = |key: PeerKey| key == newest || keepers.iter().any(|former| former.key == key);
+        let is_held = || self.log.link(&dot.actor, dot.seq) == Some(*link);
+        self.keeper_key().is_some_and(is_known) || is_held() && self.is_by_keeper(dot)
     }
 
     /// How the founder's keys followed upon each other up to the author of a horizon, for those who have no message of the room.

@@ -20,6 +20,7 @@ use crate::sync::Run;
 use crate::sync::ranges::{Told, Wanted};
 use crate::sync::survey::Opening;
 use crate::ticket::Secret;
+pub use parts::Claim;
 use parts::{
     decode_digests, decode_links, decode_ranges, decode_sums, decode_told, decode_vector, encode_links,
     encode_told, encode_vector,
@@ -111,15 +112,6 @@ pub enum LinkFrame {
     },
 }
 
-/// Shows that somebody has an invitation's secret, to who made it and to nobody else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Claim {
-    /// Names the invitation to who knows its secret; other on every connection.
-    pub tag: [u8; 16],
-    /// Shows that the sender knows it.
-    pub proof: [u8; 32],
-}
-
 /// What concerns one room.
 #[derive(Clone, PartialEq, Debug)]
 pub enum RoomFrame {
@@ -169,8 +161,10 @@ pub enum RoomFrame {
         whole_bytes: u64,
         /// The same, deflated.
         packed_bytes: u64,
-        /// How the keys of the room's founder followed upon each other, up to the one that has signed.
+        /// How the keys of the room's founder followed upon each other, up to the one that has signed, or vouches for it.
         keepers: Vec<Former>,
+        /// Where that gave way: a run, packed likewise, that begins with an actor's first message, in which the newest key vouches. Else empty.
+        voucher: Vec<u8>,
     },
     /// Asks for a piece of a ground.
     GroundWanted {
@@ -386,11 +380,15 @@ impl RoomFrame {
             Self::Founding { bytes } => {
                 writer.array(3).uint(FOUNDING).uint(channel).bytes(bytes);
             }
-            Self::Horizon { before, content, whole_bytes, packed_bytes, keepers } => {
-                writer.array(6 + usize::from(!keepers.is_empty())).uint(HORIZON).uint(channel);
+            Self::Horizon { before, content, whole_bytes, packed_bytes, keepers, voucher } => {
+                let more = usize::from(!keepers.is_empty()) + usize::from(!voucher.is_empty());
+                writer.array(6 + more).uint(HORIZON).uint(channel);
                 writer.bytes(&before.0).bytes(content).uint(*whole_bytes).uint(*packed_bytes);
                 if !keepers.is_empty() {
                     write_former(keepers, writer);
+                }
+                if !voucher.is_empty() {
+                    writer.bytes(voucher);
                 }
             }
             Self::GroundWanted { ground, from } => {
@@ -461,6 +459,7 @@ impl RoomFrame {
                 whole_bytes: reader.uint()?,
                 packed_bytes: reader.uint()?,
                 keepers: if items > 6 { read_former(reader)? } else { Vec::new() },
+                voucher: if items > 7 { reader.bytes(FRAME_BYTES_MAX, "a horizon")? } else { Vec::new() },
             },
             GROUND_WANTED => {
                 Self::GroundWanted { ground: StateHash(reader.bytes_of()?), from: reader.uint()? }
@@ -548,6 +547,7 @@ mod tests {
                 whole_bytes: 7,
                 packed_bytes: 300,
                 keepers: vec![Former { key: PeerKey([3; 32]), signature: Signature([4; 64]) }],
+                voucher: vec![8, 9],
             },
             RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },
             RoomFrame::GroundPiece { ground: StateHash([6; 32]), from: 0, bytes: vec![1, 2, 3] },

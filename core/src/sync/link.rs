@@ -445,7 +445,7 @@ mod tests {
     fn a_former_key_is_the_peers_if_it_has_signed() {
         let (old, other) = (Ed25519::from_seed(&[1; 32]).public(), Ed25519::from_seed(&[3; 32]).public());
         let keys = Ed25519::from_seed(&[2; 32]).after(&[[1; 32]]);
-        let former = keys.give_way(&old).unwrap();
+        let former = keys.give_way(&old, &keys.public()).unwrap();
         let said = |peer: PeerKey, frame: Former| {
             let mut link = Link::new(other, peer, End::Listened, [5; 32], Now::default(), &mut Vec::new());
             let mut hear = |frame: LinkFrame| link.hear(&frame.encode(), Now::default(), &mut Vec::new());

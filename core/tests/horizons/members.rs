@@ -1,11 +1,11 @@
 //! Rooms with members: what is refused at the door, what is void everywhere, and what is known of them behind a horizon.
 
-use rtc_core::api::{ApiError, Code, Says};
+use rtc_core::api::{ApiError, Code, Compact, Says};
 use rtc_core::chain::Keys;
 use rtc_core::founding::Access;
 use rtc_core::id::{Dot, PeerKey};
 use rtc_core::members::Role;
-use rtc_core::room::{Input, Opening, Room, Standing};
+use rtc_core::room::{Input, Opening, Refusal, Room, Standing};
 use rtc_core::sync::{LinkId, Now, RoomFrame};
 
 use crate::number;
@@ -223,5 +223,93 @@ fn a_founder_who_rotates_keeps_the_room_and_who_comes_late_believes_his_new_key(
         assert_eq!(world.value(late), number(1.0 + f64::from(nth)));
         let founder = world.peers[0].keys.public();
         assert_eq!(roles(&mut world, late)[0], (founder, Some(Role::Owner), nth.into()));
+    }
+}
+
+/// That a member goes on after two rotations in a room of which nothing is left to him, or what was there before them, and before history was
+/// let go with his first key.
+fn check_lost(peer: usize, has_forgotten: bool, is_put_back: bool) {
+    let mut world = four();
+    add_one(&mut world, peer).unwrap();
+    world.settle();
+    let before = world.peers[peer].disk.clone();
+    if has_forgotten {
+        assert!(world.compact_all().messages > 0);
+        world.settle();
+    }
+    for nth in 1..=2 {
+        world.rotate(peer, nth);
+        [0, 1, 2, 3].into_iter().filter(|other| *other != peer).for_each(|other| world.join(peer, other));
+        world.settle();
+        add_one(&mut world, peer).unwrap();
+        world.settle();
+    }
+    assert_eq!(world.value(3), number(3.0));
+    let charter = roles(&mut world, 3);
+    world.lose(peer);
+    if is_put_back {
+        world.peers[peer].disk = before;
+        world.restart(peer);
+        // Nobody is there yet.
+        add_one(&mut world, peer).unwrap();
+    }
+    [0, 1, 2, 3].into_iter().filter(|other| *other != peer).for_each(|other| world.join(peer, other));
+    world.settle();
+    world.check_equal();
+    let alone = if is_put_back { 1.0 } else { 0.0 };
+    assert_eq!(world.value(3), number(3.0 + alone), "what was written with each of the keys counts");
+    assert_eq!(roles(&mut world, 2), charter);
+    add_one(&mut world, peer).unwrap();
+    world.settle();
+    world.check_equal();
+    assert_eq!(world.value(peer), number(4.0 + alone));
+}
+
+#[test]
+fn a_member_who_rotated_twice_and_lost_the_room_has_lost_nothing() {
+    for peer in [0, 1] {
+        for (has_forgotten, is_put_back) in [(false, false), (false, true), (true, false), (true, true)] {
+            check_lost(peer, has_forgotten, is_put_back);
+        }
+    }
+}
+
+#[test]
+fn a_horizon_made_with_a_key_that_the_founder_gave_up_is_refused() {
+    let mut world = four();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    assert!(world.compact_all().messages > 0);
+    world.settle();
+    // A disk of the founder's that somebody finds later.
+    let (old, old_keys) = (world.peers[0].disk.clone(), world.peers[0].keys.clone());
+    world.rotate(0, 1);
+    (1..4).for_each(|peer| world.join(0, peer));
+    world.settle();
+    add_one(&mut world, 1).unwrap();
+    world.settle();
+    let thief = world.add();
+    (world.peers[thief].disk, world.peers[thief].keys) = (old, old_keys);
+    world.restart(thief);
+    add_one(&mut world, thief).unwrap();
+    let ask = Compact { undo_window_ms: Some(0), absence_limit_ms: Some(0), ..Compact::default() };
+    assert!(world.compact(thief, &ask).unwrap().messages > 0);
+    let horizon = world.peers[1].room.horizon();
+    (0..4).for_each(|peer| world.join(thief, peer));
+    world.settle();
+    assert!(world.refused.iter().any(|refusal| matches!(refusal, Refusal::Horizon)), "{:?}", world.refused);
+    for peer in 0..4 {
+        assert_eq!(world.value(peer), number(2.0), "peer {peer}");
+        assert_eq!(world.peers[peer].room.horizon(), horizon, "peer {peer}");
+    }
+}
+
+#[test]
+fn who_edits_right_after_a_rotation_is_a_member() {
+    let mut world = four();
+    for peer in [0, 1] {
+        world.renew_key(peer, 1);
+        world.reopen(peer);
+        add_one(&mut world, peer).expect("he is who he was");
     }
 }

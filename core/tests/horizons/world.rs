@@ -218,6 +218,12 @@ impl World {
 
     /// Ends the process, and starts another from the disk.
     pub(crate) fn restart(&mut self, peer: usize) {
+        self.reopen(peer);
+        self.give(peer, Input::Wake);
+    }
+
+    /// The same before anything has happened to the room.
+    pub(crate) fn reopen(&mut self, peer: usize) {
         for to in self.peers[peer].links.clone() {
             self.part(peer, to);
         }
@@ -241,14 +247,25 @@ impl World {
         room.load(&records).unwrap();
         self.peers[peer].room = room;
         self.peers[peer].started_ms = self.ms;
-        self.give(peer, Input::Wake);
     }
 
     /// Lets a daemon's key give way to its `nth` next one, with which it starts anew.
     pub(crate) fn rotate(&mut self, peer: usize, nth: u8) {
+        self.renew_key(peer, nth);
+        self.restart(peer);
+    }
+
+    /// Lets a daemon that is to start anew have its `nth` next key.
+    pub(crate) fn renew_key(&mut self, peer: usize, nth: u8) {
         let seed = |nth| [u8::try_from(peer).unwrap() + 1 + 100 * nth; 32];
         let former: Vec<[u8; 32]> = (0..nth).map(seed).collect();
         self.peers[peer].keys = Arc::new(Ed25519::from_seed(&seed(nth)).after(&former));
+        self.peers[peer].told = None;
+    }
+
+    /// Loses a daemon's directory.
+    pub(crate) fn lose(&mut self, peer: usize) {
+        self.peers[peer].disk = SimDisk::new(self.peers[peer].room.id());
         self.peers[peer].told = None;
         self.restart(peer);
     }

@@ -14,6 +14,7 @@ mod reading;
 mod recipe;
 mod snapshot;
 mod stand;
+mod succession;
 mod sums;
 
 use std::collections::BTreeMap;

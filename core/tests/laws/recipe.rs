@@ -58,7 +58,7 @@ pub(crate) fn kindred() -> impl Strategy<Value = Mix> {
 }
 
 /// The key of that number.
-fn key(number: u8) -> PeerKey {
+pub(crate) fn key(number: u8) -> PeerKey {
     static KEYS: LazyLock<[PeerKey; 5]> =
         LazyLock::new(|| [0, 1, 2, 3, 4].map(|number| Ed25519::from_seed(&[number; 32]).public()));
     KEYS[usize::from(number)]
@@ -177,8 +177,8 @@ pub(crate) fn messages_after(mix: Mix, steps: &[Step], earlier: &[Message]) -> V
 pub(crate) struct History {
     /// In an order in which each comes after its causal past, with whole clocks.
     pub(crate) messages: Vec<Message>,
-    cast: [(u8, u64); ACTORS.len()],
-    clocks: [VersionVector; ACTORS.len()],
+    pub(crate) cast: [(u8, u64); ACTORS.len()],
+    pub(crate) clocks: [VersionVector; ACTORS.len()],
     lamports: BTreeMap<Dot, u64>,
 }
 
@@ -317,10 +317,11 @@ fn member_op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
     let mut op =
         op(&Pick { key: 0, path: 0, argument: pick.argument % 6, ..pick.clone() }, row, stamp, earlier);
     if matches!(row.kind, Kind::Rule(Rule::Rotate)) && !pick.options.is_multiple_of(16) {
-        let (old, new) = (choose(&MEMBERS, pick.argument).0, stamp.actor.key());
-        let new = (1..5).find(|number| key(*number) == new).expect("it is one of the cast");
-        let keys = Ed25519::from_seed(&[new; 32]).after([&[old; 32]]);
-        return keys.give_way(&key(old)).expect("it is a former one").op();
+        let [old, next] = [pick.argument, pick.path].map(|number| choose(&MEMBERS, number).0);
+        let author = stamp.actor.key();
+        let author = (1..5).find(|number| key(*number) == author).expect("it is one of the cast");
+        let next = if pick.target.is_multiple_of(2) { author } else { next };
+        return step(old, next, author);
     }
     if matches!(row.kind, Kind::Rule(Rule::Grant | Rule::Remove)) {
         op.value = key(choose(&MEMBERS, pick.argument).0).to_string().into();
@@ -330,6 +331,17 @@ fn member_op(pick: &Pick, stamp: Stamp, earlier: &[Message]) -> Op {
         op.options.insert("role".to_owned(), role.into());
     }
     op
+}
+
+/// What an author says of one key of his that gave way to a later one, which is the author's or gave way to that.
+pub(crate) fn step(old: u8, next: u8, author: u8) -> Op {
+    let keys = Ed25519::from_seed(&[author; 32]).after(&[[old; 32], [next; 32]]);
+    let give_way = |old, to| keys.give_way(&key(old), &key(to)).expect("both are its own");
+    if next == author {
+        give_way(old, author).op()
+    } else {
+        give_way(old, next).op_after(&give_way(next, author))
+    }
 }
 
 /// An op of that row.

@@ -1,4 +1,4 @@
-//! What several frames have in common: vectors, digests, and what is told of ranges.
+//! What several frames have in common: vectors, digests, claims, and what is told of ranges.
 
 use crate::canonical::{DecodeError, Reader, Writer};
 use crate::clock::VersionVector;
@@ -7,6 +7,15 @@ use crate::limits::{LAMPORT_MAX, LINK_ROOMS_MAX, LINKS_TOLD_MAX, RANGE_NAMES_MAX
 use crate::message::Head;
 use crate::sync::frame::Digest;
 use crate::sync::ranges::{PARTS, Range, Sum, Sums, Told};
+
+/// Shows that somebody has an invitation's secret, to who made it and to nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// Names the invitation to who knows its secret; other on every connection.
+    pub tag: [u8; 16],
+    /// Shows that the sender knows it.
+    pub proof: [u8; 32],
+}
 
 /// Actors a vector may list in one frame.
 const VECTOR_ENTRIES_MAX: usize = 65_536;
