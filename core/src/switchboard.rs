@@ -203,26 +203,31 @@ impl Switchboard {
     /// Opens a room towards all peers whom it is not to be closed to.
     fn open(&mut self, id: RoomId, now: Now, out: &mut Vec<Output>) {
         for link in self.links.keys().copied().collect::<Vec<_>>() {
-            let Some(state) = self.links.get_mut(&link) else { return };
-            let keys: Vec<PeerKey> = state.keys().collect();
-            let awake = self.rooms.get(&id).map(|member| member.secrets_for(&keys));
-            let asleep = || self.asleep.get(&id).map(|dormant| dormant.secrets_for(&keys));
-            let Some(secrets) = awake.or_else(asleep) else { return };
-            let (is_open, is_welcome) = (state.shared_rooms().any(|room| room == id), !secrets.is_empty());
-            let mut frames = Vec::new();
-            let opens = match is_welcome {
-                true => state.add_room(id, secrets, &mut frames),
-                false => {
-                    state.remove_room(&id, &mut frames);
-                    false
-                }
-            };
-            send(link, frames, out);
-            if opens {
-                self.peer_up(id, link, now, out);
-            } else if is_open && !is_welcome {
-                self.room_input(id, room::Input::PeerDown { link }, now, out);
+            self.open_to(link, id, now, out);
+        }
+    }
+
+    /// Opens a room towards a peer whom it is not to be closed to; nothing is said where it stands so already.
+    fn open_to(&mut self, link: LinkId, id: RoomId, now: Now, out: &mut Vec<Output>) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let keys: Vec<PeerKey> = state.keys().collect();
+        let awake = self.rooms.get(&id).map(|member| member.secrets_for(&keys));
+        let asleep = || self.asleep.get(&id).map(|dormant| dormant.secrets_for(&keys));
+        let Some(secrets) = awake.or_else(asleep) else { return };
+        let (is_open, is_welcome) = (state.shared_rooms().any(|room| room == id), !secrets.is_empty());
+        let mut frames = Vec::new();
+        let opens = match is_welcome {
+            true => state.add_room(id, secrets, &mut frames),
+            false => {
+                state.remove_room(&id, &mut frames);
+                false
             }
+        };
+        send(link, frames, out);
+        if opens {
+            self.peer_up(id, link, now, out);
+        } else if is_open && !is_welcome {
+            self.room_input(id, room::Input::PeerDown { link }, now, out);
         }
     }
 
@@ -400,7 +405,7 @@ impl Switchboard {
             Ok(Heard::Farewell) => {}
             Ok(Heard::Succeeds) => {
                 for room in self.rooms().collect::<Vec<_>>() {
-                    self.open(room, now, out);
+                    self.open_to(link, room, now, out);
                 }
             }
             Ok(Heard::Missed(room)) => self.room_input(room, room::Input::Missed { link }, now, out),

@@ -234,6 +234,11 @@ impl Judgement {
         voices.filter_map(|voice| voice.standing.role()).max()
     }
 
+    /// Whether a key is one of a member's or was, or of one who was a member.
+    pub fn is_known(&self, key: &PeerKey) -> bool {
+        self.voices.contains_key(key)
+    }
+
     /// The newest key of the first member; none in an open room.
     pub fn first(&self) -> Option<PeerKey> {
         self.seats.first().map(Standing::key)

@@ -120,10 +120,6 @@ impl Engine {
     pub(super) fn enter_rule(&mut self, op: OpIx) {
         self.rights.is_stale = true;
         self.rights.rules.push(op);
-        self.enter_act(op);
-    }
-
-    fn enter_act(&mut self, op: OpIx) {
         if self.root.founder.is_some()
             && !self.history.is_repeated(self.history.owner(op))
             && let Some(act) = Act::of(self.history.stamp(op), &self.op(op))
@@ -138,14 +134,12 @@ impl Engine {
         if !self.history.ops_of(message).any(|op| matches!(self.history.kind(op), Some(Kind::Rule(_)))) {
             return;
         }
-        let rights = &mut self.rights;
+        let (rights, history) = (&mut self.rights, &self.history);
         (rights.is_stale, rights.is_anew) = (true, true);
-        rights.acts.clear();
-        rights.ops.clear();
         rights.judgement = Judgement::default();
-        for op in rights.rules.clone() {
-            self.enter_act(op);
-        }
+        let mut ops = rights.ops.iter();
+        rights.acts.retain(|_| ops.next().is_some_and(|&op| history.owner(op) != message));
+        rights.ops.retain(|&op| history.owner(op) != message);
     }
 
     /// Judges the room anew if something was said of it, and lets everything know that counts now, or no longer.
@@ -245,6 +239,11 @@ impl Engine {
     /// All who are members of the room or were, in order of seniority; nobody in an open room.
     pub fn members(&self) -> Vec<Member> {
         self.rights.judgement.members().collect()
+    }
+
+    /// Whether a key is a member's or was, or that of one who was a member.
+    pub fn has_seat(&self, key: &PeerKey) -> bool {
+        self.rights.judgement.is_known(key)
     }
 
     /// Who made a key the member that it is, and when, as its clock said. Nothing of the founder, of who is no member, and where that is

@@ -54,7 +54,7 @@ impl Room {
         }
         match self.replica.role(key) {
             Some(role) => Standing::Member(role),
-            None if self.replica.members().iter().any(|member| member.has_key(key)) => Standing::Removed,
+            None if self.replica.has_seat(key) => Standing::Removed,
             None => Standing::Unknown,
         }
     }

@@ -42,14 +42,19 @@ pub(super) fn secrets_of(
     standing_of: impl Fn(&PeerKey) -> Standing,
     secrets: &[Secret],
 ) -> Vec<Secret> {
-    let standings: Vec<Standing> = keys.iter().map(standing_of).collect();
-    let is_member = |standing: &Standing| matches!(standing, Standing::Member(_));
-    match standings.first() {
-        Some(Standing::Unknown) if standings.iter().any(is_member) => secrets.to_vec(),
-        Some(Standing::Unknown) if standings.contains(&Standing::Removed) => Vec::new(),
-        Some(Standing::Member(_)) => secrets.to_vec(),
-        Some(Standing::Open | Standing::Unknown) => vec![secrets[0]],
-        Some(Standing::Removed) | None => Vec::new(),
+    let Some((key, former)) = keys.split_first() else { return Vec::new() };
+    match standing_of(key) {
+        Standing::Open => vec![secrets[0]],
+        Standing::Member(_) => secrets.to_vec(),
+        Standing::Removed => Vec::new(),
+        Standing::Unknown => {
+            let former: Vec<Standing> = former.iter().map(standing_of).collect();
+            match former.iter().any(|standing| matches!(standing, Standing::Member(_))) {
+                true => secrets.to_vec(),
+                false if former.contains(&Standing::Removed) => Vec::new(),
+                false => vec![secrets[0]],
+            }
+        }
     }
 }
 

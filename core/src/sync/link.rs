@@ -73,6 +73,8 @@ pub struct Link {
     peer: PeerKey,
     /// The keys that the peer had before.
     former: Vec<PeerKey>,
+    /// What it has said of such so far, true or not: each costs us a look at a signature.
+    former_said: usize,
     openings: Openings,
     /// Secrets of invitations that the peer has made and we redeem.
     invites: Vec<Secret>,
@@ -105,6 +107,7 @@ impl Link {
         Self {
             peer,
             former: Vec::new(),
+            former_said: 0,
             openings,
             invites: Vec::new(),
             claims: 0,
@@ -239,7 +242,8 @@ impl Link {
             LinkFrame::Pong { .. } => Heard::Nothing,
             LinkFrame::Farewell => Heard::Farewell,
             LinkFrame::Former(former) => {
-                let is_news = self.former.len() < SEAT_KEYS_MAX && !self.former.contains(&former.key);
+                self.former_said += 1;
+                let is_news = self.former_said < SEAT_KEYS_MAX && !self.former.contains(&former.key);
                 if !is_news || !former.gives_way_to(&self.peer) {
                     return Ok(Heard::Nothing);
                 }
@@ -458,6 +462,25 @@ mod tests {
         let nothing = [Heard::Nothing, Heard::Nothing];
         assert_eq!(said(other, former), (nothing.clone(), vec![other]));
         assert_eq!(said(me, Former { key: other, ..former }), (nothing, vec![me]));
+    }
+
+    #[test]
+    fn whoever_says_more_of_former_keys_than_anybody_has_is_not_heard() {
+        let old = Ed25519::from_seed(&[1; 32]).public();
+        let keys = Ed25519::from_seed(&[2; 32]).after(&[[1; 32]]);
+        let former = keys.give_way(&old, &keys.public()).unwrap();
+        let after = |lies: usize| {
+            let (me, peer) = (PeerKey([3; 32]), keys.public());
+            let mut link = Link::new(me, peer, End::Listened, [5; 32], Now::default(), &mut Vec::new());
+            let mut hear =
+                |frame: LinkFrame| link.hear(&frame.encode(), Now::default(), &mut Vec::new()).unwrap();
+            hear(LinkFrame::Hello { nonce: [6; 32] });
+            let lie = LinkFrame::Former(Former { key: PeerKey([4; 32]), ..former });
+            assert!((0..lies).all(|_| hear(lie.clone()) == Heard::Nothing));
+            hear(LinkFrame::Former(former))
+        };
+        assert_eq!(after(SEAT_KEYS_MAX - 2), Heard::Succeeds);
+        assert_eq!(after(SEAT_KEYS_MAX - 1), Heard::Nothing);
     }
 
     #[test]
