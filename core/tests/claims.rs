@@ -299,7 +299,7 @@ fn what_a_newer_version_may_know_is_kept_counted_and_shown() {
         reasons,
         ["operation 0x7a01 is not known to this version", "option modulo is not known to this version"]
     );
-    let entry = replica.log_entry(&message.dot(), Some(&PeerKey([1; 32]))).unwrap();
+    let entry = replica.log_entry(&message.dot(), &[PeerKey([1; 32])]).unwrap();
     assert!(entry.own && !entry.undone);
     assert_eq!(entry.ops[1].otype, "unknown.31233");
 }

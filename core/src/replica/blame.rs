@@ -39,11 +39,11 @@ impl Engine {
         self.newest_first(ops)
     }
 
-    /// An op and the message it came in as people read them; `me` is whose messages count as own. Nothing where it is not
-    /// held, or not any more.
-    pub fn blamed(&self, (dot, index): (Dot, u32), me: Option<&PeerKey>) -> Option<Blamed> {
+    /// An op and the message it came in as people read them; `own` are the keys whose messages count as own. Nothing where it is
+    /// not held, or not any more.
+    pub fn blamed(&self, (dot, index): (Dot, u32), own: &[PeerKey]) -> Option<Blamed> {
         let op = self.op(self.history.op_at(&dot, index)?);
-        let message = LogEntry { ops: vec![op.shown()], ..self.log_line(&dot, me)? };
+        let message = LogEntry { ops: vec![op.shown()], ..self.log_line(&dot, own)? };
         Some(Blamed { index, message })
     }
 

@@ -204,14 +204,14 @@ impl Engine {
         }
     }
 
-    /// A message as people read it; `me` is whose messages count as own.
-    pub fn log_entry(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
+    /// A message as people read it; `own` are the keys whose messages count as own.
+    pub fn log_entry(&self, dot: &Dot, own: &[PeerKey]) -> Option<LogEntry> {
         let ops = self.ops(self.history.find(dot)?).map(|op| op.shown()).collect();
-        Some(LogEntry { ops, ..self.log_line(dot, me)? })
+        Some(LogEntry { ops, ..self.log_line(dot, own)? })
     }
 
     /// A message as people read it, without its ops.
-    pub(super) fn log_line(&self, dot: &Dot, me: Option<&PeerKey>) -> Option<LogEntry> {
+    pub(super) fn log_line(&self, dot: &Dot, own: &[PeerKey]) -> Option<LogEntry> {
         let ix = self.history.find(dot)?;
         let message = self.history.message(ix);
         Some(LogEntry {
@@ -220,7 +220,7 @@ impl Engine {
             time_ms: self.history.time_ms(ix),
             note: self.history.note(ix).map(str::to_owned),
             undone: self.history.is_undone(ix),
-            own: me == Some(&dot.actor.key()),
+            own: own.contains(&dot.actor.key()),
             ops: Vec::new(),
         })
     }

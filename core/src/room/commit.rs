@@ -212,13 +212,13 @@ impl Room {
 
     /// The message by which this machine has answered a request, with whichever key.
     fn own_request(&self, id: &str) -> Option<Dot> {
-        self.own_keys().find_map(|key| self.replica.request(&key, id))
+        self.own_keys().into_iter().find_map(|key| self.replica.request(&key, id))
     }
 
     /// The messages made with this machine's keys that are held, the newest first.
     fn own_newest(&self) -> impl Iterator<Item = Dot> {
         let mut heads: Vec<Dot> =
-            self.own_keys().flat_map(|key| self.log.heads_of(&key).collect::<Vec<_>>()).collect();
+            self.own_keys().into_iter().flat_map(|key| self.log.heads_of(&key).collect::<Vec<_>>()).collect();
         std::iter::from_fn(move || {
             // Before its first there is nothing of an actor, or it is another's or forgotten.
             heads.retain(|head| self.replica.contains(head));

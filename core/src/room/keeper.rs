@@ -249,10 +249,10 @@ impl Room {
 
     /// Whoever wrote is a member, met or not: it held what it had seen.
     fn note_authors(&mut self) {
-        let horizon = self.horizon().and_then(|dot| self.replica.log_entry(&dot, None));
+        let horizon = self.horizon().and_then(|dot| self.replica.log_entry(&dot, &[]));
         let horizon_ms = horizon.and_then(|entry| entry.time_ms).unwrap_or(0);
         for dot in self.log.newest_of_actors().collect::<Vec<_>>() {
-            let entry = self.replica.log_entry(&dot, None);
+            let entry = self.replica.log_entry(&dot, &[]);
             let noted = entry.and_then(|entry| entry.time_ms).zip(self.replica.version_of(&dot));
             let key = dot.actor.key();
             if let Some((wall_ms, seen)) = noted {

@@ -458,7 +458,7 @@ impl Room {
             return;
         }
         let changes = self.replica.take_changes();
-        if let Some(message) = self.replica.log_entry(dot, Some(&self.keys.public())) {
+        if let Some(message) = self.replica.log_entry(dot, &self.own_keys()) {
             out.push(Output::Event(Box::new(api::Event::Message { message, changes })));
         }
     }

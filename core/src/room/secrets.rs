@@ -65,7 +65,7 @@ impl Room {
         let bytes = |value: &Value| BASE64_NOPAD.decode(value.as_text()?.as_bytes()).ok();
         let Value::Map(sealed) = options.get("sealed")? else { return None };
         // Who has handed it out may have known one of our former keys only.
-        let secret = self.own_keys().find_map(|key| {
+        let secret = self.own_keys().into_iter().find_map(|key| {
             let sealed = bytes(sealed.get(&key.to_string())?)?;
             self.keys.unseal(&key, &self.id, &sealed)
         })?;

@@ -17,13 +17,13 @@ pub(super) type Looked = (u64, Option<Dot>);
 
 impl Room {
     /// Whether a key is this machine's, or was.
-    pub(super) fn is_own(&self, key: &PeerKey) -> bool {
+    pub fn is_own(&self, key: &PeerKey) -> bool {
         self.keys.public() == *key || self.keys.former().contains(key)
     }
 
     /// This machine's keys, the newest first.
-    pub(super) fn own_keys(&self) -> impl Iterator<Item = PeerKey> + use<> {
-        [self.keys.public()].into_iter().chain(self.keys.former().into_iter().rev())
+    pub fn own_keys(&self) -> Vec<PeerKey> {
+        [self.keys.public()].into_iter().chain(self.keys.former().into_iter().rev()).collect()
     }
 
     /// Whether a former key may be a member still.

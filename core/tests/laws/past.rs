@@ -117,7 +117,7 @@ proptest! {
                 prop_assert!(makers.is_sorted_by(|&a, &b| order(a) > order(b)));
                 for (dot, index) in makers {
                     prop_assert!(!replica.is_undone(&dot));
-                    let blamed = replica.blamed((dot, index), None).unwrap();
+                    let blamed = replica.blamed((dot, index), &[]).unwrap();
                     prop_assert_eq!((blamed.message.id, blamed.message.ops.len()), (dot, 1));
                 }
             }

@@ -305,7 +305,7 @@ impl Hub {
             closed: None,
             read_only: room.read_only().map(str::to_owned),
             alarm: room.alarm().map(str::to_owned),
-            forks: forks(room, me),
+            forks: forks(room),
             lost: untold,
             shown: Some((held, room.replica().state_hash())),
         })

@@ -24,8 +24,9 @@ impl Hub {
     pub(super) fn read(&mut self, call: Call, room: &RoomName, at: Option<At>, reading: Reading) {
         let answered = self.room_named(room.as_deref()).and_then(|room| match at {
             None => {
-                let me = self.me;
-                reading.answer(self.room(&room)?.replica(), me, &call);
+                let room = self.room(&room)?;
+                let own = room.own_keys();
+                reading.answer(room.replica(), &own, &call);
                 Ok(())
             }
             Some(At::Draft(draft)) => self.preview(&call, room, &draft, reading),
@@ -48,11 +49,11 @@ impl Hub {
                 .map_err(|error| tracing::error!("no thread reads earlier versions: {error}"))
                 .ok();
         }
-        let (me, call) = (self.me, call.clone());
+        let (own, call) = (self.room(&room)?.own_keys(), call.clone());
         let lease = self.keep_awake();
         let then = Box::new(move |replica: Result<&Replica, ApiError>| {
             match replica {
-                Ok(replica) => reading.answer(replica, me, &call),
+                Ok(replica) => reading.answer(replica, &own, &call),
                 Err(error) => call.answer(Err(error)),
             }
             drop(lease);
@@ -102,7 +103,7 @@ impl Hub {
 }
 
 impl Reading {
-    fn answer(self, replica: &Replica, me: PeerKey, call: &Call) {
+    fn answer(self, replica: &Replica, own: &[PeerKey], call: &Call) {
         let answered = match self {
             Self::Node { key } => replica.node(&key).map(Reply::Node).ok_or_else(|| no_node(&key)),
             Self::Value { key, path } => match replica.value(&key, &path) {
@@ -110,8 +111,8 @@ impl Reading {
                 None => Err(no_value(replica, &key, &path)),
             },
             Self::Scene => return call.answer_in_pages(replica.scene().collect()),
-            Self::Log { limit } => return call.answer_in_pages(log(replica, limit, me)),
-            Self::Blame { key, path, all } => match blame(replica, &key, path.as_deref(), all, me) {
+            Self::Log { limit } => return call.answer_in_pages(log(replica, limit, own)),
+            Self::Blame { key, path, all } => match blame(replica, &key, path.as_deref(), all, own) {
                 Ok(blamed) => return call.answer_in_pages(blamed),
                 Err(error) => Err(error),
             },
@@ -139,9 +140,9 @@ impl Reading {
     }
 }
 
-fn log(replica: &Replica, limit: Option<u64>, me: PeerKey) -> Vec<LogEntry> {
+fn log(replica: &Replica, limit: Option<u64>, own: &[PeerKey]) -> Vec<LogEntry> {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, Some(&me))).collect()
+    replica.newest().take(limit).filter_map(|dot| replica.log_entry(&dot, own)).collect()
 }
 
 fn blame(
@@ -149,7 +150,7 @@ fn blame(
     key: &str,
     path: Option<&str>,
     all: bool,
-    me: PeerKey,
+    own: &[PeerKey],
 ) -> Result<Vec<Blamed>, ApiError> {
     let mut ops = match path {
         Some(path) => replica.makers(key, path),
@@ -164,7 +165,7 @@ fn blame(
     if path.is_some() && !all {
         ops.truncate(1);
     }
-    Ok(ops.into_iter().filter_map(|op| replica.blamed(op, Some(&me))).collect())
+    Ok(ops.into_iter().filter_map(|op| replica.blamed(op, own)).collect())
 }
 
 fn no_node(key: &str) -> ApiError {

@@ -194,13 +194,14 @@ impl Hub {
     }
 
     fn trace(&mut self, room: &RoomName, message: &str) -> Result<Reply, ApiError> {
-        let (id, me) = (self.room_named(room.as_deref())?, self.me);
+        let id = self.room_named(room.as_deref())?;
         self.flush();
         let is_writing = self.unstored.keys().any(|(of, _)| *of == id);
         let room =
             self.board.room(&id).ok_or_else(|| ApiError::new(Code::NotFound, "there is no such room"))?;
         let dot = room.find(message)?;
-        let entry = room.replica().log_entry(&dot, Some(&me));
+        let own = room.own_keys();
+        let entry = room.replica().log_entry(&dot, &own);
         let entry =
             entry.ok_or_else(|| ApiError::new(Code::NotFound, "that message is not held any more"))?;
         let durable = !is_writing && room.read_only().is_none();

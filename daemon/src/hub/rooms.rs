@@ -4,7 +4,7 @@ use anyhow::Context;
 use rtc_core::api::{ApiError, Code, Compact, Fork, Reply, RoomInfo};
 use rtc_core::branch::Branch;
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Dot, PeerKey, RoomId, StateHash};
+use rtc_core::id::{Dot, RoomId, StateHash};
 use rtc_core::room::{Room, Sleeper, Standing};
 use rtc_core::store::{LANDMARK, Store};
 use rtc_core::ticket::{Landmark, Secret};
@@ -247,18 +247,19 @@ impl Hub {
             ineffective_ops: room.replica().ineffective_ops() as u64,
             horizon: room.horizon(),
             alarm: room.alarm().map(str::to_owned),
-            forks: forks(room, me),
+            forks: forks(room),
         })
     }
 }
 
 /// The forks that are known in a room.
-pub(super) fn forks(room: &Room, me: PeerKey) -> Vec<Fork> {
+pub(super) fn forks(room: &Room) -> Vec<Fork> {
     let branches = |message: Dot| {
         let is_its = move |branch: &Branch| (branch.signed, branch.base + 1) == (message.actor, message.seq);
         room.branches().iter().filter(move |(_, branch)| is_its(branch)).map(|(name, _)| name).collect()
     };
-    let fork = |message: Dot| Fork { message, own: message.actor.key() == me, branches: branches(message) };
+    let is_own = |message: &Dot| room.is_own(&message.actor.key());
+    let fork = |message: Dot| Fork { message, own: is_own(&message), branches: branches(message) };
     room.forks().map(fork).collect()
 }
 
