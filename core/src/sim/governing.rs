@@ -59,9 +59,7 @@ impl Universe {
             let rank = Some(*self.random.pick(roles));
             self.soon(ADMISSION_MS, Event::Govern { by: KEEPER, about, rank });
         }
-        // Two machines with one key would be two peers from then on, of whom one may do nothing; and who puts back a room of before does
-        // not know any more what he wrote with the old key.
-        if rotates(self.seed) && self.drawn.disk.copies == 0 && self.drawn.disk.restores == 0 {
+        if rotates(self.seed) {
             for _ in 0..self.random.below(ROTATIONS_MAX) {
                 let peer = self.random.index(count);
                 self.soon(TROUBLE_MS, Event::Rotate { peer });
@@ -113,9 +111,21 @@ impl Universe {
             return Ok(());
         }
         self.restart(peer)?;
+        // Two machines with one key would be two peers from then on, of whom one may do nothing; and who has lost something does not know
+        // any more what he wrote with the old key.
+        if self.is_copied(peer) || self.peers[peer].has_lost {
+            return Ok(());
+        }
         let secret = self.random.bytes();
         self.peers[peer].rotate(secret);
         Ok(())
+    }
+
+    /// Whether there is another machine with the key of that one.
+    fn is_copied(&self, peer: usize) -> bool {
+        let key = self.peers[peer].keys.public();
+        let is_another = |other: &usize| *other != peer && self.peers[*other].keys.public() == key;
+        self.honest().iter().any(is_another)
     }
 
     /// In the end the founder admits who is removed again: nobody speaks to such a one, so it would never hold what others hold. Returns

@@ -9,11 +9,13 @@ use crate::ground::Ground;
 use crate::id::{Actor, Dot, StateHash};
 use crate::members::Role;
 use crate::message::Message;
-use crate::naive;
+use crate::naive::{self, Folded};
+use crate::op::NoEffect;
 use crate::replica::{Replica, Stretch};
-use crate::room::{self, Output, Room};
+use crate::room::{self, Output, Room, Standing};
 use crate::sim::Report;
 use crate::sim::audit::audit;
+use crate::sim::peer::SimPeer;
 use crate::sim::universe::{LOOK_MS, Universe};
 use crate::store::Record;
 use crate::sync::{RoomFrame, Run};
@@ -173,8 +175,26 @@ impl Universe {
             if self.room(peer)?.replica().charter() != naive.charter {
                 return Err(format!("peer {peer} has other members than the naive fold"));
             }
+            let keys = self.room(peer)?.own_keys();
+            let standings = keys.iter().map(|key| self.room(peer).map(|room| room.standing_of(key)));
+            let standings = standings.collect::<Result<Vec<_>, _>>()?;
+            let is_known = standings.iter().any(|standing| *standing != Standing::Unknown);
+            if !self.is_strict() && is_known && standings[0] == Standing::Unknown {
+                return Err(format!("peer {peer} is none of the members any more"));
+            }
+            if let Some(void) = self.void_of(peer, &naive) {
+                return Err(format!("message {void} of peer {peer} was acknowledged, and does not count"));
+            }
         }
         Ok(())
+    }
+
+    /// What a peer was told is made, and has no effect though nobody is removed and its disk lost nothing.
+    fn void_of(&self, peer: usize, naive: &Folded) -> Option<Dot> {
+        let SimPeer { owed, told, has_lost, .. } = &self.peers[peer];
+        let is_void = |dot: &&Dot| naive.ineffective.get(&(**dot, 0)) == Some(&NoEffect::NotAllowed);
+        let mut made = owed.iter().chain(told).filter(|_| !self.is_strict() && !has_lost);
+        made.find(is_void).copied()
     }
 
     fn state_hash(&mut self, peer: usize) -> Result<StateHash, String> {
