@@ -160,3 +160,60 @@ fn rooms_that_sleep_hear_of_a_new_key() {
     b.ok(&["edit", "ball", "node.insert", "--wait", "peer"]);
     converged(&[a, b]);
 }
+
+/// Another home with the key of one, which is gone but for a backup of that, and in its room again by another member's ticket.
+fn recovered(host: &Host, lost: &Home, other: &Home) -> Home {
+    let file = lost.path().join("backup");
+    let file = file.to_str().expect("text");
+    lost.ok(&["identity", "backup", file]);
+    lost.rtcd(&["stop"]);
+    let new = host.home();
+    new.start();
+    let restored = new.ok(&["identity", "restore", file]);
+    eventually("the daemon stops", || new.rtcd(&["status"]).code == 3);
+    new.start();
+    assert_eq!(key(&new), restored);
+    invited(&new, other);
+    new
+}
+
+#[test]
+fn who_rotated_twice_and_has_nothing_left_but_his_key_has_lost_nothing() {
+    let host = Host::new();
+    let [a, b, c] = &three(&host);
+    a.ok(&["members", "role", &key(c), "owner"]);
+    converged(&[a, b, c]);
+    // Of what is let go somebody who comes late is shown who has permitted it.
+    eventually("it is let go", || {
+        a.ok(&["compact", "--undo-window", "0s"]);
+        !c.room()["horizon"].is_null()
+    });
+    let add = |home: &Home| home.ok(&["edit", "cube", "number.add", "x", "1", "--wait", "peer"]);
+    add(b);
+    for _ in 0..2 {
+        for home in [a, b] {
+            home.ok(&["identity", "rotate"]);
+            add(home);
+        }
+    }
+    converged(&[a, b, c]);
+    let is_own = |home: &Home| {
+        let lines = home.ok(&["log", "--json"]);
+        let message = |line: &str| serde_json::from_str::<Value>(line).expect("a message");
+        lines.lines().filter(|line| message(line)["own"] == true).count()
+    };
+    assert_eq!(is_own(b), 5, "three edits and two rotations, with three keys");
+    let before = members(c);
+    let a = &recovered(&host, a, c);
+    add(a);
+    converged(&[a, b, c]);
+    let b = &recovered(&host, b, c);
+    add(b);
+    converged(&[a, b, c]);
+    for home in [a, b, c] {
+        assert_eq!(home.ok(&["get", "cube", "x"]), "7");
+        assert_eq!(members(home), before);
+    }
+    a.ok(&["members", "role", &key(b), "viewer"]);
+    eventually("he only reads now", || b.rtc(&["edit", "late", "node.insert"]).code == 1);
+}
