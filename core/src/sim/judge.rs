@@ -15,6 +15,7 @@ use crate::replica::{Replica, Stretch};
 use crate::room::{self, Output, Room, Standing};
 use crate::sim::Report;
 use crate::sim::audit::audit;
+use crate::sim::forgetting::KEEPER;
 use crate::sim::peer::SimPeer;
 use crate::sim::universe::{LOOK_MS, Universe};
 use crate::store::Record;
@@ -189,11 +190,13 @@ impl Universe {
         Ok(())
     }
 
-    /// What a peer was told is made, and has no effect though nobody is removed and its disk lost nothing.
+    /// What a peer was told is made, and has no effect though nobody is removed, and neither its disk nor that of who admitted it lost
+    /// anything.
     fn void_of(&self, peer: usize, naive: &Folded) -> Option<Dot> {
         let SimPeer { owed, told, has_lost, .. } = &self.peers[peer];
         let is_void = |dot: &&Dot| naive.ineffective.get(&(**dot, 0)) == Some(&NoEffect::NotAllowed);
-        let mut made = owed.iter().chain(told).filter(|_| !self.is_strict() && !has_lost);
+        let may_be_void = self.is_strict() || *has_lost || self.peers[KEEPER].has_lost;
+        let mut made = owed.iter().chain(told).filter(|_| !may_be_void);
         made.find(is_void).copied()
     }
 
