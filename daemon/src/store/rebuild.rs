@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use rtc_core::branch::{self, Branches, Deriver, Known};
@@ -39,6 +40,9 @@ pub enum RebuildError {
     /// The new file cannot be written.
     #[error(transparent)]
     Write(#[from] StoreError),
+    /// Nobody waits for it any more.
+    #[error("the daemon is stopping")]
+    Ending,
 }
 
 /// What a room's file is called, in the room's directory.
@@ -54,20 +58,27 @@ pub struct Renewed {
 }
 
 /// Puts in the place of `room.db` in `dir`, which nobody has open, a file made of what is whole in all that was ever set aside there, and
-/// in the files `beside`. What was there is set aside as `room.db.damaged-1`, and so on.
+/// in the files `beside`. What was there is set aside as `room.db.damaged-1`, and so on. Once `ending` is true, it soon
+/// gives up, and leaves all as it was.
 pub fn renew(
     dir: &Path,
     beside: &[PathBuf],
     room: RoomId,
     secret: Option<Secret>,
     keys: &Arc<dyn Keys>,
+    ending: &AtomicBool,
 ) -> Result<Renewed, RebuildError> {
     let io = |error| OpenError::Io { path: dir.to_owned(), error };
     let mut sources = set_aside(dir).map_err(io)?;
     sources.extend_from_slice(beside);
     let target = dir.join(ROOM_FILE).with_extension("db.unfinished");
     remove(&target).map_err(io)?;
-    let renewed = rebuild(&sources, &target, room, secret, keys)?;
+    let renewed = rebuild(&sources, &target, room, secret, keys, ending)?;
+    if ending.load(Ordering::Relaxed) {
+        // Then not all was read.
+        remove(&target).map_err(io)?;
+        return Err(RebuildError::Ending);
+    }
     replace(dir, &target).map_err(io)?;
     Ok(renewed)
 }
@@ -124,8 +135,9 @@ fn rebuild(
     room: RoomId,
     secret: Option<Secret>,
     keys: &Arc<dyn Keys>,
+    ending: &AtomicBool,
 ) -> Result<Renewed, RebuildError> {
-    let mut found = Found::default();
+    let mut found = Found::new(ending);
     sources.iter().for_each(|source| found.read(source, &room));
     let forks = Known::encode_all(found.forks.values());
     let base = found.base(room, &forks, keys);
@@ -135,7 +147,8 @@ fn rebuild(
         found.actors.keys().copied().chain(branches.iter().map(|(name, _)| name)).collect();
     let chain = |actor: Actor| {
         let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
-        let family = Family(names.iter().filter_map(|name| found.actors.get(name)).collect());
+        let family =
+            Family { pieces: names.iter().filter_map(|name| found.actors.get(name)).collect(), ending };
         (actor, family.chain_after(&begin, &found.begins, actor, &**keys))
     };
     let records = admissible(&base, branches, actors.into_iter().map(chain).collect(), &**keys);
@@ -149,7 +162,7 @@ fn rebuild(
     if !found.forks.is_empty() {
         store.rename(&[], &forks)?;
     }
-    for piece in records.chunks(WRITTEN_AT_ONCE) {
+    for piece in records.chunks(WRITTEN_AT_ONCE).take_while(|_| !ending.load(Ordering::Relaxed)) {
         store.append(piece)?;
     }
     for (name, value) in &found.facts {
@@ -173,8 +186,9 @@ impl Base {
 }
 
 /// What can be read at all, whole or not.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    /// Whether it is to be read no further.
+    ending: &'a AtomicBool,
     actors: BTreeMap<Actor, Pieces>,
     facts: BTreeMap<String, Vec<u8>>,
     /// What each source has kept of forgotten messages, where all of it is as it was written.
@@ -194,7 +208,12 @@ struct Pieces {
     blocks: Vec<block::Row>,
 }
 
-impl Found {
+impl<'a> Found<'a> {
+    fn new(ending: &'a AtomicBool) -> Self {
+        let (actors, facts, forks) = Default::default();
+        Self { ending, actors, facts, left: Vec::new(), begins: Vec::new(), forgot: false, forks }
+    }
+
     /// Takes what can be read from a file. One that cannot be is none: whatever is in it is damaged.
     fn read(&mut self, source: &Path, room: &RoomId) {
         // Not as rooms are opened: what marks the file as one may be what is damaged.
@@ -267,7 +286,7 @@ impl Found {
             "SELECT actor, seq, link, body, signature FROM journal NOT INDEXED JOIN actor ON ix = actor_ix ORDER BY arrival {order}"
         ))?;
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while let (false, Some(row)) = (self.ending.load(Ordering::Relaxed), rows.next()?) {
             let Ok(record) = record(row) else { continue };
             let there = self.actors.entry(record.actor).or_default().rows.entry(record.seq).or_default();
             if !there.contains(&record) {
@@ -282,7 +301,7 @@ impl Found {
             "SELECT arrival, first, last, link, messages, places, seal, actor FROM block NOT INDEXED JOIN actor ON ix = actor_ix ORDER BY arrival {order}"
         ))?;
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while let (false, Some(row)) = (self.ending.load(Ordering::Relaxed), rows.next()?) {
             let (Ok(block), Ok(actor)) = (block_row(row), row.get(7)) else { continue };
             let there = &mut self.actors.entry(Actor(actor)).or_default().blocks;
             // One that only claims to be the same may be damaged.
@@ -295,7 +314,11 @@ impl Found {
 }
 
 /// What there is of one actor under any of its names.
-struct Family<'a>(Vec<&'a Pieces>);
+struct Family<'a> {
+    pieces: Vec<&'a Pieces>,
+    /// Whether nobody wants to know any more.
+    ending: &'a AtomicBool,
+}
 
 impl Family<'_> {
     /// The actor's messages after where the new file begins. Sources that have forgotten less, or knew of no fork, may have to be followed from
@@ -328,7 +351,7 @@ impl Family<'_> {
         let mut records: Vec<Record> = Vec::new();
         loop {
             let next = start.0 + records.len() as u64 + 1;
-            if next > course.last() {
+            if next > course.last() || self.ending.load(Ordering::Relaxed) {
                 return records;
             }
             let link = records.last().map_or(start.1, |record| record.link);
@@ -352,7 +375,7 @@ impl Family<'_> {
                 records.iter().all(|record| course.has(record)).then_some(records)
             };
             let Some(block) =
-                self.0.iter().flat_map(|pieces| &pieces.blocks).filter(has_next).find_map(opened)
+                self.pieces.iter().flat_map(|pieces| &pieces.blocks).filter(has_next).find_map(opened)
             else {
                 return records;
             };
@@ -363,7 +386,7 @@ impl Family<'_> {
     /// The row of message `seq`, if it follows from `before`: a signed one where there is a choice.
     fn row(&self, seq: u64, before: Link, course: &Course, keys: &dyn Keys) -> Option<Record> {
         let follows = |record: &&Record| before.next(&record.body) == record.link && course.has(record);
-        let rows = self.0.iter().filter_map(|pieces| pieces.rows.get(&seq));
+        let rows = self.pieces.iter().filter_map(|pieces| pieces.rows.get(&seq));
         let candidates = rows.flatten().filter(follows);
         let candidates = candidates
             .map(|record| with_good_signature(Record { actor: course.actor, ..record.clone() }, keys));
@@ -603,7 +626,7 @@ mod tests {
     }
 
     fn renew_in(dir: &Path, beside: &[PathBuf]) -> Renewed {
-        renew(dir, beside, founding().room(), Some(SECRET), &keys(1)).unwrap()
+        renew(dir, beside, founding().room(), Some(SECRET), &keys(1), &AtomicBool::new(false)).unwrap()
     }
 
     fn damage(file: &Path, fact: &str) {
@@ -632,6 +655,22 @@ mod tests {
             let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
             assert_eq!(version, schema::FORGOTTEN);
         }
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_everything_as_it_was() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        let before = fs::read(&file).unwrap();
+        let ending = AtomicBool::new(true);
+        let given_up = renew(dir.path(), &[], founding().room(), Some(SECRET), &keys(1), &ending);
+        assert!(matches!(given_up, Err(RebuildError::Ending)));
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!((names, fs::read(&file).unwrap()), (vec![ROOM_FILE.into()], before));
+        assert_eq!(renew_in(dir.path(), &[]).messages, 20);
     }
 
     #[test]
@@ -728,7 +767,7 @@ mod tests {
     fn branches_are_mended_from_rows_and_blocks_under_any_name() {
         let room = ROOM;
         let renew_in = |dir: &Path, beside: &[PathBuf]| {
-            renew(dir, beside, room, Some(SECRET), &keys(1)).unwrap().messages
+            renew(dir, beside, room, Some(SECRET), &keys(1), &AtomicBool::new(false)).unwrap().messages
         };
         for seq in [5_001, 1] {
             let forked = Forked::at(seq, 5_000);
