@@ -128,7 +128,7 @@ fn remove(file: &Path) -> io::Result<()> {
 }
 
 /// Makes the file `target` of what is whole in `sources`. What is sealed or signed by others is taken only if it verifies; our own last
-/// message is signed again where its signature is lost.
+/// message, by whichever key, is signed again where its signature is lost.
 fn rebuild(
     sources: &[PathBuf],
     target: &Path,
@@ -450,18 +450,14 @@ fn admissible(
         for (actor, chain) in &mut chains {
             let before = chain.len();
             chain.truncate(held.get(actor).copied().unwrap_or(0));
-            if actor.key() == keys.public() {
-                if let Some(last) = chain.last_mut() {
-                    last.signature.get_or_insert_with(|| keys.sign(&last.link));
-                }
-            } else {
-                // What two branches hang on both of their signatures vouch for.
-                let is_vouched_for = |record: &Record| {
-                    record.signature.is_some() || branches.closed(actor) == Some(record.seq)
-                };
-                let signed = chain.iter().rposition(is_vouched_for);
-                chain.truncate(signed.map_or(0, |last| last + 1));
+            if let Some(last) = chain.last_mut().filter(|last| last.signature.is_none()) {
+                last.signature = keys.sign_as(&actor.key(), &last.link);
             }
+            // What two branches hang on both of their signatures vouch for.
+            let is_vouched_for =
+                |record: &Record| record.signature.is_some() || branches.closed(actor) == Some(record.seq);
+            let signed = chain.iter().rposition(is_vouched_for);
+            chain.truncate(signed.map_or(0, |last| last + 1));
             is_cut |= chain.len() < before;
         }
         if !is_cut {
@@ -655,6 +651,26 @@ mod tests {
             let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
             assert_eq!(version, schema::FORGOTTEN);
         }
+    }
+
+    #[test]
+    fn what_was_signed_with_a_former_key_is_signed_again_with_it() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        let connection = Connection::open(&file).unwrap();
+        connection.execute("UPDATE journal SET signature = zeroblob(64) WHERE seq = 20", []).unwrap();
+        drop(connection);
+        let renewed_by = |keys: Ed25519| {
+            let keys: Arc<dyn Keys> = Arc::new(keys);
+            let renewed =
+                renew(dir.path(), &[], founding().room(), Some(SECRET), &keys, &AtomicBool::new(false));
+            renewed.unwrap().messages
+        };
+        assert_eq!(renewed_by(Ed25519::from_seed(&[2; 32])), 19, "somebody else cannot");
+        assert_eq!(renewed_by(Ed25519::from_seed(&[2; 32]).after(&[[1; 32]])), 20);
+        assert_eq!(seen(&file).messages, 20);
     }
 
     #[test]
