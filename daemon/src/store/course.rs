@@ -36,15 +36,8 @@ impl Family<'_> {
         keys: &dyn Keys,
     ) -> Vec<Record> {
         let (cut, link) = begin.of(&actor);
-        let signed = begin.branches().signed(&actor);
-        let origin = (0, Link::origin(begin.room(), &signed));
-        let starts: BTreeSet<(u64, Link)> = begins
-            .iter()
-            .flat_map(|begin| [begin.of(&actor), begin.of(&signed)])
-            .chain([begin.of(&actor), origin])
-            .collect();
         let course = Course::of(begin.branches(), actor);
-        let ways = starts.into_iter().filter(|(seq, _)| *seq <= cut).map(|start| {
+        let ways = starts(begin, begins, actor).filter(|(seq, _)| *seq <= cut).map(|start| {
             let mut chain = self.chain(start, &course, keys);
             let passed = usize::try_from(cut - start.0).unwrap_or(usize::MAX);
             let passes = match passed.checked_sub(1) {
@@ -54,6 +47,22 @@ impl Family<'_> {
             if passes { chain.split_off(passed) } else { Vec::new() }
         });
         ways.max_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// Whether the message with that number and link is the actor's.
+    pub(super) fn has(
+        &self,
+        begin: &Begin,
+        begins: &[Begin],
+        actor: Actor,
+        end: (u64, Link),
+        keys: &dyn Keys,
+    ) -> bool {
+        let course = Course { end: Some(end), ..Course::of(begin.branches(), actor) };
+        starts(begin, begins, actor).filter(|(seq, _)| *seq <= end.0).any(|start| {
+            let last = self.chain(start, &course, keys).last().map(|record| (record.seq, record.link));
+            last.unwrap_or(start) == end
+        })
     }
 
     /// An actor's messages after `start`, its number and link, as far as each follows from the one before. Signatures that are not its
@@ -103,6 +112,15 @@ impl Family<'_> {
             .map(|record| with_good_signature(Record { actor: course.actor, ..record.clone() }, keys));
         candidates.max_by_key(|record| record.signature.is_some())
     }
+}
+
+/// Where an actor's messages may begin: each a number and the link of that message.
+fn starts(begin: &Begin, begins: &[Begin], actor: Actor) -> impl Iterator<Item = (u64, Link)> {
+    let signed = begin.branches().signed(&actor);
+    let origin = (0, Link::origin(begin.room(), &signed));
+    let of_sources = begins.iter().flat_map(|begin| [begin.of(&actor), begin.of(&signed)]);
+    let all: BTreeSet<(u64, Link)> = of_sources.chain([begin.of(&actor), origin]).collect();
+    all.into_iter()
 }
 
 /// Which messages of all that the key has signed as one actor are of one name: those of its branch, of the branches that it parts from, and

@@ -12,6 +12,7 @@ use std::{fs, io};
 
 use rtc_core::branch::{Branches, Deriver, Known};
 use rtc_core::chain::Keys;
+use rtc_core::fork::Fork;
 use rtc_core::founding::Founding;
 use rtc_core::horizon::Frontier;
 use rtc_core::id::{Actor, RoomId};
@@ -140,16 +141,14 @@ fn rebuild(
 ) -> Result<Renewed, RebuildError> {
     let mut found = Found::new(ending);
     sources.iter().for_each(|source| found.read(source, &room));
-    let forks = Known::encode_all(found.forks.values());
+    let forks = Known::encode_all(found.forks(room, &**keys).iter());
     let base = found.base(room, &forks, keys);
     let begin = base.begin(room).with_forks(&forks);
     let branches = begin.branches();
     let actors: BTreeSet<Actor> =
         found.actors.keys().copied().chain(branches.iter().map(|(name, _)| name)).collect();
     let chain = |actor: Actor| {
-        let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
-        let family =
-            Family { pieces: names.iter().filter_map(|name| found.actors.get(name)).collect(), ending };
+        let family = found.family(branches, actor);
         (actor, family.chain_after(&begin, &found.begins, actor, &**keys))
     };
     let records = admissible(&base, branches, actors.into_iter().map(chain).collect(), &**keys);
@@ -198,8 +197,8 @@ struct Found<'a> {
     begins: Vec<Begin>,
     /// Whether a source had forgotten anything.
     forgot: bool,
-    /// The forks that any source knows of, by their proofs.
-    forks: BTreeMap<Arc<[u8]>, Known>,
+    /// The forks that any source knows of, by their proofs, and what the sources say of whom they are.
+    forks: BTreeMap<Arc<[u8]>, (Fork, BTreeSet<Option<Actor>>)>,
 }
 
 impl<'a> Found<'a> {
@@ -219,8 +218,8 @@ impl<'a> Found<'a> {
             self.take_left(&mut facts, room);
             let forks = facts.whole.remove(FORKS).and_then(|fact| Known::decode_all(&fact).ok());
             for known in forks.into_iter().flatten() {
-                // The present file comes first, and may know more of what its branches are of.
-                self.forks.entry(known.fork.bytes().clone()).or_insert(known);
+                let said = self.forks.entry(known.fork.bytes().clone());
+                said.or_insert_with(|| (known.fork, BTreeSet::new())).1.insert(known.parent);
             }
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
@@ -250,6 +249,41 @@ impl<'a> Found<'a> {
         self.begins.extend(frontier.clone().map(|frontier| Begin::new(*room, frontier)));
         if let (Some(ground), Some(outside), Some(frontier)) = (ground, outside, frontier) {
             self.left.push(Forgetting { ground, outside, frontier, outside_from: BTreeMap::new() });
+        }
+    }
+
+    /// The forks that the sources prove, with the actor that each is of where all of them are known: to a source that knew of fewer it was
+    /// of another. Where the message that it hangs on is not whole, it is as the source has it that knew most.
+    fn forks(&self, room: RoomId, keys: &dyn Keys) -> Vec<Known> {
+        let mut forks: Vec<_> = self.forks.values().collect();
+        forks.sort_by_key(|(fork, _)| fork.dot().seq);
+        let mut all = Vec::new();
+        for (fork, said) in forks {
+            let (signed, last) = (fork.dot().actor, (fork.dot().seq - 1, fork.before()));
+            let begin = Begin::new(room, Frontier::default()).with_forks(&Known::encode_all(all.iter()));
+            let branches = begin.branches();
+            let is_open = |actor: &Actor| {
+                let (base, closed) = (branches.base(actor), branches.closed(actor));
+                (*actor == signed || base < last.0) && closed.is_none_or(|closed| last.0 <= closed)
+            };
+            let names: BTreeSet<Actor> = branches.family(signed).chain([signed]).filter(is_open).collect();
+            let has =
+                |actor: &Actor| self.family(branches, *actor).has(&begin, &self.begins, *actor, last, keys);
+            let parent = names.into_iter().find(has);
+            let parent =
+                parent.or_else(|| said.iter().flatten().copied().max_by_key(|actor| branches.base(actor)));
+            // Where one source has forgotten the fork, only one of the branches is part of the room.
+            all.push(Known { fork: fork.clone(), parent: parent.filter(|_| !said.contains(&None)) });
+        }
+        all
+    }
+
+    /// What there is of an actor under any of its names.
+    fn family(&self, branches: &Branches, actor: Actor) -> Family<'_> {
+        let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
+        Family {
+            pieces: names.iter().filter_map(|name| self.actors.get(name)).collect(),
+            ending: self.ending,
         }
     }
 
@@ -384,7 +418,7 @@ mod tests {
     use rtc_core::value::Value;
 
     use super::super::examine::{Examined, examine};
-    use super::super::rename::tests::Forked;
+    use super::super::rename::tests::{Forked, two_forks};
     use super::super::sqlite::tests::{ROOM, scanned};
     use super::*;
 
@@ -707,6 +741,26 @@ mod tests {
             assert_eq!(renew_in(dir.path(), &[]), all as u64 - 5_000);
             assert_eq!(renew_in(dir.path(), &[before]), all as u64);
             assert_eq!((held(&file), shown(&file)), (whole, folded));
+        }
+    }
+
+    /// One file knows of the one fork, another one of a later one alone, which hangs on a branch of the first.
+    #[test]
+    fn a_fork_is_of_the_branch_that_it_hangs_on_though_no_file_has_it_so() {
+        let (early, late) = two_forks();
+        for early_is_present in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let [file, beside] = [ROOM_FILE, "beside"].map(|name| dir.path().join(name));
+            let [early_file, late_file] = if early_is_present { [&file, &beside] } else { [&beside, &file] };
+            for (file, forked) in [(early_file, &early), (late_file, &late)] {
+                let mut store = SqliteStore::open(file, ROOM).unwrap();
+                store.rename(&[], &forked.fact).unwrap();
+                store.append(&[&forked.before[..], &forked.one, &forked.other].concat()).unwrap();
+            }
+            let renewed = renew(dir.path(), &[beside], ROOM, Some(SECRET), &keys(1), &AtomicBool::new(false));
+            let all = early.before.len() + 2 * early.one.len() + 2 * late.one.len();
+            assert_eq!(renewed.unwrap().messages, all as u64, "{early_is_present}");
+            assert_eq!(examine(&file, ROOM, &keys(1)).unwrap().faults, Vec::<String>::new());
         }
     }
 
