@@ -18,6 +18,14 @@ pub(super) struct Pieces {
     pub(super) blocks: Vec<block::Row>,
 }
 
+impl Pieces {
+    /// The first number that there is anything of.
+    pub(super) fn first(&self) -> Option<u64> {
+        let blocks = self.blocks.iter().filter_map(|block| u64::try_from(block.first).ok());
+        self.rows.keys().copied().chain(blocks).min()
+    }
+}
+
 /// What there is of one actor under any of its names.
 pub(super) struct Family<'a> {
     pub(super) pieces: Vec<&'a Pieces>,

@@ -168,7 +168,7 @@ fn rebuild(
     for (name, value) in &found.facts {
         store.set_fact(name, value)?;
     }
-    let lacks_ground = found.forgot && base.forgetting.is_none() && records.is_empty();
+    let lacks_ground = base.forgetting.is_none() && records.is_empty() && found.has_forgotten(branches);
     Ok(Renewed { messages: records.len() as u64, lacks_ground })
 }
 
@@ -197,6 +197,8 @@ struct Found<'a> {
     begins: Vec<Begin>,
     /// Whether a source had forgotten anything.
     forgot: bool,
+    /// Whether the format of a source leaves that open.
+    may_have_forgotten: bool,
     /// The forks that any source knows of, by their proofs, and what the sources say of whom they are.
     forks: BTreeMap<Arc<[u8]>, (Fork, BTreeSet<Option<Actor>>)>,
 }
@@ -204,7 +206,8 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn new(ending: &'a AtomicBool) -> Self {
         let (actors, facts, forks) = Default::default();
-        Self { ending, actors, facts, left: Vec::new(), begins: Vec::new(), forgot: false, forks }
+        let (left, begins) = (Vec::new(), Vec::new());
+        Self { ending, actors, facts, left, begins, forgot: false, may_have_forgotten: false, forks }
     }
 
     /// Takes what can be read from a file. One that cannot be is none: whatever is in it is damaged.
@@ -213,7 +216,11 @@ impl<'a> Found<'a> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let Ok(connection) = Connection::open_with_flags(source, flags) else { return };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-        self.forgot |= version.is_ok_and(|version| version == schema::FORGOTTEN);
+        match version {
+            Ok(schema::FORGOTTEN) => self.forgot = true,
+            Ok(schema::BRANCHED) => self.may_have_forgotten = true,
+            Ok(_) | Err(_) => {}
+        }
         if let Ok(mut facts) = fact::all(&connection, room) {
             self.take_left(&mut facts, room);
             let forks = facts.whole.remove(FORKS).and_then(|fact| Known::decode_all(&fact).ok());
@@ -285,6 +292,15 @@ impl<'a> Found<'a> {
             pieces: names.iter().filter_map(|name| self.actors.get(name)).collect(),
             ending: self.ending,
         }
+    }
+
+    /// Whether a source had forgotten anything: where its format does not say so, whether somebody's messages begin with neither the first
+    /// one nor that of a branch.
+    fn has_forgotten(&self, branches: &Branches) -> bool {
+        let begins_late = |(actor, pieces): (&Actor, &Pieces)| {
+            pieces.first().is_some_and(|seq| seq > branches.base(actor) + 1)
+        };
+        self.forgot || self.may_have_forgotten && self.actors.iter().any(begins_late)
     }
 
     /// What the new file begins with: of what is left of forgotten messages that which covers most and is what its horizon names.
@@ -616,6 +632,34 @@ mod tests {
             let renewed = renew_in(dir.path(), &[sound]);
             assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false }, "{fact}");
             assert_eq!(seen(&file).folded, whole.folded, "{fact}");
+        }
+    }
+
+    #[test]
+    fn that_everything_left_of_forgotten_messages_is_lost_is_said_of_every_format() {
+        for (version, forgets, lacks_ground) in [
+            (schema::FORGOTTEN, true, true),
+            (schema::BRANCHED, true, true),
+            (schema::BRANCHED, false, false),
+        ] {
+            let mut owner = Owner::new();
+            owner.edit(if forgets { 20 } else { 0 });
+            if forgets {
+                owner.compact();
+                owner.edit(5);
+            }
+            let dir = owner.close();
+            let connection = Connection::open(dir.path().join(ROOM_FILE)).unwrap();
+            connection
+                .execute("DELETE FROM fact WHERE name IN (?1, ?2, ?3)", [GROUND, OUTSIDE, FRONTIER])
+                .unwrap();
+            connection.pragma_update(None, "user_version", version).unwrap();
+            drop(connection);
+            assert_eq!(
+                renew_in(dir.path(), &[]),
+                Renewed { messages: 0, lacks_ground },
+                "{version} {forgets}"
+            );
         }
     }
 
