@@ -16,6 +16,7 @@ use rtc_core::fork::Fork;
 use rtc_core::founding::Founding;
 use rtc_core::horizon::Frontier;
 use rtc_core::id::{Actor, RoomId};
+use rtc_core::limits::FORKS_MAX;
 use rtc_core::room::Room;
 use rtc_core::store::{FORKS, Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
@@ -199,8 +200,15 @@ struct Found<'a> {
     forgot: bool,
     /// Whether the format of a source leaves that open.
     may_have_forgotten: bool,
-    /// The forks that any source knows of, by their proofs, and what the sources say of whom they are.
-    forks: BTreeMap<Arc<[u8]>, (Fork, BTreeSet<Option<Actor>>)>,
+    /// The forks that any source knows of, by their proofs.
+    forks: BTreeMap<Arc<[u8]>, Told>,
+}
+
+/// A fork as sources tell of it.
+struct Told {
+    fork: Fork,
+    /// Its parents, as each [`Known`] has one.
+    parents: BTreeSet<Option<Actor>>,
 }
 
 impl<'a> Found<'a> {
@@ -225,8 +233,9 @@ impl<'a> Found<'a> {
             self.take_left(&mut facts, room);
             let forks = facts.whole.remove(FORKS).and_then(|fact| Known::decode_all(&fact).ok());
             for known in forks.into_iter().flatten() {
-                let said = self.forks.entry(known.fork.bytes().clone());
-                said.or_insert_with(|| (known.fork, BTreeSet::new())).1.insert(known.parent);
+                let told = self.forks.entry(known.fork.bytes().clone());
+                let told = told.or_insert_with(|| Told { fork: known.fork, parents: BTreeSet::new() });
+                told.parents.insert(known.parent);
             }
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
@@ -263,9 +272,9 @@ impl<'a> Found<'a> {
     /// of another. Where the message that it hangs on is not whole, it is as the source has it that knew most.
     fn forks(&self, room: RoomId, keys: &dyn Keys) -> Vec<Known> {
         let mut forks: Vec<_> = self.forks.values().collect();
-        forks.sort_by_key(|(fork, _)| fork.dot().seq);
+        forks.sort_by_key(|told| told.fork.dot().seq);
         let mut all = Vec::new();
-        for (fork, said) in forks {
+        for Told { fork, parents } in forks.into_iter().take(FORKS_MAX) {
             let (signed, last) = (fork.dot().actor, (fork.dot().seq - 1, fork.before()));
             let begin = Begin::new(room, Frontier::default()).with_forks(&Known::encode_all(all.iter()));
             let branches = begin.branches();
@@ -273,14 +282,16 @@ impl<'a> Found<'a> {
                 let (base, closed) = (branches.base(actor), branches.closed(actor));
                 (*actor == signed || base < last.0) && closed.is_none_or(|closed| last.0 <= closed)
             };
-            let names: BTreeSet<Actor> = branches.family(signed).chain([signed]).filter(is_open).collect();
+            let mut names: Vec<Actor> = branches.family(signed).chain([signed]).filter(is_open).collect();
+            // What a source says is mostly so.
+            names.sort_by_key(|actor| !parents.contains(&Some(*actor)));
             let has =
                 |actor: &Actor| self.family(branches, *actor).has(&begin, &self.begins, *actor, last, keys);
             let parent = names.into_iter().find(has);
             let parent =
-                parent.or_else(|| said.iter().flatten().copied().max_by_key(|actor| branches.base(actor)));
+                parent.or_else(|| parents.iter().flatten().copied().max_by_key(|actor| branches.base(actor)));
             // Where one source has forgotten the fork, only one of the branches is part of the room.
-            all.push(Known { fork: fork.clone(), parent: parent.filter(|_| !said.contains(&None)) });
+            all.push(Known { fork: fork.clone(), parent: parent.filter(|_| !parents.contains(&None)) });
         }
         all
     }
