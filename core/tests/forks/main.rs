@@ -1,5 +1,6 @@
 //! Two machines that take themselves for one, and members that lie: what those who meet them find out, and that everybody hears of it.
 
+mod ground;
 mod world;
 
 use std::collections::BTreeSet;
