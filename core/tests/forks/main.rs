@@ -263,6 +263,21 @@ fn nobody_hides_anothers_fork_behind_many_of_his_own() {
     assert_eq!(world.forks(BOB).len(), FORKS_MAX);
 }
 
+#[test]
+fn after_a_fork_what_is_new_is_sent_at_once_as_before() {
+    let mut world = World::forked(2, 3, 4);
+    let all = [ONE, TWIN, BOB, EVE];
+    for (a, b) in [(BOB, EVE), (ONE, EVE), (ONE, BOB), (TWIN, BOB), (TWIN, EVE), (ONE, TWIN)] {
+        world.join(a, b);
+    }
+    world.beat(20);
+    world.check_whole(&all, 2 + 3 + 4);
+    for (n, at) in (1..).zip(all) {
+        world.edit(at, &format!("new-{n}"));
+        assert!(all.iter().all(|&to| world.machines[to].room.messages() == 2 + 3 + 4 + n), "{at}");
+    }
+}
+
 /// Of keys that are no members' there are as many as anybody likes.
 #[test]
 fn nobodys_forks_leave_room_for_those_of_members() {
