@@ -87,6 +87,198 @@ fn tell(world: &mut World, at: usize, frame: RoomFrame) {
     world.give(at, Input::PeerDown { link });
 }
 
+#[test]
+fn with_a_ground_come_the_forks_whose_branches_lie_in_it() {
+    for common in [0, 1, 4] {
+        let (mut world, _) = forgotten(common, 5, 3);
+        world.join(BOB, EVE);
+        world.deliver();
+        world.check_same(&[BOB, EVE], common + 8);
+        world.beat(8);
+        world.restart(EVE);
+        world.check_same(&[BOB, EVE], common + 8);
+        // One who comes later has it from her.
+        world.restart(TWIN);
+        world.join(EVE, TWIN);
+        world.beat(8);
+        world.check_same(&[BOB, EVE, TWIN], common + 8);
+    }
+}
+
+#[test]
+fn what_an_author_made_meanwhile_counts_once_whomever_it_meets_first() {
+    let mut world = World::forked(4, 5, 3);
+    for at in [ONE, TWIN] {
+        world.join(at, BOB);
+        world.beat(1);
+        world.part(at, BOB);
+    }
+    assert!(world.forks(ONE).is_empty(), "it has not heard of the other");
+    for n in 5..8 {
+        world.edit(ONE, &format!("one-{n}"));
+    }
+    world.edit(TWIN, "other-3");
+    world.compact();
+    world.join(BOB, EVE);
+    world.beat(4);
+    world.part(BOB, EVE);
+    for at in [ONE, TWIN] {
+        world.join(EVE, at);
+        world.beat(8);
+    }
+    world.join(BOB, EVE);
+    world.beat(20);
+    world.check_same(&[ONE, TWIN, BOB, EVE], 4 + 5 + 3 + 3 + 1);
+}
+
+/// A small ground is there sooner than the proofs of many forks.
+#[test]
+fn who_is_of_several_branches_knows_all_their_forks_before_it_forgets() {
+    let mut world = World::new();
+    world.machines.extend((EVE + 1..SEEDS.len()).map(World::machine));
+    let others = [TWIN, EVE + 1, EVE + 2];
+    (0..12).for_each(|n| world.edit(ONE, &format!("n-{n}")));
+    for (common, at) in [3, 5, 7].into_iter().zip(others) {
+        (0..common).for_each(|n| world.edit(at, &format!("n-{n}")));
+        world.edit(at, &format!("of-{at}"));
+    }
+    let signed = signed(&mut world, ONE);
+    tell(&mut world, BOB, run_of(World::actor(), &signed[..9]));
+    for at in others {
+        world.join(at, BOB);
+        world.beat(20);
+        world.part(at, BOB);
+    }
+    assert_eq!(world.forks(BOB).len(), 3);
+    assert!(world.forks(ONE).is_empty());
+    world.compact();
+    world.join(ONE, BOB);
+    world.join(EVE, BOB);
+    world.beat(20);
+    world.check_same(&[ONE, BOB, EVE], 12 + 3);
+}
+
+/// A ground may be offered and never come: what was told of it is of use all the same.
+#[test]
+fn a_fork_that_came_before_what_it_hangs_on_is_known_once_that_is_there() {
+    let mut world = World::forked(4, 5, 3);
+    let signed = signed(&mut world, ONE);
+    for at in [ONE, TWIN] {
+        world.join(at, BOB);
+        world.beat(1);
+        world.part(at, BOB);
+    }
+    world.restart(ONE);
+    world.compact();
+    world.is_grounded = true;
+    world.join(BOB, EVE);
+    world.beat(2);
+    assert!(world.forks(EVE).len() == 1 && world.machines[EVE].room.branches().is_empty());
+    world.restart(EVE);
+    tell(&mut world, EVE, run_of(World::actor(), &signed));
+    world.join(ONE, EVE);
+    world.beat(2);
+    assert_eq!(world.machines[EVE].room.branches(), world.machines[BOB].room.branches());
+    world.is_grounded = false;
+    world.join(BOB, EVE);
+    world.beat(20);
+    world.check_same(&[ONE, BOB, EVE], 12);
+}
+
+/// Who hands over a ground may keep to itself what is to be known of it.
+#[test]
+fn of_a_ground_that_came_without_proofs_nobody_takes_what_is_his_for_others() {
+    let mut world = World::forked(4, 5, 3);
+    for at in [ONE, TWIN] {
+        world.join(at, BOB);
+        world.beat(1);
+        world.part(at, BOB);
+    }
+    world.edit(ONE, "late");
+    let signed = signed(&mut world, ONE);
+    world.compact();
+    world.is_secret = true;
+    world.join(BOB, EVE);
+    world.beat(100);
+    assert!(world.machines[EVE].room.horizon().is_some() && world.forks(EVE).is_empty());
+    // By the name that its author may have for it: what she makes of it is to be another thing later.
+    let (head, lamport) = horizon(&mut world);
+    let undone = Dot { actor: World::actor(), seq: 10 }.to_string();
+    let undo = Op {
+        code: OpCode::named("meta.undo").unwrap(),
+        key: String::new(),
+        path: None,
+        value: Value::Null,
+        options: [("target".to_owned(), undone.as_str().into())].into(),
+    };
+    let run = run(branch(&signed[4]), &signed[8], lamport, &[head], &[insert("undone"), undo]);
+    for at in [BOB, EVE] {
+        tell(&mut world, at, RoomFrame::Run { run: run.clone() });
+        assert_eq!(world.machines[at].room.messages(), 3);
+    }
+    world.part(BOB, EVE);
+    world.join(EVE, ONE);
+    world.beat(30);
+    assert_eq!(world.machines[ONE].room.horizon(), None, "it would take its own for somebody else's");
+    world.is_secret = false;
+    world.part(EVE, ONE);
+    world.join(EVE, BOB);
+    world.beat(8);
+    world.check_same(&[BOB, EVE], 12);
+    world.join(EVE, ONE);
+    world.beat(20);
+    assert_eq!(world.machines[ONE].room.horizon(), world.machines[BOB].room.horizon());
+}
+
+/// What a fork hangs on is not forgotten because something of that number is, of another branch.
+#[test]
+fn a_fork_beside_a_long_forgotten_branch_is_not_forgotten() {
+    let (mut world, signed) = forgotten(4, 2, 16);
+    let (head, lamport) = horizon(&mut world);
+    world.join(BOB, EVE);
+    world.beat(4);
+    world.part(BOB, EVE);
+    for (at, key) in [(BOB, "one"), (EVE, "other")] {
+        let ops = [insert("common"), insert(key)];
+        let run = run(branch(&signed[4]), &signed[5], lamport, &[head], &ops);
+        tell(&mut world, at, RoomFrame::Run { run });
+        assert_eq!(world.machines[at].room.messages(), 3);
+    }
+    // Whoever has not heard what it hangs on cannot say where it lies.
+    world.restart(TWIN);
+    world.join(BOB, EVE);
+    world.beat(8);
+    world.check_same(&[BOB, EVE], 22);
+    assert_eq!(world.machines[BOB].room.messages(), 1 + 1 + 2);
+    world.join(BOB, TWIN);
+    world.beat(20);
+    world.check_same(&[BOB, EVE, TWIN], 22);
+}
+
+/// Who learnt of a fork before a horizon, and who does after it, give the same verdict.
+#[test]
+fn when_a_third_branch_became_known_is_no_matter() {
+    let (mut world, signed) = forgotten(4, 5, 3);
+    let (head, lamport) = horizon(&mut world);
+    let third = run(World::actor(), &signed[3], lamport, &[head], &[insert("third")]);
+    // She holds the first branch alone, and has not heard of the horizon.
+    tell(&mut world, EVE, run_of(World::actor(), &signed[..9]));
+    tell(&mut world, EVE, RoomFrame::Run { run: third.clone() });
+    assert_eq!(world.forks(EVE).len(), 1);
+    assert_eq!(world.machines[EVE].room.horizon(), None);
+    world.join(EVE, BOB);
+    world.beat(20);
+    world.check_same(&[EVE, BOB], 12);
+    let first = Dot { actor: World::actor(), seq: 5 };
+    let actor = name(&first, &signed[3].link.next(third.bodies.get(0)));
+    for at in [EVE, BOB] {
+        tell(&mut world, at, RoomFrame::Run { run: Run { actor, ..third.clone() } });
+    }
+    world.beat(20);
+    world.check_same(&[EVE, BOB], 12);
+    assert_eq!(world.machines[BOB].room.messages(), 2);
+}
+
 /// A clock of somebody who knows nothing of the fork, and names what is not held yet, means whichever branch is part of the room.
 #[test]
 fn what_is_not_held_yet_is_not_taken_for_what_is_outside() {

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) signatures_one_in: u64,
     /// Whether nobody hears of forks.
     pub(crate) is_secret: bool,
+    /// Whether what is offered of forgotten messages never comes.
+    pub(crate) is_grounded: bool,
 }
 
 /// An open room, of which Bob is the keeper.
@@ -75,6 +77,7 @@ impl World {
             ms: 0,
             signatures_one_in: 1,
             is_secret: false,
+            is_grounded: false,
         }
     }
 
@@ -150,11 +153,11 @@ impl World {
     pub(crate) fn deliver(&mut self) {
         while let Some((from, to, frame)) = self.frames.pop_front() {
             if self.machines[from].links.contains(&to) {
-                if let RoomFrame::Fork { .. } = frame {
-                    if self.is_secret {
-                        continue;
-                    }
-                    self.proofs.push(frame.clone());
+                match frame {
+                    RoomFrame::Fork { .. } if self.is_secret => continue,
+                    RoomFrame::Fork { .. } => self.proofs.push(frame.clone()),
+                    RoomFrame::GroundPiece { .. } if self.is_grounded => continue,
+                    _ => {}
                 }
                 self.give(to, Input::Frame { link: LinkId(from as u64), frame });
             }
