@@ -2,6 +2,7 @@
 
 use crate::canonical::Writer;
 use crate::id::Dot;
+use crate::limits::SPANS_MAX;
 use crate::op::text::{CharId, Span};
 use crate::op::{Op, Shape};
 use crate::raw::Raw;
@@ -41,12 +42,14 @@ impl Names<'_> {
                 Some(CharId { dot: (self.name)(id.dot), ..id }.write(self.own))
             }
             Shape::Spans => {
-                let spans = value.as_list()?.iter();
+                // More of them mean nothing.
+                let spans = value.as_list().filter(|spans| spans.len() <= SPANS_MAX)?.iter();
                 let spans = spans.map(|span| match with_raw(span, |raw| Span::read(raw, self.own)) {
                     Some(read) => self.split(read).into_iter().map(|span| span.write(self.own)).collect(),
                     None => vec![span.clone()],
                 });
-                Some(Value::List(spans.flatten().collect()))
+                // Who has forked often enough could make many of few: past the limit the characters stay as they are.
+                Some(Value::List(spans.flatten().take(SPANS_MAX).collect()))
             }
             Shape::Place => {
                 let components = value.as_list()?.iter();
@@ -118,4 +121,41 @@ fn with_raw<T>(value: &Value, look: impl FnOnce(Raw<'_>) -> T) -> T {
     let mut writer = Writer::new();
     writer.value(value);
     look(Raw::of_checked(&writer.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Actor;
+    use crate::op::OpCode;
+
+    #[test]
+    fn of_spans_that_are_split_there_are_as_many_as_an_op_may_have() {
+        let own = Dot { actor: Actor::from_name("a"), seq: 40 };
+        let branch = |seq: u64| Actor::from_name(&format!("branch-{}", seq / 2));
+        let name = |dot: Dot| Dot { actor: branch(dot.seq), ..dot };
+        let next = |dot: Dot| dot.seq / 2 * 2 + 2;
+        let id = |seq: u64| CharId { dot: Dot { seq, ..own }, index: 0, offset: 0 };
+        let span = Span { first: id(1), last: id(20) };
+        let split = |count: usize| {
+            let code = OpCode::named("text.delete").unwrap();
+            let spans = Value::List(vec![span.write(own); count]);
+            let options = [("spans".to_owned(), spans)].into();
+            let op = Op { code, key: "n".into(), path: Some("t".into()), value: Value::Null, options };
+            let translated = translate(&op, own, &name, &next);
+            translated.options["spans"].as_list().unwrap().to_vec()
+        };
+        let one = split(1);
+        assert_eq!(one.len(), 11);
+        let ends = |value: &Value| with_raw(value, |raw| Span::read(raw, own)).unwrap();
+        assert_eq!(
+            (ends(&one[0]).first, ends(&one[10]).last),
+            (
+                CharId { dot: name(span.first.dot), ..span.first },
+                CharId { dot: name(span.last.dot), ..span.last },
+            )
+        );
+        assert_eq!(split(SPANS_MAX).len(), SPANS_MAX);
+        assert_eq!(split(SPANS_MAX + 1), vec![span.write(own); SPANS_MAX + 1], "it has no effect, as before");
+    }
 }

@@ -19,6 +19,8 @@ const PIECES_AT_ONCE: usize = CREDIT_BYTES / GROUND_PIECE_BYTES_MAX;
 const FETCH_SILENCE_MS: u64 = 10_000;
 /// How long after it began to be handed a ground a peer may begin again. Who gave it up asks later than that.
 const HANDING_MS_MIN: u64 = FETCH_SILENCE_MS / 2;
+/// How often what is handed over is not stood on, since who hands it over holds others of messages that are held here. Perhaps it lies.
+const PARTINGS_MAX: u8 = 4;
 
 /// A ground that is being handed over by us: in order and once, however often a peer asks.
 pub(super) struct Handing {
@@ -237,6 +239,9 @@ impl Room {
         if self.read_only.is_some() || is_held || self.lacks_fork_of(frontier) {
             return;
         }
+        if self.shows_parting(link, dot, &horizon, out) {
+            return;
+        }
         match (PackedFooting { whole_bytes, deflated: bytes.into() }).open(dot, &horizon) {
             Ok(footing) => {
                 self.stand(dot, horizon, footing, now, out);
@@ -249,6 +254,34 @@ impl Room {
             }
             Err(error) => refuse_ground(link, error, out),
         }
+    }
+
+    /// Whether a peer that stands on a horizon holds others of messages that it would leave outside here: then it is sent ours, which
+    /// proves the fork, and offers the horizon again. By the names of their branch they can be issued again beside the others.
+    fn shows_parting(&mut self, link: LinkId, dot: Dot, horizon: &Horizon, out: &mut Vec<Output>) -> bool {
+        let Some(peer) = self.peers.get_mut(&link).filter(|peer| peer.partings < PARTINGS_MAX) else {
+            return false;
+        };
+        let cut = |actor: &Actor| horizon.frontier.get(actor).map_or(0, |cut| cut.seq);
+        let is_inside = |first: &Dot| {
+            let Some(mut seen) = self.replica.version_of(first) else { return true };
+            seen.raise(first.actor, cut(&first.actor));
+            seen.get(&dot.actor) >= dot.seq || horizon.frontier.is_seen_by(&seen)
+        };
+        let held = self.log.vector();
+        let both = held.iter().filter(|(actor, head)| (*head).min(peer.told.get(actor)) > cut(actor));
+        let parted = both.filter(|(actor, _)| !is_inside(&Dot { actor: *actor, seq: cut(actor) + 1 }));
+        let parted: Vec<(Actor, u64)> = parted.collect();
+        if parted.is_empty() {
+            return false;
+        }
+        peer.partings += 1;
+        for (actor, head) in parted {
+            peer.sent.lower(&actor, cut(&actor));
+            peer.goal.raise(actor, head);
+        }
+        self.pump(link, out);
+        true
     }
 
     /// Gives up what a peer does not hand over though it offered it: another may.

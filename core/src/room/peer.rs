@@ -45,6 +45,8 @@ pub(super) struct Peer {
     pub(super) lacks_ground: bool,
     /// Whether what is being read for it proves the horizon.
     pub(super) is_offered: bool,
+    /// How often it was sent what it holds others of, instead of standing on what it hands over.
+    pub(super) partings: u8,
     /// What of a ground it has been handed.
     pub(super) handing: Option<Handing>,
     /// What it last told that it sees.
@@ -88,6 +90,7 @@ impl Peer {
             acked: None,
             lacks_ground: false,
             is_offered: false,
+            partings: 0,
             handing: None,
             sight: None,
             sight_told: None,

@@ -10,7 +10,7 @@ use rtc_core::founding::{Access, Founding};
 use rtc_core::id::{Dot, StateHash};
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
 use rtc_core::sim::SimDisk;
-use rtc_core::store::{GROUND, MEMBERS, OUTSIDE, POLICY, Store};
+use rtc_core::store::{FORKS, GROUND, MEMBERS, OUTSIDE, POLICY, Store};
 use rtc_core::sync::{LinkId, Now, RoomFrame};
 use rtc_core::value::Value;
 
@@ -25,6 +25,9 @@ pub(crate) struct World {
     /// Whether what a horizon permits reaches the disks.
     pub(crate) forgets: bool,
     pub(crate) access: Access,
+    /// The machines that are two, of which somebody has found out.
+    pub(crate) forked: Vec<Dot>,
+    pub(crate) may_fork: bool,
 }
 
 pub(crate) struct Peer {
@@ -59,6 +62,8 @@ impl World {
             epochs: 0,
             forgets: true,
             access,
+            forked: Vec::new(),
+            may_fork: false,
         };
         for _ in 0..count {
             world.add();
@@ -108,7 +113,7 @@ impl World {
                 }
                 Output::Forget(forgetting) if self.forgets => held.disk.forget(&forgetting).unwrap(),
                 Output::Forget(_) => {}
-                Output::Rename { .. } => panic!("nobody forks here"),
+                Output::Rename { renames, forks } => held.disk.rename(&renames, &forks).unwrap(),
                 Output::Fact { name, value } => held.disk.set_fact(name, &value).unwrap(),
                 Output::Read { link, ranges } => {
                     let records = ranges
@@ -124,6 +129,7 @@ impl World {
                 Output::Reply { result, .. } => replies.push(result.map(|edited| edited.id)),
                 Output::Alarm(what) => panic!("peer {peer}: {what}"),
                 Output::Refused { refusal, .. } => self.refused.push(refusal),
+                Output::Forked(dot) if self.may_fork => self.forked.push(dot),
                 Output::Forked(dot) => panic!("peer {peer} finds a fork at {dot}"),
                 Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
             }
@@ -222,10 +228,27 @@ impl World {
             self.part(peer, to);
         }
         self.epochs += 1;
+        self.start(peer);
+    }
+
+    /// Lets the memory of a machine be saved, and another one resume from it.
+    pub(crate) fn twin(&mut self, of: usize) -> usize {
+        self.may_fork = true;
+        let twin = self.add();
+        let Peer { keys, disk, told, .. } = &self.peers[of];
+        let (keys, disk, told) = (Arc::clone(keys), disk.clone(), *told);
+        let other = &mut self.peers[twin];
+        (other.keys, other.disk, other.told) = (keys, disk, told);
+        self.start(twin);
+        twin
+    }
+
+    fn start(&mut self, peer: usize) {
         let told = self.peers[peer].told;
         let keys = Arc::clone(&self.peers[peer].keys);
         let mut room = Room::open(opening(self.access, keys, self.epochs, told));
         let disk = &mut self.peers[peer].disk;
+        disk.fact(FORKS).unwrap().iter().for_each(|value| room.recall(FORKS, value));
         if let Some(ground) = disk.fact(GROUND).unwrap() {
             room.restore(&ground, &disk.fact(OUTSIDE).unwrap().unwrap()).unwrap();
         }
