@@ -71,6 +71,10 @@ pub trait Keys: Send + Sync {
     fn public(&self) -> PeerKey;
     /// Signs `link`.
     fn sign(&self, link: &Link) -> Signature;
+    /// Signs `link` with `key`, this one or a former one; nothing where it is neither.
+    fn sign_as(&self, key: &PeerKey, link: &Link) -> Option<Signature> {
+        (*key == self.public()).then(|| self.sign(link))
+    }
     /// Whether `signature` over `link` was made with `key`.
     fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool;
     /// Opens a room's secret that was [sealed](crate::seal::seal) to `key`, this one or a former one; nothing where it was not.
@@ -103,6 +107,11 @@ impl Ed25519 {
     #[must_use]
     pub fn after<'a>(self, former: impl IntoIterator<Item = &'a [u8; 32]>) -> Self {
         Self { former: former.into_iter().map(SigningKey::from_bytes).collect(), ..self }
+    }
+
+    /// The key pair of that public key, if it is this one or a former one.
+    fn of(&self, key: &PeerKey) -> Option<&SigningKey> {
+        self.former.iter().chain([&self.key]).find(|ours| public(ours) == *key)
     }
 }
 
@@ -137,13 +146,16 @@ impl Keys for Ed25519 {
         sign(&self.key, link)
     }
 
+    fn sign_as(&self, key: &PeerKey, link: &Link) -> Option<Signature> {
+        self.of(key).map(|ours| sign(ours, link))
+    }
+
     fn verify(&self, key: &PeerKey, link: &Link, signature: &Signature) -> bool {
         is_signed_by(key, link, signature)
     }
 
     fn unseal(&self, key: &PeerKey, room: &RoomId, sealed: &[u8]) -> Option<Secret> {
-        let ours = self.former.iter().chain([&self.key]).find(|ours| public(ours) == *key)?;
-        seal::unseal(ours, room, sealed)
+        seal::unseal(self.of(key)?, room, sealed)
     }
 
     fn former(&self) -> Vec<PeerKey> {

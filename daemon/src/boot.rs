@@ -12,7 +12,7 @@ use rtc_client::Places;
 use rtc_client::places::PlaceError;
 use rtc_core::chain::Keys;
 use rtc_core::id::RoomId;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -104,8 +104,8 @@ pub struct House {
     pub done: mpsc::UnboundedReceiver<Done>,
     /// What clients ask.
     pub clients: mpsc::Receiver<SocketEvent>,
-    /// Turns true when the daemon is to stop.
-    pub stop: watch::Receiver<bool>,
+    /// True once the process is to end; whoever hears of that first says so.
+    pub stop: watch::Sender<bool>,
     /// When it started.
     pub started: Instant,
     /// What is counted.
@@ -144,106 +144,109 @@ pub fn run(
     let settings = Settings::load(&places.config_file, overrides)?;
     let log = begin_log(&settings).map_err(|error| StartError::System { what: "write the log", error })?;
     let state = State::open(data)?;
-    let mut ready = Some(ready);
+    let (signals, file, mut ready) = (Signals::listen()?, state.identity_file(), Some(ready));
+    let process = Process { places, overrides, started, state, log, stop: signals.stop.clone() };
     loop {
-        let identity = Identity::load_or_create(&state.identity_file())?;
+        let identity = Identity::load_or_create(&file)?;
         let key = identity.key();
-        let ended = live(places, overrides, started, identity, &state, log.clone(), &mut ready)?;
-        // Somebody asked for another key.
-        if !Identity::read(&state.identity_file()).is_ok_and(|identity| identity.is_after(&key)) {
+        let ended = process.live(identity, &mut ready)?;
+        let has_new_key = Identity::read(&file).is_ok_and(|identity| identity.is_after(&key));
+        if !has_new_key || *process.stop.borrow() {
             return Ok(ended);
         }
         tracing::info!("starts anew with a new key");
     }
 }
 
-/// Runs the daemon with that key until it is told to stop, or gets another one.
-fn live(
-    places: &Places,
-    overrides: &Overrides,
+/// What stays when the key gives way to another one.
+struct Process<'a> {
+    places: &'a Places,
+    overrides: &'a Overrides,
     started: Instant,
-    identity: Identity,
-    state: &State,
+    state: State,
     log: Option<LogControl>,
-    ready: &mut Option<impl FnOnce()>,
-) -> Result<ExitCode, StartError> {
-    let settings = Settings::load(&places.config_file, overrides)?;
-    let _key = lock_key(places, &identity).map_err(StartError::Key)?;
-    let rooms = open_rooms(state, &identity, settings.room_idle_s > 0)?;
-    let (done_tx, done) = mpsc::unbounded_channel();
-    let store = store::thread::spawn(done_tx)
-        .map_err(|error| StartError::System { what: "start the store's thread", error })?;
-    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()
-        .map_err(|error| StartError::System { what: "start the runtime", error })?;
-    runtime.block_on(async {
-        let config = ConfigWatch::start(&places.config_file, settings, overrides.clone());
-        let net_config = net_config(places, state, &identity, &config.current().borrow().settings)?;
-        let (net_tx, net_events) = mpsc::channel(NET_EVENTS_QUEUED);
-        let (net_handle, net) = net::start(net_config, net_tx).await?;
-        let listener = Listener::bind(&places.socket).await?;
-        let (clients_tx, clients) = mpsc::channel(CALLS_QUEUED);
-        let (stop_tx, stop) = watch::channel(false);
-        let (questions_tx, questions) = mpsc::channel(QUESTIONS_QUEUED);
-        let address = metrics::parse_address(&config.current().borrow().settings.metrics);
-        let numbers = Metrics::default();
-        let _server = match address {
-            Some(address) => {
-                let server = metrics::Server::start(address, numbers.clone(), questions_tx).await;
-                Some(server.map_err(|error| StartError::Metrics { address, error })?)
-            }
-            None => None,
-        };
-        let house = House {
-            places: places.clone(),
-            state: state.clone(),
-            identity,
-            settings: config.current(),
-            rooms,
-            store,
-            done,
-            clients,
-            stop,
-            started,
-            metrics: numbers,
-            questions,
-        };
-        let signals = Signals::listen()?;
-        let follow_log = tokio::spawn(follow_log(log, config.current()));
-        let (end_clients, clients_end) = watch::channel(false);
-        let clients = tokio::spawn(socket::serve(listener, clients_tx, clients_end));
-        // The one place where the hub begins; it ends when it was asked to, and gives the store back.
-        let (opened_tx, opened) = oneshot::channel();
-        let network = Network { handle: net_handle, events: net_events };
-        let hub = tokio::spawn(hub::run(house, network, opened_tx));
-        tokio::spawn(signals.pass_on(stop_tx));
-        // A hub that died says so below.
-        let _ = opened.await;
-        ready.take().into_iter().for_each(|ready| ready());
-        tracing::info!(socket = %places.socket.display(), "ready");
-        let hub = hub.await;
-        net.shutdown().await;
-        // What was answered is still written.
-        end_clients.send_replace(true);
-        let _ = clients.await;
-        follow_log.abort();
-        match hub {
-            Ok(store) => {
-                tokio::task::block_in_place(|| store.shutdown());
-                tracing::info!("stopped");
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => {
-                tracing::error!(%error, "the hub died; what was durable stays so");
-                Ok(ExitCode::FAILURE)
-            }
-        }
-    })
+    /// See [`House::stop`].
+    stop: watch::Sender<bool>,
 }
 
+impl Process<'_> {
+    /// Runs the daemon with that key until it is told to stop, or gets another one.
+    fn live(&self, identity: Identity, ready: &mut Option<impl FnOnce()>) -> Result<ExitCode, StartError> {
+        let Self { places, overrides, state, .. } = self;
+        let settings = Settings::load(&places.config_file, overrides)?;
+        let _key = lock_key(places, &identity).map_err(StartError::Key)?;
+        let rooms = open_rooms(state, &identity, settings.room_idle_s > 0)?;
+        let (done_tx, done) = mpsc::unbounded_channel();
+        let store = store::thread::spawn(done_tx)
+            .map_err(|error| StartError::System { what: "start the store's thread", error })?;
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build()
+            .map_err(|error| StartError::System { what: "start the runtime", error })?;
+        runtime.block_on(async {
+            let config = ConfigWatch::start(&places.config_file, settings, (*overrides).clone());
+            let net_config = net_config(places, state, &identity, &config.current().borrow().settings)?;
+            let (net_tx, net_events) = mpsc::channel(NET_EVENTS_QUEUED);
+            let (net_handle, net) = net::start(net_config, net_tx).await?;
+            let listener = Listener::bind(&places.socket).await?;
+            let (clients_tx, clients) = mpsc::channel(CALLS_QUEUED);
+            let (questions_tx, questions) = mpsc::channel(QUESTIONS_QUEUED);
+            let address = metrics::parse_address(&config.current().borrow().settings.metrics);
+            let numbers = Metrics::default();
+            let _server = match address {
+                Some(address) => {
+                    let server = metrics::Server::start(address, numbers.clone(), questions_tx).await;
+                    Some(server.map_err(|error| StartError::Metrics { address, error })?)
+                }
+                None => None,
+            };
+            let house = House {
+                places: (*places).clone(),
+                state: state.clone(),
+                identity,
+                settings: config.current(),
+                rooms,
+                store,
+                done,
+                clients,
+                stop: self.stop.clone(),
+                started: self.started,
+                metrics: numbers,
+                questions,
+            };
+            let follow_log = tokio::spawn(follow_log(self.log.clone(), config.current()));
+            let (end_clients, clients_end) = watch::channel(false);
+            let clients = tokio::spawn(socket::serve(listener, clients_tx, clients_end));
+            // The one place where the hub begins; it ends when it was asked to, and gives the store back.
+            let (opened_tx, opened) = oneshot::channel();
+            let network = Network { handle: net_handle, events: net_events };
+            let hub = tokio::spawn(hub::run(house, network, opened_tx));
+            // A hub that died says so below.
+            let _ = opened.await;
+            ready.take().into_iter().for_each(|ready| ready());
+            tracing::info!(socket = %places.socket.display(), "ready");
+            let hub = hub.await;
+            net.shutdown().await;
+            // What was answered is still written.
+            end_clients.send_replace(true);
+            let _ = clients.await;
+            follow_log.abort();
+            match hub {
+                Ok(store) => {
+                    tokio::task::block_in_place(|| store.shutdown());
+                    tracing::info!("stopped");
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the hub died; what was durable stays so");
+                    Ok(ExitCode::FAILURE)
+                }
+            }
+        })
+    }
+}
 /// The process's files are its user's alone, and its memory, which holds a key, is never written to one.
 fn harden() {
     use nix::sys::resource::{Resource, setrlimit};
@@ -349,21 +352,39 @@ async fn follow_log(log: Option<LogControl>, mut settings: watch::Receiver<Curre
     }
 }
 
-/// What asks a process to end.
+/// Hears for as long as the process lives what asks it to end. On a thread of its own: what comes between two keys counts as well.
 struct Signals {
+    stop: watch::Sender<bool>,
+    _thread: Runtime,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, StartError> {
+        let failed = |error| StartError::System { what: "listen to signals", error };
+        let thread = Builder::new_multi_thread().worker_threads(1).enable_io().build().map_err(failed)?;
+        let stop = watch::Sender::new(false);
+        let asked = {
+            let _here = thread.enter();
+            Asked::listen().map_err(failed)?
+        };
+        thread.spawn(asked.pass_on(stop.clone()));
+        Ok(Self { stop, _thread: thread })
+    }
+}
+
+/// What asks a process to end.
+struct Asked {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-impl Signals {
-    fn listen() -> Result<Self, StartError> {
-        let listen =
-            |kind| signal(kind).map_err(|error| StartError::System { what: "listen to signals", error });
+impl Asked {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 

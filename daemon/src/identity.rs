@@ -111,8 +111,7 @@ impl Identity {
                 Err(IdentityError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 kept => kept?,
             }
-            durable::replace(path, &encode(&restored.seeds))
-                .map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+            write(path, &restored.seeds)?;
         }
         Ok(restored.key)
     }
@@ -124,9 +123,14 @@ impl Identity {
             return Err(IdentityError::TooManyKeys { path: path.to_owned() });
         }
         identity.seeds.push(*fresh_seed()?);
-        durable::replace(path, &encode(&identity.seeds))
-            .map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+        write(path, &identity.seeds)?;
         Ok(Self::of_seeds(identity.seeds).key)
+    }
+
+    /// Makes the identity in the file `path` durable, where that is not certain.
+    pub fn keep(path: &Path) -> Result<(), IdentityError> {
+        // Written anew: after a sync that failed, one that succeeds says nothing of what was written before.
+        write(path, &Self::read(path)?.seeds)
     }
 
     /// The identity in the file `path`.
@@ -208,6 +212,11 @@ fn fresh_seed() -> Result<Zeroizing<[u8; SEED_BYTES]>, IdentityError> {
     let mut seed = Zeroizing::new([0; SEED_BYTES]);
     getrandom::fill(&mut *seed).map_err(IdentityError::NoRandomness)?;
     Ok(seed)
+}
+
+/// Puts an identity in the place of another, durably.
+fn write(path: &Path, seeds: &[[u8; SEED_BYTES]]) -> Result<(), IdentityError> {
+    durable::replace(path, &encode(seeds)).map_err(|error| IdentityError::Io { path: path.to_owned(), error })
 }
 
 fn encode(seeds: &[[u8; SEED_BYTES]]) -> Zeroizing<Vec<u8>> {

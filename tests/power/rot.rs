@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rtc_core::branch::Known;
 use rtc_core::chain::{Ed25519, Keys, Link};
@@ -149,11 +150,13 @@ fn a_flipped_bit_in_a_packed_room_is_found_never_served_and_mended() {
         }
         found += 1;
         fs::write(&file, &flipped).expect("as it was before it was opened");
-        let kept = renew(&rotten, &[], ROOM, Some(SECRET), &keys).expect("what is whole is kept");
+        let renew =
+            |beside: &[PathBuf]| renew(&rotten, beside, ROOM, Some(SECRET), &keys, &AtomicBool::new(false));
+        let kept = renew(&[]).expect("what is whole is kept");
         assert_eq!(served(&file, &written, &what), usize::try_from(kept.messages).ok(), "{what}");
         let mended = examine(&file, ROOM, &keys).expect("it opens");
         assert!(mended.faults.is_empty(), "{what}: {mended:?}");
-        let all = renew(&rotten, std::slice::from_ref(&sound), ROOM, Some(SECRET), &keys);
+        let all = renew(std::slice::from_ref(&sound));
         assert_eq!(all.expect("a sound copy has the rest").messages, written.len() as u64, "{what}");
     }
     chance::say(&format!("{flips} flips in a packed room, {found} found, the others harmless; seed {seed}"));

@@ -1,7 +1,8 @@
 /* Notes what a program does to the files below one directory, in the order in which it does it; and, where asked, lets syncs fail.
  *
  * To be preloaded. RTC_SHIM_DIR is the directory, RTC_SHIM_LOG the file that takes the notes; while the file RTC_SHIM_FAIL exists every
- * sync below the directory fails with EIO. A note, in the machine's byte order:
+ * sync below the directory fails with EIO, and while there is anything in it, every sync of a directory. A note, in the machine's byte
+ * order:
  *   u8 kind, u32 bytes of path, u64 number, u32 bytes of data, path (relative to the directory), data
  * Kinds: c created, t length set to number, w data written at number, s synced, f a sync failed, u unlinked, r renamed to data. */
 #define _GNU_SOURCE
@@ -14,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -117,9 +119,16 @@ static int cut(const char *name, int fd, off_t len) {
 int ftruncate(int fd, off_t len) { return cut("ftruncate", fd, len); }
 int ftruncate64(int fd, off_t len) { return cut("ftruncate64", fd, len); }
 
+static int is_to_fail(int fd) {
+    const char *fail = getenv("RTC_SHIM_FAIL");
+    struct stat how, what;
+    if (!fail || stat(fail, &how) != 0) return 0;
+    return how.st_size == 0 || (fstat(fd, &what) == 0 && S_ISDIR(what.st_mode));
+}
+
 static int synced(const char *name, int fd) {
-    const char *path = path_of(fd), *fail = getenv("RTC_SHIM_FAIL");
-    if (path && fail && access(fail, F_OK) == 0) {
+    const char *path = path_of(fd);
+    if (path && is_to_fail(fd)) {
         note('f', path, 0, "", 0);
         errno = EIO;
         return -1;

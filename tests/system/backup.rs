@@ -1,6 +1,7 @@
 //! Backups made while the daemon runs, put back, and never a number given twice.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::home::{Home, Host, converged, eventually};
 
@@ -107,4 +108,34 @@ fn a_room_whose_file_is_lost_comes_back_from_its_members() {
 fn actor_of_own(home: &Home) -> (String, u64) {
     home.ok(&["edit", "own", "node.insert"]);
     actor_and_number(home)
+}
+
+#[test]
+fn what_is_told_after_the_key_changed_stays_though_the_room_was_being_put_back() {
+    let home = Home::alone();
+    home.start();
+    home.ok(&["edit", "cube", "node.insert", "x=0"]);
+    // So many that it takes longer to put them back than to start anew.
+    let step = r#"{"key":"cube","otype":"number.add","path":"x","value":1}"#;
+    home.pipe(&["edit", "-"], &vec![step; 10_000].join("\n"));
+    let file = home.path().join("backup");
+    let path = file.to_str().expect("text");
+    home.ok(&["backup", path]);
+    let mut restoring = home.command(&["restore", path]);
+    let mut restoring =
+        restoring.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rtc can be run");
+    eventually("it is under way, or over", || {
+        home.rtc(&["get", "cube", "x"]).code != 0 || restoring.try_wait().expect("a child").is_some()
+    });
+    // It would ask the daemon again.
+    let _ = restoring.kill();
+    restoring.wait().expect("it ends");
+    home.ok(&["identity", "rotate"]);
+    for _ in 0..100 {
+        home.ok(&["edit", "cube", "number.add", "x", "1"]);
+    }
+    home.rtcd(&["stop"]);
+    home.start();
+    assert_eq!(home.ok(&["get", "cube", "x"]), "10100");
+    home.ok(&["doctor"]);
 }

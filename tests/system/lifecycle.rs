@@ -100,3 +100,25 @@ fn a_broken_config_file_is_named_and_the_old_settings_stay() {
     eventually("the new setting holds", || home.json(&["status"])["mdns"] == true);
     assert!(home.json(&["status"])["config_error"].is_null());
 }
+
+#[test]
+fn who_asks_a_daemon_to_stop_that_starts_anew_with_another_key_is_heard() {
+    let home = Home::alone();
+    for by_signal in [true, false, true, false] {
+        home.start();
+        let (pid, file) = (home.pid(), home.path().join("data/identity"));
+        let before = std::fs::read(&file).expect("a key");
+        let mut rotating = home.command(&["identity", "rotate"]);
+        let mut rotating =
+            rotating.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("rtc can be run");
+        eventually("the key is another one", || std::fs::read(&file).expect("a key") != before);
+        if by_signal {
+            signal(pid, "TERM");
+        } else {
+            assert_eq!(home.rtcd(&["stop"]).code, 0);
+        }
+        eventually("the daemon is gone", || !is_running(pid));
+        let _ = rotating.kill();
+        rotating.wait().expect("it ends");
+    }
+}

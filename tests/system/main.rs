@@ -30,6 +30,7 @@ mod pause;
 mod presence;
 #[cfg(feature = "wan")]
 mod punching;
+mod readdress;
 mod rooms;
 mod rot;
 mod rotation;

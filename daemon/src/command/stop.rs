@@ -23,7 +23,7 @@ pub(super) fn execute() -> Result<ExitCode, Failure> {
     let was_running = !is_gone(&places);
     let mut asked = false;
     while !is_gone(&places) {
-        // A daemon that is starting does not answer yet, and one that was asked does not answer any more.
+        // A daemon that is starting does not answer yet, and one that starts anew with another key has to be asked again.
         asked = asked || ask(&places)?;
         if Instant::now() > deadline {
             return Err(Failure::refused(format!(
@@ -37,12 +37,11 @@ pub(super) fn execute() -> Result<ExitCode, Failure> {
     if was_running { Ok(ExitCode::SUCCESS) } else { Err(Failure::no_daemon()) }
 }
 
-/// Asks the daemon to stop; false where none answers.
+/// Asks the daemon to stop; false where none has heard it.
 fn ask(places: &Places) -> Result<bool, Failure> {
     match blocking::Client::connect(places).and_then(|client| client.ask(Ask::Stop {})) {
-        // Broken: it went before it could say so.
-        Ok(_) | Err(ClientError::Broken(_)) => Ok(true),
-        Err(ClientError::NoDaemon { .. }) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(ClientError::NoDaemon { .. } | ClientError::Broken(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

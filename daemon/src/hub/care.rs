@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rtc_core::api::{ApiError, Code, Finding, Health, Reply, RoomName};
 use rtc_core::id::{Actor, RoomId};
@@ -40,6 +41,10 @@ pub(super) struct Care {
     rebuilds: BTreeMap<RoomId, Rebuild>,
     repairs: Vec<Repair>,
     jobs: Jobs,
+    /// What makes rooms' files anew.
+    threads: Vec<JoinHandle<()>>,
+    /// Tells them to give up.
+    ending: Arc<AtomicBool>,
 }
 
 /// A room on its way to a new file.
@@ -70,8 +75,9 @@ impl Care {
     /// Its threads ask the stores through `jobs`.
     pub(super) fn new(jobs: Option<Sender<Job>>) -> (Self, UnboundedReceiver<News>) {
         let (news, heard) = unbounded_channel();
-        let (rebuilds, repairs) = (BTreeMap::new(), Vec::new());
-        (Self { news, rebuilds, repairs, jobs: Jobs::new(jobs) }, heard)
+        let (rebuilds, repairs, jobs) = (BTreeMap::new(), Vec::new(), Jobs::new(jobs));
+        let (threads, ending) = (Vec::new(), Arc::default());
+        (Self { news, rebuilds, repairs, jobs, threads, ending }, heard)
     }
 
     /// What the threads tell goes there.
@@ -79,9 +85,16 @@ impl Care {
         self.news.clone()
     }
 
-    /// Lets go of the stores, which end now.
-    pub(super) fn end(&self) {
+    /// Lets go of the stores, which end now, and waits for the threads that make files: a room whose new file is not ready keeps the old
+    /// one, and none is put in another's place once somebody else may open that.
+    pub(super) fn end(&mut self) {
         self.jobs.end();
+        self.ending.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread that made a room's file died");
+            }
+        }
     }
 }
 
@@ -213,22 +226,29 @@ impl Hub {
     }
 
     fn rebuild(&mut self, room: RoomId) {
+        if self.care.ending.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(rebuild) = self.care.rebuilds.get_mut(&room) else { return };
         rebuild.step = Step::Working;
         let beside = std::mem::take(&mut rebuild.beside);
         let (dir, secret) = (self.state.room_file(&room), self.state.secret(&room));
-        let (keys, news) = (self.keys.clone(), self.care.news.clone());
+        let (keys, news, ending) = (self.keys.clone(), self.care.news.clone(), self.care.ending.clone());
         let work = move || {
             let files: Vec<PathBuf> = beside.iter().map(|file| file.path().to_owned()).collect();
             let result = dir.map_err(|error| error.to_string()).and_then(|file| {
                 let dir = file.parent().expect("it is in a directory");
-                renew(dir, &files, room, secret, &keys).map_err(|error| error.to_string())
+                renew(dir, &files, room, secret, &keys, &ending).map_err(|error| error.to_string())
             });
             let _ = news.send(News::Rebuilt { room, result });
         };
-        if let Err(error) = thread::Builder::new().name("rebuild".into()).spawn(work) {
-            let result = Err(format!("no thread can do it: {error}"));
-            let _ = self.care.news.send(News::Rebuilt { room, result });
+        self.care.threads.retain(|thread| !thread.is_finished());
+        match thread::Builder::new().name("rebuild".into()).spawn(work) {
+            Ok(thread) => self.care.threads.push(thread),
+            Err(error) => {
+                let result = Err(format!("no thread can do it: {error}"));
+                let _ = self.care.news.send(News::Rebuilt { room, result });
+            }
         }
     }
 

@@ -36,6 +36,11 @@ impl Hub {
         let file = self.state.identity_file();
         let now = Identity::read(&file).map_err(refused)?;
         if now.is_after(from) {
+            if now.key() != self.me {
+                // The answer was an error: whether the file is on the disk was not known.
+                Identity::keep(&file).map_err(refused)?;
+                self.begin_anew(now.key());
+            }
             return Ok(Reply::Identity { peer: now.key() });
         }
         if *from != now.key() {
@@ -43,9 +48,13 @@ impl Hub {
                 .with_hint("`rtc identity show` prints it"));
         }
         let peer = Identity::rotate(&file).map_err(refused)?;
+        self.begin_anew(peer);
+        Ok(Reply::Identity { peer })
+    }
+
+    fn begin_anew(&mut self, peer: PeerKey) {
         tracing::warn!(%peer, "the key gives way to a new one, and the daemon starts anew");
         self.stopping = true;
-        Ok(Reply::Identity { peer })
     }
 }
 

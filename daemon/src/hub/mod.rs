@@ -113,6 +113,8 @@ pub(crate) struct Hub {
     verifications: Vec<Verification>,
     care: care::Care,
     leavings: BTreeMap<RoomId, leaving::Leaving>,
+    /// Whether the process is to end; otherwise it may go on with another key.
+    stop: watch::Sender<bool>,
     stopping: bool,
     metrics: Metrics,
 }
@@ -188,7 +190,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         store,
         mut done,
         mut clients,
-        mut stop,
+        stop,
         started,
         metrics,
         mut questions,
@@ -196,6 +198,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
     let Network { handle: net, events: mut net_events } = network;
     let keys: Arc<dyn Keys> = Arc::new(identity.keys());
     let (care, mut news) = care::Care::new(store.sender());
+    let mut stopped = stop.subscribe();
     let mut hub = Hub {
         me: keys.public(),
         board: Switchboard::new(&*keys),
@@ -230,6 +233,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
         verifications: Vec::new(),
         care,
         leavings: BTreeMap::new(),
+        stop,
         stopping: false,
         metrics,
     };
@@ -253,7 +257,7 @@ pub async fn run(house: House, network: Network, opened: oneshot::Sender<()>) ->
             Ok(()) = settings.changed() => hub.follow_settings(),
             () = std::future::ready(()), if disk_keeps_up && !hub.backlog.is_empty() => {}
             () = tokio::time::sleep_until(wake.into()) => hub.wake(),
-            _ = stop.wait_for(|stop| *stop) => hub.stopping = true,
+            _ = stopped.wait_for(|stop| *stop) => hub.stopping = true,
         }
         hub.drain(&mut clients, &mut net_events, &mut done);
         hub.flush();

@@ -98,6 +98,7 @@ impl Hub {
             Ask::RotateIdentity { from } => self.rotate_identity(&from),
             Ask::Stop {} => {
                 tracing::info!("a client asked to stop");
+                self.stop.send_replace(true);
                 self.stopping = true;
                 Ok(Reply::Done {})
             }

@@ -151,11 +151,11 @@ impl Book {
         }
     }
 
-    /// Somebody else, or nobody of ours, is at `address`.
-    pub(crate) fn drop_address(&mut self, peer: &PeerKey, address: &Multiaddr) {
-        if let Some(entry) = self.peers.get_mut(peer) {
-            entry.places.retain(|place| place.address != *address);
-        }
+    /// Somebody else is at `address`, or it is our own: gives back what was known of it.
+    pub(crate) fn drop_address(&mut self, peer: &PeerKey, address: &Multiaddr) -> Option<Place> {
+        let places = &mut self.peers.get_mut(peer)?.places;
+        let nth = places.iter().position(|place| place.address == *address)?;
+        Some(places.remove(nth))
     }
 
     /// A rendezvous file is the whole truth of its daemon: forgets rendezvous addresses of `peer` it no longer names.

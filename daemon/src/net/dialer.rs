@@ -10,7 +10,7 @@ use rtc_core::id::PeerKey;
 use rtc_core::limits::ROOM_LINKS_WANTED;
 
 use super::address::{
-    Road, circuit, is_beyond_lan, is_by_name, is_dialable, is_loopback, peer_id, road, split_peer,
+    Road, circuit, is_beyond_lan, is_by_name, is_dialable, is_loopback, peer_id, peer_key, road, split_peer,
 };
 use super::book::{AddressError, Book, Entry, Place};
 use super::failure::{describe, is_refused};
@@ -337,8 +337,11 @@ impl Dialer {
                 return None;
             }
         };
-        if let DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } = error {
+        if let DialError::LocalPeerId { address } = error {
             self.book.drop_address(&peer, &split_peer(address).0);
+        }
+        if let DialError::WrongPeerId { obtained, address } = error {
+            self.found_instead(&peer, peer_key(obtained), &split_peer(address).0);
         }
         if self.linked.contains_key(&peer) {
             // Another dial, or the peer's own, was quicker.
@@ -353,6 +356,31 @@ impl Dialer {
         let refused = matches!(error, DialError::Transport(errors) if errors.iter().all(|(_, error)| is_refused(error)));
         let rendezvous = |place: &Place| place.source == Source::Rendezvous;
         (refused && self.book.get(&peer)?.places.iter().any(rendezvous)).then_some(peer)
+    }
+
+    /// Somebody else is where `peer` was to be, and perhaps it is the same machine with a new key. Where the address was given, or one of
+    /// the two was met, that key is wanted there from now on. The address goes from the one to the other, and so does the pace: who has
+    /// another key for every dial is not given more often than before, and is dialled as rarely as who is not there.
+    fn found_instead(&mut self, peer: &PeerKey, other: Option<PeerKey>, address: &Multiaddr) {
+        let was_met = |peer: &PeerKey| self.book.get(peer).is_some_and(|entry| entry.met_ms.is_some());
+        let was_met = was_met(peer) || other.is_some_and(|other| was_met(&other));
+        let (place, other) = match (self.book.drop_address(peer, address), other) {
+            (Some(place), Some(other)) if !self.linked.contains_key(peer) => (place, other),
+            _ => return,
+        };
+        let may_have_new_key = match place.source {
+            Source::Ticket | Source::Added => true,
+            Source::Mdns | Source::Inbound => was_met,
+            // These say themselves who is there now.
+            Source::Rendezvous | Source::Relay => false,
+        };
+        if may_have_new_key {
+            self.book.learn(other, place, &|peer| self.linked.contains_key(peer));
+            self.changed = true;
+            if !self.linked.contains_key(&other) {
+                self.schedule.want_as(&Target::Peer(*peer), Target::Peer(other));
+            }
+        }
     }
 
     /// Prefers `peer` to strangers. Beyond the LAN its key is enough to look for it: a relay in common may know it.
@@ -480,10 +508,81 @@ mod tests {
         assert_eq!(dialer.due(now, |_, _| false).len(), 1, "the one that waited");
     }
 
+    fn id(seed: u8) -> libp2p::PeerId {
+        libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id()
+    }
+
+    /// Dials whoever is due first, before `until`, and finds another one there. Returns when that was.
+    fn finds_instead(
+        dialer: &mut Dialer,
+        address: &Multiaddr,
+        obtained: libp2p::PeerId,
+        mut now: Instant,
+        until: Instant,
+    ) -> Option<Instant> {
+        loop {
+            let dials = dialer.due(now, |_, _| false);
+            if let [dial] = &dials[..] {
+                let error = DialError::WrongPeerId { obtained, address: address.clone() };
+                dialer.failed(dial.connection_id(), &error);
+                return Some(now);
+            }
+            now = dialer.wake_at().filter(|at| *at < until)?;
+        }
+    }
+
+    #[test]
+    fn who_has_another_key_is_wanted_where_he_was_met_or_given_and_nowhere_else() {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+        let [old, new] = [2, 3].map(|seed| peer_key(&id(seed)).unwrap());
+        let check = |source: Source, met: bool, is_wanted: bool| {
+            let mut dialer = Dialer::new(PeerKey([1; 32]), false, Book::default(), 7, now);
+            dialer.learn(old, Place { address: address.clone(), source }, now);
+            if met {
+                dialer.linked(old, false, source, now, 0);
+                dialer.lost(old, now);
+            }
+            dialer.schedule.want(Target::Peer(old), now, now, Why::Found);
+            finds_instead(&mut dialer, &address, id(3), now, now + hour).unwrap();
+            assert!(dialer.book.get(&old).unwrap().places.is_empty(), "{source:?}");
+            let places = dialer.book.get(&new).map(|entry| entry.places.clone()).unwrap_or_default();
+            assert_eq!(places.iter().any(|place| place.source == source), is_wanted, "{source:?} {met}");
+            let again = finds_instead(&mut dialer, &address, id(2), now, now + hour);
+            assert_eq!(again.is_some(), is_wanted, "{source:?} {met}");
+            assert_eq!(dialer.book.get(&old).unwrap().places.len(), usize::from(is_wanted), "he is back");
+        };
+        for met in [false, true] {
+            check(Source::Added, met, true);
+            check(Source::Ticket, met, true);
+            check(Source::Mdns, met, met);
+            check(Source::Inbound, met, met);
+            check(Source::Rendezvous, met, false);
+        }
+    }
+
+    #[test]
+    fn who_has_another_key_for_every_dial_is_dialled_ever_more_rarely() {
+        let start = Instant::now();
+        let address: Multiaddr = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+        let mut dialer = Dialer::new(PeerKey([1; 32]), false, Book::default(), 7, start);
+        dialer.given(&address.clone().with_p2p(id(2)).unwrap(), Source::Added, start).unwrap();
+        let (mut now, mut times, end) = (start, Vec::new(), start + Duration::from_secs(3600));
+        for seed in (2..=250).cycle().skip(1) {
+            let Some(at) = finds_instead(&mut dialer, &address, id(seed), now, end) else { break };
+            times.push(at);
+            now = at;
+            assert_eq!(dialer.book.peers().filter(|(_, entry)| entry.was_given()).count(), 1);
+        }
+        assert!((100..250).contains(&times.len()), "{}", times.len());
+        let late = times.iter().filter(|at| **at > start + Duration::from_secs(120));
+        assert!(late.count() < 180, "twice a minute");
+    }
+
     #[test]
     fn who_is_spared_is_left_alone_for_a_while_and_who_is_lost_is_not() {
-        let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
-        let (us, peer, now) = (PeerKey([1; 32]), crate::net::peer_key(&id).unwrap(), Instant::now());
+        let id = id(2);
+        let (us, peer, now) = (PeerKey([1; 32]), peer_key(&id).unwrap(), Instant::now());
         let check = |spared_after: Option<Duration>, lost_after: Duration, dials: usize| {
             let mut dialer = Dialer::new(us, false, Book::default(), 7, now);
             dialer.found(peer, &["/ip4/192.0.2.1/tcp/1".parse().unwrap()], Source::Mdns, now);
@@ -501,10 +600,7 @@ mod tests {
 
     #[test]
     fn who_was_spared_is_tried_again_where_there_are_few_others() {
-        let key = |seed| {
-            let keys = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
-            crate::net::peer_key(&keys.public().to_peer_id()).unwrap()
-        };
+        let key = |seed| peer_key(&id(seed)).unwrap();
         let now = Instant::now();
         let mut dialer = Dialer::new(PeerKey([1; 32]), false, Book::default(), 7, now);
         for seed in [2, 3] {
@@ -520,9 +616,7 @@ mod tests {
 
     #[test]
     fn roads_beyond_the_lan_are_taken_where_that_is_wanted_and_relays_asked_not_too_often() {
-        let id =
-            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
-        let key = |seed| crate::net::peer_key(&id(seed)).unwrap();
+        let key = |seed| peer_key(&id(seed)).unwrap();
         let now = Instant::now();
         let relay: Multiaddr = "/ip4/192.0.2.9/tcp/4001".parse().unwrap();
         let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
@@ -544,8 +638,8 @@ mod tests {
 
     #[test]
     fn names_are_looked_up_for_whom_somebody_wants() {
-        let id = libp2p::identity::Keypair::ed25519_from_bytes([2; 32]).unwrap().public().to_peer_id();
-        let (peer, now) = (crate::net::peer_key(&id).unwrap(), Instant::now());
+        let id = id(2);
+        let (peer, now) = (peer_key(&id).unwrap(), Instant::now());
         let named: Multiaddr = "/dns/example.org/tcp/1".parse().unwrap();
         let through: Multiaddr = format!("/dns/example.org/tcp/1/p2p/{id}/p2p-circuit").parse().unwrap();
         let told = || {
@@ -567,9 +661,7 @@ mod tests {
 
     #[test]
     fn of_two_that_meet_through_a_relay_one_makes_another_circuit_now_and_then() {
-        let id =
-            |seed| libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap().public().to_peer_id();
-        let mut keys = [2, 3].map(|seed| crate::net::peer_key(&id(seed)).unwrap());
+        let mut keys = [2, 3].map(|seed| peer_key(&id(seed)).unwrap());
         keys.sort_unstable();
         let told: Multiaddr = format!("/ip4/192.0.2.8/tcp/1/p2p/{}/p2p-circuit", id(8)).parse().unwrap();
         let now = Instant::now();

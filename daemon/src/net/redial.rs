@@ -99,6 +99,21 @@ impl Schedule {
         want.why = want.why.max(why);
     }
 
+    /// Wants `target` as `other` is wanted, at the pace that this one has come to: it may be the same. Nothing where that is not wanted.
+    pub(crate) fn want_as(&mut self, other: &Target, target: Target) {
+        if let Some(Want { since, next, attempts, why, pause: None, .. }) = self.wanted.get(other) {
+            let want = Want {
+                since: *since,
+                next: *next,
+                attempts: *attempts,
+                in_flight: 0,
+                why: *why,
+                pause: None,
+            };
+            self.wanted.entry(target).or_insert(want);
+        }
+    }
+
     /// There is a link to `target`, or it is not to be dialled any more.
     pub(crate) fn unwant(&mut self, target: &Target) {
         self.wanted.remove(target);

@@ -2,6 +2,7 @@
 
 mod block;
 mod copy;
+mod course;
 pub mod examine;
 mod fact;
 mod forget;

@@ -7,24 +7,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
-use rtc_core::branch::{self, Branches, Deriver, Known};
-use rtc_core::chain::{Keys, Link};
+use rtc_core::branch::{Branches, Deriver, Known};
+use rtc_core::chain::Keys;
+use rtc_core::fork::Fork;
 use rtc_core::founding::Founding;
 use rtc_core::horizon::Frontier;
-use rtc_core::id::{Actor, Dot, RoomId};
+use rtc_core::id::{Actor, RoomId};
+use rtc_core::limits::FORKS_MAX;
 use rtc_core::room::Room;
 use rtc_core::store::{FORKS, Forgetting, GROUND, OUTSIDE, Record, Store, StoreError};
 use rtc_core::ticket::Secret;
 use rtc_core::view::MessageView;
 use rusqlite::{Connection, OpenFlags};
 
+use super::course::{Family, Pieces};
 use super::examine::opening;
 use super::forget::{Begin, FRONTIER};
 use super::reading::{block_row, record};
 use super::schema::{self, OpenError};
-use super::{SqliteStore, block, fact};
+use super::{SqliteStore, fact};
 use crate::durable;
 
 /// Messages written in one transaction.
@@ -39,6 +43,9 @@ pub enum RebuildError {
     /// The new file cannot be written.
     #[error(transparent)]
     Write(#[from] StoreError),
+    /// Nobody waits for it any more.
+    #[error("the daemon is stopping")]
+    Ending,
 }
 
 /// What a room's file is called, in the room's directory.
@@ -54,20 +61,27 @@ pub struct Renewed {
 }
 
 /// Puts in the place of `room.db` in `dir`, which nobody has open, a file made of what is whole in all that was ever set aside there, and
-/// in the files `beside`. What was there is set aside as `room.db.damaged-1`, and so on.
+/// in the files `beside`. What was there is set aside as `room.db.damaged-1`, and so on. Once `ending` is true, it soon
+/// gives up, and leaves all as it was.
 pub fn renew(
     dir: &Path,
     beside: &[PathBuf],
     room: RoomId,
     secret: Option<Secret>,
     keys: &Arc<dyn Keys>,
+    ending: &AtomicBool,
 ) -> Result<Renewed, RebuildError> {
     let io = |error| OpenError::Io { path: dir.to_owned(), error };
     let mut sources = set_aside(dir).map_err(io)?;
     sources.extend_from_slice(beside);
     let target = dir.join(ROOM_FILE).with_extension("db.unfinished");
     remove(&target).map_err(io)?;
-    let renewed = rebuild(&sources, &target, room, secret, keys)?;
+    let renewed = rebuild(&sources, &target, room, secret, keys, ending)?;
+    if ending.load(Ordering::Relaxed) {
+        // Then not all was read.
+        remove(&target).map_err(io)?;
+        return Err(RebuildError::Ending);
+    }
     replace(dir, &target).map_err(io)?;
     Ok(renewed)
 }
@@ -117,25 +131,25 @@ fn remove(file: &Path) -> io::Result<()> {
 }
 
 /// Makes the file `target` of what is whole in `sources`. What is sealed or signed by others is taken only if it verifies; our own last
-/// message is signed again where its signature is lost.
+/// message, by whichever key, is signed again where its signature is lost.
 fn rebuild(
     sources: &[PathBuf],
     target: &Path,
     room: RoomId,
     secret: Option<Secret>,
     keys: &Arc<dyn Keys>,
+    ending: &AtomicBool,
 ) -> Result<Renewed, RebuildError> {
-    let mut found = Found::default();
+    let mut found = Found::new(ending);
     sources.iter().for_each(|source| found.read(source, &room));
-    let forks = Known::encode_all(found.forks.values());
+    let forks = Known::encode_all(found.forks(room, &**keys).iter());
     let base = found.base(room, &forks, keys);
     let begin = base.begin(room).with_forks(&forks);
     let branches = begin.branches();
     let actors: BTreeSet<Actor> =
         found.actors.keys().copied().chain(branches.iter().map(|(name, _)| name)).collect();
     let chain = |actor: Actor| {
-        let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
-        let family = Family(names.iter().filter_map(|name| found.actors.get(name)).collect());
+        let family = found.family(branches, actor);
         (actor, family.chain_after(&begin, &found.begins, actor, &**keys))
     };
     let records = admissible(&base, branches, actors.into_iter().map(chain).collect(), &**keys);
@@ -149,13 +163,13 @@ fn rebuild(
     if !found.forks.is_empty() {
         store.rename(&[], &forks)?;
     }
-    for piece in records.chunks(WRITTEN_AT_ONCE) {
+    for piece in records.chunks(WRITTEN_AT_ONCE).take_while(|_| !ending.load(Ordering::Relaxed)) {
         store.append(piece)?;
     }
     for (name, value) in &found.facts {
         store.set_fact(name, value)?;
     }
-    let lacks_ground = found.forgot && base.forgetting.is_none() && records.is_empty();
+    let lacks_ground = base.forgetting.is_none() && records.is_empty() && found.has_forgotten(branches);
     Ok(Renewed { messages: records.len() as u64, lacks_ground })
 }
 
@@ -173,8 +187,9 @@ impl Base {
 }
 
 /// What can be read at all, whole or not.
-#[derive(Default)]
-struct Found {
+struct Found<'a> {
+    /// Whether it is to be read no further.
+    ending: &'a AtomicBool,
     actors: BTreeMap<Actor, Pieces>,
     facts: BTreeMap<String, Vec<u8>>,
     /// What each source has kept of forgotten messages, where all of it is as it was written.
@@ -183,31 +198,44 @@ struct Found {
     begins: Vec<Begin>,
     /// Whether a source had forgotten anything.
     forgot: bool,
+    /// Whether the format of a source leaves that open.
+    may_have_forgotten: bool,
     /// The forks that any source knows of, by their proofs.
-    forks: BTreeMap<Arc<[u8]>, Known>,
+    forks: BTreeMap<Arc<[u8]>, Told>,
 }
 
-/// What there is of one actor.
-#[derive(Default)]
-struct Pieces {
-    rows: BTreeMap<u64, Vec<Record>>,
-    blocks: Vec<block::Row>,
+/// A fork as sources tell of it.
+struct Told {
+    fork: Fork,
+    /// Its parents, as each [`Known`] has one.
+    parents: BTreeSet<Option<Actor>>,
 }
 
-impl Found {
+impl<'a> Found<'a> {
+    fn new(ending: &'a AtomicBool) -> Self {
+        let (actors, facts, forks) = Default::default();
+        let (left, begins) = (Vec::new(), Vec::new());
+        Self { ending, actors, facts, left, begins, forgot: false, may_have_forgotten: false, forks }
+    }
+
     /// Takes what can be read from a file. One that cannot be is none: whatever is in it is damaged.
     fn read(&mut self, source: &Path, room: &RoomId) {
         // Not as rooms are opened: what marks the file as one may be what is damaged.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let Ok(connection) = Connection::open_with_flags(source, flags) else { return };
         let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-        self.forgot |= version.is_ok_and(|version| version == schema::FORGOTTEN);
+        match version {
+            Ok(schema::FORGOTTEN) => self.forgot = true,
+            Ok(schema::BRANCHED) => self.may_have_forgotten = true,
+            Ok(_) | Err(_) => {}
+        }
         if let Ok(mut facts) = fact::all(&connection, room) {
             self.take_left(&mut facts, room);
             let forks = facts.whole.remove(FORKS).and_then(|fact| Known::decode_all(&fact).ok());
             for known in forks.into_iter().flatten() {
-                // The present file comes first, and may know more of what its branches are of.
-                self.forks.entry(known.fork.bytes().clone()).or_insert(known);
+                let told = self.forks.entry(known.fork.bytes().clone());
+                let told = told.or_insert_with(|| Told { fork: known.fork, parents: BTreeSet::new() });
+                told.parents.insert(known.parent);
             }
             let ours = |name: &str, value: &[u8]| match name {
                 "founding" => Founding::room_of(value) == *room,
@@ -240,6 +268,52 @@ impl Found {
         }
     }
 
+    /// The forks that the sources prove, with the actor that each is of where all of them are known: to a source that knew of fewer it was
+    /// of another. Where the message that it hangs on is not whole, it is as the source has it that knew most.
+    fn forks(&self, room: RoomId, keys: &dyn Keys) -> Vec<Known> {
+        let mut forks: Vec<_> = self.forks.values().collect();
+        forks.sort_by_key(|told| told.fork.dot().seq);
+        let mut all = Vec::new();
+        for Told { fork, parents } in forks.into_iter().take(FORKS_MAX) {
+            let (signed, last) = (fork.dot().actor, (fork.dot().seq - 1, fork.before()));
+            let begin = Begin::new(room, Frontier::default()).with_forks(&Known::encode_all(all.iter()));
+            let branches = begin.branches();
+            let is_open = |actor: &Actor| {
+                let (base, closed) = (branches.base(actor), branches.closed(actor));
+                (*actor == signed || base < last.0) && closed.is_none_or(|closed| last.0 <= closed)
+            };
+            let mut names: Vec<Actor> = branches.family(signed).chain([signed]).filter(is_open).collect();
+            // What a source says is mostly so.
+            names.sort_by_key(|actor| !parents.contains(&Some(*actor)));
+            let has =
+                |actor: &Actor| self.family(branches, *actor).has(&begin, &self.begins, *actor, last, keys);
+            let parent = names.into_iter().find(has);
+            let parent =
+                parent.or_else(|| parents.iter().flatten().copied().max_by_key(|actor| branches.base(actor)));
+            // Where one source has forgotten the fork, only one of the branches is part of the room.
+            all.push(Known { fork: fork.clone(), parent: parent.filter(|_| !parents.contains(&None)) });
+        }
+        all
+    }
+
+    /// What there is of an actor under any of its names.
+    fn family(&self, branches: &Branches, actor: Actor) -> Family<'_> {
+        let names: BTreeSet<Actor> = branches.family(actor).chain([actor]).collect();
+        Family {
+            pieces: names.iter().filter_map(|name| self.actors.get(name)).collect(),
+            ending: self.ending,
+        }
+    }
+
+    /// Whether a source had forgotten anything: where its format does not say so, whether somebody's messages begin with neither the first
+    /// one nor that of a branch.
+    fn has_forgotten(&self, branches: &Branches) -> bool {
+        let begins_late = |(actor, pieces): (&Actor, &Pieces)| {
+            pieces.first().is_some_and(|seq| seq > branches.base(actor) + 1)
+        };
+        self.forgot || self.may_have_forgotten && self.actors.iter().any(begins_late)
+    }
+
     /// What the new file begins with: of what is left of forgotten messages that which covers most and is what its horizon names.
     /// Horizons are one chain, so who covers most covers all.
     fn base(&mut self, id: RoomId, forks: &[u8], keys: &Arc<dyn Keys>) -> Base {
@@ -267,7 +341,7 @@ impl Found {
             "SELECT actor, seq, link, body, signature FROM journal NOT INDEXED JOIN actor ON ix = actor_ix ORDER BY arrival {order}"
         ))?;
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while let (false, Some(row)) = (self.ending.load(Ordering::Relaxed), rows.next()?) {
             let Ok(record) = record(row) else { continue };
             let there = self.actors.entry(record.actor).or_default().rows.entry(record.seq).or_default();
             if !there.contains(&record) {
@@ -282,7 +356,7 @@ impl Found {
             "SELECT arrival, first, last, link, messages, places, seal, actor FROM block NOT INDEXED JOIN actor ON ix = actor_ix ORDER BY arrival {order}"
         ))?;
         let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
+        while let (false, Some(row)) = (self.ending.load(Ordering::Relaxed), rows.next()?) {
             let (Ok(block), Ok(actor)) = (block_row(row), row.get(7)) else { continue };
             let there = &mut self.actors.entry(Actor(actor)).or_default().blocks;
             // One that only claims to be the same may be damaged.
@@ -292,124 +366,6 @@ impl Found {
         }
         Ok(())
     }
-}
-
-/// What there is of one actor under any of its names.
-struct Family<'a>(Vec<&'a Pieces>);
-
-impl Family<'_> {
-    /// The actor's messages after where the new file begins. Sources that have forgotten less, or knew of no fork, may have to be followed from
-    /// before that, since blocks are whole or nothing.
-    fn chain_after(&self, begin: &Begin, begins: &[Begin], actor: Actor, keys: &dyn Keys) -> Vec<Record> {
-        let (cut, link) = begin.of(&actor);
-        let signed = begin.branches().signed(&actor);
-        let origin = (0, Link::origin(begin.room(), &signed));
-        let starts: BTreeSet<(u64, Link)> = begins
-            .iter()
-            .flat_map(|begin| [begin.of(&actor), begin.of(&signed)])
-            .chain([begin.of(&actor), origin])
-            .collect();
-        let course = Course::of(begin.branches(), actor);
-        let ways = starts.into_iter().filter(|(seq, _)| *seq <= cut).map(|start| {
-            let mut chain = self.chain(start, &course, keys);
-            let passed = usize::try_from(cut - start.0).unwrap_or(usize::MAX);
-            let passes = match passed.checked_sub(1) {
-                None => start.1 == link,
-                Some(last) => chain.get(last).is_some_and(|record| record.link == link),
-            };
-            if passes { chain.split_off(passed) } else { Vec::new() }
-        });
-        ways.max_by_key(Vec::len).unwrap_or_default()
-    }
-
-    /// An actor's messages after `start`, its number and link, as far as each follows from the one before. Signatures that are not its
-    /// own are left out.
-    fn chain(&self, start: (u64, Link), course: &Course, keys: &dyn Keys) -> Vec<Record> {
-        let mut records: Vec<Record> = Vec::new();
-        loop {
-            let next = start.0 + records.len() as u64 + 1;
-            if next > course.last() {
-                return records;
-            }
-            let link = records.last().map_or(start.1, |record| record.link);
-            if let Some(record) = self.row(next, link, course, keys) {
-                records.push(record);
-                continue;
-            }
-            let before = |first: i64| {
-                let passed = u64::try_from(first).ok()?.checked_sub(start.0 + 1)?;
-                match usize::try_from(passed).ok()?.checked_sub(1) {
-                    None => Some(start.1),
-                    Some(index) => records.get(index).map(|record| record.link),
-                }
-            };
-            let has_next = |block: &&block::Row| {
-                (block.first..=block.last).contains(&i64::try_from(next).unwrap_or(i64::MAX))
-            };
-            let opened = |row: &block::Row| {
-                let block = row.open(course.actor, before(row.first)).ok()?;
-                let records: Vec<Record> = block.records(next, course.last()).collect();
-                records.iter().all(|record| course.has(record)).then_some(records)
-            };
-            let Some(block) =
-                self.0.iter().flat_map(|pieces| &pieces.blocks).filter(has_next).find_map(opened)
-            else {
-                return records;
-            };
-            records.extend(block.into_iter().map(|record| with_good_signature(record, keys)));
-        }
-    }
-
-    /// The row of message `seq`, if it follows from `before`: a signed one where there is a choice.
-    fn row(&self, seq: u64, before: Link, course: &Course, keys: &dyn Keys) -> Option<Record> {
-        let follows = |record: &&Record| before.next(&record.body) == record.link && course.has(record);
-        let rows = self.0.iter().filter_map(|pieces| pieces.rows.get(&seq));
-        let candidates = rows.flatten().filter(follows);
-        let candidates = candidates
-            .map(|record| with_good_signature(Record { actor: course.actor, ..record.clone() }, keys));
-        candidates.max_by_key(|record| record.signature.is_some())
-    }
-}
-
-/// Which messages of all that the key has signed as one actor are of one name: those of its branch, of the branches that it parts from, and
-/// none after it parts itself.
-struct Course {
-    actor: Actor,
-    /// Where forks are on its way, by number: who has signed there, and which branch it is.
-    way: BTreeMap<u64, (Actor, Actor)>,
-    /// Its last message, where it parts itself.
-    end: Option<(u64, Link)>,
-}
-
-impl Course {
-    fn of(branches: &Branches, actor: Actor) -> Self {
-        let mut way = BTreeMap::new();
-        let mut name = actor;
-        while let Some(branch) = branches.get(&name) {
-            way.insert(branch.base + 1, (branch.signed, name));
-            name = branch.parent;
-        }
-        let children = branches.iter().filter(|(_, branch)| branch.parent == actor);
-        Self { actor, way, end: children.map(|(_, branch)| (branch.base, branch.link)).min() }
-    }
-
-    fn last(&self) -> u64 {
-        self.end.map_or(u64::MAX, |(seq, _)| seq)
-    }
-
-    fn has(&self, record: &Record) -> bool {
-        let is_its = |(seq, link)| record.seq < seq || (record.seq, record.link) == (seq, link);
-        let is_first = |&(actor, name): &(Actor, Actor)| {
-            branch::name(&Dot { actor, seq: record.seq }, &record.link) == name
-        };
-        self.end.is_none_or(is_its) && self.way.get(&record.seq).is_none_or(is_first)
-    }
-}
-
-fn with_good_signature(mut record: Record, keys: &dyn Keys) -> Record {
-    let Record { actor, link, .. } = &record;
-    record.signature = record.signature.filter(|signature| keys.verify(&actor.key(), link, signature));
-    record
 }
 
 /// Of these messages those that a room admits: with all of their past, and under a signature. In causal order.
@@ -427,18 +383,14 @@ fn admissible(
         for (actor, chain) in &mut chains {
             let before = chain.len();
             chain.truncate(held.get(actor).copied().unwrap_or(0));
-            if actor.key() == keys.public() {
-                if let Some(last) = chain.last_mut() {
-                    last.signature.get_or_insert_with(|| keys.sign(&last.link));
-                }
-            } else {
-                // What two branches hang on both of their signatures vouch for.
-                let is_vouched_for = |record: &Record| {
-                    record.signature.is_some() || branches.closed(actor) == Some(record.seq)
-                };
-                let signed = chain.iter().rposition(is_vouched_for);
-                chain.truncate(signed.map_or(0, |last| last + 1));
+            if let Some(last) = chain.last_mut().filter(|last| last.signature.is_none()) {
+                last.signature = keys.sign_as(&actor.key(), &last.link);
             }
+            // What two branches hang on both of their signatures vouch for.
+            let is_vouched_for =
+                |record: &Record| record.signature.is_some() || branches.closed(actor) == Some(record.seq);
+            let signed = chain.iter().rposition(is_vouched_for);
+            chain.truncate(signed.map_or(0, |last| last + 1));
             is_cut |= chain.len() < before;
         }
         if !is_cut {
@@ -484,7 +436,7 @@ fn causal_order(
 mod tests {
     use rtc_core::api::{Compact, Edit, EditOp};
     use rtc_core::bundle::{Bundle, FORMAT, Packed};
-    use rtc_core::chain::Ed25519;
+    use rtc_core::chain::{Ed25519, Link};
     use rtc_core::founding::Access;
     use rtc_core::message::Message;
     use rtc_core::op::{Op, OpCode, TABLE_VERSION};
@@ -493,7 +445,7 @@ mod tests {
     use rtc_core::value::Value;
 
     use super::super::examine::{Examined, examine};
-    use super::super::rename::tests::Forked;
+    use super::super::rename::tests::{Forked, two_forks};
     use super::super::sqlite::tests::{ROOM, scanned};
     use super::*;
 
@@ -603,7 +555,7 @@ mod tests {
     }
 
     fn renew_in(dir: &Path, beside: &[PathBuf]) -> Renewed {
-        renew(dir, beside, founding().room(), Some(SECRET), &keys(1)).unwrap()
+        renew(dir, beside, founding().room(), Some(SECRET), &keys(1), &AtomicBool::new(false)).unwrap()
     }
 
     fn damage(file: &Path, fact: &str) {
@@ -635,6 +587,42 @@ mod tests {
     }
 
     #[test]
+    fn what_was_signed_with_a_former_key_is_signed_again_with_it() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        let connection = Connection::open(&file).unwrap();
+        connection.execute("UPDATE journal SET signature = zeroblob(64) WHERE seq = 20", []).unwrap();
+        drop(connection);
+        let renewed_by = |keys: Ed25519| {
+            let keys: Arc<dyn Keys> = Arc::new(keys);
+            let renewed =
+                renew(dir.path(), &[], founding().room(), Some(SECRET), &keys, &AtomicBool::new(false));
+            renewed.unwrap().messages
+        };
+        assert_eq!(renewed_by(Ed25519::from_seed(&[2; 32])), 19, "somebody else cannot");
+        assert_eq!(renewed_by(Ed25519::from_seed(&[2; 32]).after(&[[1; 32]])), 20);
+        assert_eq!(seen(&file).messages, 20);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_everything_as_it_was() {
+        let mut owner = Owner::new();
+        owner.edit(20);
+        let dir = owner.close();
+        let file = dir.path().join(ROOM_FILE);
+        let before = fs::read(&file).unwrap();
+        let ending = AtomicBool::new(true);
+        let given_up = renew(dir.path(), &[], founding().room(), Some(SECRET), &keys(1), &ending);
+        assert!(matches!(given_up, Err(RebuildError::Ending)));
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!((names, fs::read(&file).unwrap()), (vec![ROOM_FILE.into()], before));
+        assert_eq!(renew_in(dir.path(), &[]).messages, 20);
+    }
+
+    #[test]
     fn where_what_is_left_is_damaged_it_comes_from_a_copy_or_from_peers() {
         for fact in [GROUND, OUTSIDE, FRONTIER] {
             let mut owner = Owner::new();
@@ -655,6 +643,34 @@ mod tests {
             let renewed = renew_in(dir.path(), &[sound]);
             assert_eq!(renewed, Renewed { messages: whole.messages, lacks_ground: false }, "{fact}");
             assert_eq!(seen(&file).folded, whole.folded, "{fact}");
+        }
+    }
+
+    #[test]
+    fn that_everything_left_of_forgotten_messages_is_lost_is_said_of_every_format() {
+        for (version, forgets, lacks_ground) in [
+            (schema::FORGOTTEN, true, true),
+            (schema::BRANCHED, true, true),
+            (schema::BRANCHED, false, false),
+        ] {
+            let mut owner = Owner::new();
+            owner.edit(if forgets { 20 } else { 0 });
+            if forgets {
+                owner.compact();
+                owner.edit(5);
+            }
+            let dir = owner.close();
+            let connection = Connection::open(dir.path().join(ROOM_FILE)).unwrap();
+            connection
+                .execute("DELETE FROM fact WHERE name IN (?1, ?2, ?3)", [GROUND, OUTSIDE, FRONTIER])
+                .unwrap();
+            connection.pragma_update(None, "user_version", version).unwrap();
+            drop(connection);
+            assert_eq!(
+                renew_in(dir.path(), &[]),
+                Renewed { messages: 0, lacks_ground },
+                "{version} {forgets}"
+            );
         }
     }
 
@@ -728,7 +744,7 @@ mod tests {
     fn branches_are_mended_from_rows_and_blocks_under_any_name() {
         let room = ROOM;
         let renew_in = |dir: &Path, beside: &[PathBuf]| {
-            renew(dir, beside, room, Some(SECRET), &keys(1)).unwrap().messages
+            renew(dir, beside, room, Some(SECRET), &keys(1), &AtomicBool::new(false)).unwrap().messages
         };
         for seq in [5_001, 1] {
             let forked = Forked::at(seq, 5_000);
@@ -780,6 +796,26 @@ mod tests {
             assert_eq!(renew_in(dir.path(), &[]), all as u64 - 5_000);
             assert_eq!(renew_in(dir.path(), &[before]), all as u64);
             assert_eq!((held(&file), shown(&file)), (whole, folded));
+        }
+    }
+
+    /// One file knows of the one fork, another one of a later one alone, which hangs on a branch of the first.
+    #[test]
+    fn a_fork_is_of_the_branch_that_it_hangs_on_though_no_file_has_it_so() {
+        let (early, late) = two_forks();
+        for early_is_present in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let [file, beside] = [ROOM_FILE, "beside"].map(|name| dir.path().join(name));
+            let [early_file, late_file] = if early_is_present { [&file, &beside] } else { [&beside, &file] };
+            for (file, forked) in [(early_file, &early), (late_file, &late)] {
+                let mut store = SqliteStore::open(file, ROOM).unwrap();
+                store.rename(&[], &forked.fact).unwrap();
+                store.append(&[&forked.before[..], &forked.one, &forked.other].concat()).unwrap();
+            }
+            let renewed = renew(dir.path(), &[beside], ROOM, Some(SECRET), &keys(1), &AtomicBool::new(false));
+            let all = early.before.len() + 2 * early.one.len() + 2 * late.one.len();
+            assert_eq!(renewed.unwrap().messages, all as u64, "{early_is_present}");
+            assert_eq!(examine(&file, ROOM, &keys(1)).unwrap().faults, Vec::<String>::new());
         }
     }
 

@@ -124,9 +124,13 @@ pub(in crate::store) mod tests {
 
     impl Forked {
         pub(in crate::store) fn at(seq: u64, count: u64) -> Self {
+            Self::after(chain(Link::origin(&ROOM, &ada()), 1, seq - 1, "before"), count)
+        }
+
+        /// With so many messages in each branch.
+        fn after(before: Vec<Record>, count: u64) -> Self {
             let origin = Link::origin(&ROOM, &ada());
-            let before = chain(origin, 1, seq - 1, "before");
-            let link = before.last().map_or(origin, |record| record.link);
+            let (link, seq) = before.last().map_or((origin, 1), |record| (record.link, record.seq + 1));
             let [one, other] = ["one", "other"].map(|note| chain(link, seq, count, note));
             let runs = [&one, &other].map(|branch| Run {
                 actor: ada(),
@@ -152,6 +156,13 @@ pub(in crate::store) mod tests {
         pub(in crate::store) fn renames(&self) -> [Rename; 1] {
             [Rename { from: ada(), seq: self.one[0].seq, to: self.one[0].actor }]
         }
+    }
+
+    /// A fork, and another one after the messages of its first branch, as it is known to who knows nothing of the first.
+    pub(in crate::store) fn two_forks() -> (Forked, Forked) {
+        let early = Forked::at(11, 10);
+        let late = Forked::after([&early.before[..], &early.one_as_signed()].concat(), 5);
+        (early, late)
     }
 
     fn unsigned(records: &[Record]) -> Vec<Record> {
