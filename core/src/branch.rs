@@ -53,7 +53,8 @@ pub struct Branch {
 pub struct Known {
     /// Its proof.
     pub fork: Fork,
-    /// Of which actor its branches are made; none where that lies before a horizon, and only one of them is part of the room.
+    /// Of which actor its branches are made; none where that lies before a horizon, and only one of them is part of the room, and where it is
+    /// not known yet.
     pub parent: Option<Actor>,
 }
 
@@ -91,7 +92,8 @@ impl Known {
         writer.finish()
     }
 
-    /// Reads the fact. Proofs were checked before they were kept, and are not again.
+    /// Reads the fact, as it is or as a list of proofs alone, which it was before there were branches. Proofs were checked before they were
+    /// kept, and are not again.
     ///
     /// # Errors
     /// Where it is not what [`Known::encode_all`] writes.
@@ -99,8 +101,11 @@ impl Known {
         let mut reader = Reader::new(bytes);
         let mut all = Vec::new();
         for _ in 0..reader.array(FORKS_MAX, "forks")? {
-            reader.array_of(2, "a fork")?;
-            let parent = reader.str_or_null(bytes.len(), "an actor")?.map(str::parse).transpose();
+            let (mut ahead, mut parent) = (reader.clone(), Ok(None));
+            if ahead.array_of(2, "a fork").is_ok() {
+                reader = ahead;
+                parent = reader.str_or_null(bytes.len(), "an actor")?.map(str::parse).transpose();
+            }
             let parent = parent.map_err(|_| DecodeError::NotCanonical)?;
             let fork = Fork::recall(reader.slice(FORK_BYTES_MAX, "a fork")?)?;
             all.push(Self { fork, parent });
@@ -196,14 +201,37 @@ impl Branches {
         family.filter(has).map(move |actor| Dot { actor, ..dot })
     }
 
-    /// What the message is called here that a clock names; `short` tells the links of what is held. Where it is none of that: one that
-    /// may still come to be it, or else one of that number which is another.
-    pub fn find(&self, head: &Head, short: impl Fn(&Dot) -> Option<[u8; SHORT_LINK_BYTES]>) -> Dot {
+    /// What a clock may mean by a name, of which there is always something; `short` tells the links of what is held. That is the one message of
+    /// its link, once it is held; until then each that may still come to be it; and where all of that number are held, each of them, which are
+    /// others.
+    pub fn meant(&self, head: &Head, short: impl Fn(&Dot) -> Option<[u8; SHORT_LINK_BYTES]>) -> Vec<Dot> {
         let dot = Dot { actor: head.actor, seq: head.seq };
-        let links = || self.namesakes(dot).map(|dot| (dot, short(&dot)));
-        let same = links().find(|(_, link)| *link == Some(head.link));
-        let unheld = || links().find(|(_, link)| link.is_none());
-        same.or_else(unheld).or_else(|| links().next()).map_or(dot, |(dot, _)| dot)
+        // Who names a branch knows that fork, and perhaps none on it.
+        let is_of_branch =
+            |named: &Dot| self.base(&dot.actor) >= dot.seq || self.is_of(named.actor, dot.actor);
+        let named: Vec<_> = self.namesakes(dot).filter(is_of_branch).map(|dot| (dot, short(&dot))).collect();
+        for link in [Some(head.link), None] {
+            let those = named.iter().filter(|(_, held)| *held == link).map(|(dot, _)| *dot);
+            let those: Vec<Dot> = those.collect();
+            if !those.is_empty() {
+                return those;
+            }
+        }
+        match named.is_empty() {
+            true => vec![dot],
+            false => named.into_iter().map(|(dot, _)| dot).collect(),
+        }
+    }
+
+    /// What a clock means by a name, as far as that is known.
+    pub fn find(&self, head: &Head, short: impl Fn(&Dot) -> Option<[u8; SHORT_LINK_BYTES]>) -> Dot {
+        self.meant(head, short)[0]
+    }
+
+    /// Whether an actor is another, or goes on with it after forks.
+    fn is_of(&self, actor: Actor, other: Actor) -> bool {
+        std::iter::successors(Some(actor), |actor| Some(self.branches.get(actor)?.parent))
+            .any(|actor| actor == other)
     }
 
     /// What the message is called here that somebody calls `dot` who had seen so much of each actor, by the names that they have here. Where
@@ -241,7 +269,7 @@ impl Branches {
     }
 
     /// Adds to what is seen that of which it follows: whoever has seen a message of a branch has seen what that hangs on.
-    fn with_bases(&self, seen: &mut VersionVector) {
+    pub(crate) fn with_bases(&self, seen: &mut VersionVector) {
         let up = |actor: &Actor| self.branches.get(actor).map(|branch| (branch.parent, branch.base));
         let all: Vec<(Actor, u64)> = seen.iter().collect();
         for (actor, _) in all {

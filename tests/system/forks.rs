@@ -223,6 +223,7 @@ fn the_history_of_a_room_with_branches_is_let_go_like_any_other() {
     newcomer.start();
     newcomer.join(&one);
     let hash = converged(&[&one, &with_one, &with_other, &newcomer]);
+    assert_eq!(forks(&newcomer), forks(&with_one));
     for home in [&with_one, &newcomer] {
         home.rtcd(&["stop"]);
         home.start();

@@ -50,11 +50,12 @@ impl Deriver {
         Ok(self.take(&view, &heads).unwrap_or_else(|| view.to_message()))
     }
 
-    /// A message of a replica that went by the names before some were given others.
-    pub(crate) fn rename(&mut self, message: Message, rename: &Rename) -> Message {
-        let Dot { actor, .. } = rename.of(message.dot());
+    /// A message of a replica that went by the names before a fork was known.
+    pub(crate) fn rename(&mut self, message: Message, rename: Option<&Rename>) -> Message {
+        let of = |dot: Dot| rename.map_or(dot, |rename| rename.of(dot));
+        let Dot { actor, .. } = of(message.dot());
         let local = |head: &Head| {
-            let Dot { actor, seq } = rename.of(Dot { actor: head.actor, seq: head.seq });
+            let Dot { actor, seq } = of(Dot { actor: head.actor, seq: head.seq });
             Head { actor, seq, link: head.link }
         };
         let heads: Vec<Head> = message.clock.iter().map(local).collect();

@@ -84,11 +84,19 @@ impl Engine {
     }
 
     /// Lets the branches of forks begin after what they hang on, and takes in everything again by the names that they give it: what is
-    /// renamed is of a branch, and so is what others meant by it. Costs what applying everything costs, where something is renamed.
+    /// renamed is of a branch, and so is what others meant by it. Costs what applying everything costs, where something is renamed, or is held
+    /// of what was not known to be a branch.
     pub fn rename(&mut self, branches: &Branches, rename: Option<&Rename>) {
+        let held = self.version_vector();
+        let is_news = |actor: &Actor| {
+            held.get(actor) > self.ground.version.get(actor) && !self.history.begins().contains_key(actor)
+        };
+        let is_otherwise = rename.is_some() || branches.iter().any(|(actor, _)| is_news(&actor));
         let begins = branches.iter().map(|(actor, branch)| (actor, branch.base));
         self.history.begin_after(begins);
-        let Some(rename) = rename else { return };
+        if !is_otherwise {
+            return;
+        }
         let mut deriver = Deriver::new(branches.clone(), self.ground.version.clone());
         let messages: Vec<Message> =
             self.messages(|_, _| true).map(|message| deriver.rename(message, rename)).collect();

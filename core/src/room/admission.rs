@@ -217,19 +217,19 @@ impl Room {
     }
 }
 
-/// Whether a message lacks part of what is forgotten, or names what is outside of the horizon.
+/// Whether a message lacks part of what is forgotten, or names what is outside of the horizon. While a name may mean several messages, it
+/// does only if that holds whichever is meant.
 fn lacks_forgotten(message: &MessageView<'_>, heads: &[Head], log: &Log) -> bool {
-    let named = |actor: &Actor| {
-        let seqs = heads.iter().filter(|head| head.actor == *actor).map(|head| head.seq);
-        seqs.max().unwrap_or(0)
+    let lacks_part = || {
+        let named = log.named_by(message);
+        let sees = |actor: &Actor, seq: u64| log.seen(&message.actor, actor).max(named.get(actor)) >= seq;
+        let lacks = |(actor, cut): (&Actor, &Cut)| *actor != message.actor && !sees(actor, cut.seq);
+        // Whoever comes after one that has seen it all has, too, be that its author's message before or the horizon.
+        let sees_horizon = log.horizon.is_some_and(|horizon| sees(&horizon.actor, horizon.seq));
+        !sees_horizon && log.frontier.iter().any(lacks)
     };
-    let sees = |actor: &Actor, seq: u64| log.seen(&message.actor, actor).max(named(actor)) >= seq;
-    let lacks = |(actor, cut): (&Actor, &Cut)| *actor != message.actor && !sees(actor, cut.seq);
-    // Whoever comes after one that has seen it all has, too, be that its author's message before or the horizon.
-    let is_first = log.begins_on_forgotten(&message.actor);
-    let sees_horizon = log.horizon.is_some_and(|horizon| sees(&horizon.actor, horizon.seq));
-    is_first && message.seq == log.head(&message.actor) + 1 && !sees_horizon && log.frontier.iter().any(lacks)
-        || heads.iter().any(|head| log.is_outside(&head.actor, head.seq))
+    let is_first = log.begins_on_forgotten(&message.actor) && message.seq == log.head(&message.actor) + 1;
+    is_first && lacks_part() || heads.iter().any(|head| log.is_outside(&head.actor, head.seq))
 }
 
 /// The first message that the clock of `message` names and that is not held.

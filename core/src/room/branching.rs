@@ -23,12 +23,26 @@ impl Log {
         if self.branches.is_empty() {
             return message.clock.clone();
         }
-        let short = |dot: &Dot| self.link(&dot.actor, dot.seq).map(|link| link.short());
+        let may_come = |dot: &&Dot| dot.seq > self.floor(&dot.actor) && !self.is_outside(&dot.actor, dot.seq);
         let here = |head: &Head| {
-            let Dot { actor, seq } = self.branches.find(head, short);
+            let meant = self.meant(head);
+            let Dot { actor, seq } = *meant.iter().find(may_come).unwrap_or(&meant[0]);
             Head { actor, seq, link: head.link }
         };
         message.clock.iter().map(here).collect()
+    }
+
+    /// What a clock may mean by a name.
+    fn meant(&self, head: &Head) -> Vec<Dot> {
+        self.branches.meant(head, |dot| self.link(&dot.actor, dot.seq).map(|link| link.short()))
+    }
+
+    /// What the author of a message may have seen, by what its clock names.
+    pub(super) fn named_by(&self, message: &MessageView<'_>) -> VersionVector {
+        let meant = message.clock.iter().flat_map(|head| self.meant(head));
+        let mut named: VersionVector = meant.map(|dot| (dot.actor, dot.seq)).collect();
+        self.branches.with_bases(&mut named);
+        named
     }
 
     /// The next message of its actor as the replica sees it, if that is not how it was signed.

@@ -6,19 +6,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::branch::{Branches, Known};
+use crate::branch::{self, Branches, Known};
 use crate::fork::{FORK_RUNS_BYTES_MAX, Fork, ForkError};
+use crate::horizon::Frontier;
 use crate::id::{Actor, Dot, PeerKey};
 use crate::limits::{FORKS_MAX, FORKS_OF_KEY_MAX, FORKS_OF_NOBODY_MAX};
 use crate::room::packed::Range;
+use crate::room::peer::Peer;
 use crate::room::{Output, Refusal, Room, Standing};
 use crate::store::Record;
 use crate::sync::{Lane, LinkId, Now, RoomFrame, Run};
 
 /// How long a peer has to say that it knows of a fork until it is told again.
 const TELL_AGAIN_MS: u64 = 5_000;
-/// How often a peer is told of a fork over one connection: slow answers must not make two tell each other for ever.
+/// How often a peer is told of a fork in a row: slow answers must not make two tell each other for ever.
 const TELLS_MAX: u8 = 4;
+/// How long a peer that did not answer is left alone: whatever kept it from taking a proof may be gone then.
+const LEFT_ALONE_MS: u64 = 60_000;
 
 /// The forks that are known.
 #[derive(Default)]
@@ -62,19 +66,26 @@ impl Informed {
         self.told.iter().any(|(pair, &(told_us, _))| !is_late(told_us) && !self.has(pair))
     }
 
-    /// Notes that the peer is told of a fork. Returns false where it was told often enough.
-    fn tell(&mut self, pair: Pair, now: Now) -> bool {
-        let (told_us, times) = self.told.entry(pair).or_default();
-        if *times >= TELLS_MAX {
-            return false;
-        }
-        (*told_us, *times) = (now.monotonic_us, *times + 1);
-        true
+    /// How often in a row it was told of a fork.
+    fn times_told(&self, pair: &Pair, now: Now) -> u8 {
+        let told = self.told.get(pair);
+        let is_over = |told_us: u64| now.monotonic_us.saturating_sub(told_us) >= LEFT_ALONE_MS * 1000;
+        told.filter(|(told_us, _)| !is_over(*told_us)).map_or(0, |(_, times)| *times)
     }
 
-    /// What is being proven is called otherwise now.
+    /// Notes that the peer is told of a fork. Returns false where it was told often enough.
+    fn tell(&mut self, pair: Pair, now: Now) -> bool {
+        let times = self.times_told(&pair, now);
+        if times < TELLS_MAX {
+            self.told.insert(pair, (now.monotonic_us, times + 1));
+        }
+        times < TELLS_MAX
+    }
+
+    /// What is being proven is called otherwise now, and what could not be placed here perhaps can be.
     pub(super) fn begin_again(&mut self) {
         self.proving = None;
+        self.told.values_mut().for_each(|(_, times)| *times = 0);
     }
 }
 
@@ -153,13 +164,36 @@ impl Room {
         self.forks.has_place(key) && (!is_nobody(key) || of_nobody() < FORKS_OF_NOBODY_MAX)
     }
 
-    /// Whether a fork is news, and is kept. One whose branches have the name of somebody else is not.
+    /// Whether a fork is news, and is kept.
     fn takes_fork(&self, fork: &Fork) -> bool {
-        let is_free =
-            |name: &Actor| self.log.branches.get(name).is_some() || !self.log.actors.contains_key(name);
-        self.may_take_fork(&fork.dot().actor.key())
-            && !self.forks.knows(fork)
-            && fork.branches().iter().all(is_free)
+        let key = fork.dot().actor.key();
+        // Whose keys are members' is said in the ground itself.
+        let may_take = self.may_take_fork(&key) || self.is_fetched(fork) && self.forks.has_place(&key);
+        may_take && !self.forks.knows(fork) && self.is_free(fork)
+    }
+
+    /// Whether nobody else has the name of one of its branches. What has that name in a horizon is the branch.
+    fn is_free(&self, fork: &Fork) -> bool {
+        fork.branches().iter().all(|name| {
+            self.log.branches.get(name).is_some()
+                || !self.log.actors.contains_key(name)
+                || self.log.floor(name) >= fork.dot().seq
+        })
+    }
+
+    /// Whether a branch of it lies in the ground that is being handed over.
+    fn is_fetched(&self, fork: &Fork) -> bool {
+        self.fetch.as_ref().is_some_and(|fetch| fork.branches().iter().any(|branch| fetch.holds(branch)))
+    }
+
+    /// Whether what is held begins a branch that lies in a horizon, and its fork is not known: by that horizon it would be outside.
+    pub(super) fn lacks_fork_of(&self, frontier: &Frontier) -> bool {
+        self.log.actors.iter().any(|(actor, log)| {
+            let seq = self.log.begin(actor).max(frontier.get(actor).map_or(0, |cut| cut.seq)) + 1;
+            let link = self.log.link(actor, seq).filter(|_| seq <= log.head());
+            let first = Dot { actor: self.log.branches.signed(actor), seq };
+            link.is_some_and(|link| frontier.get(&branch::name(&first, &link)).is_some())
+        })
     }
 
     /// A peer sent a signed run with another message of the number `dot` than the one held: a proof, once ours is read.
@@ -231,71 +265,100 @@ impl Room {
 
     /// A peer tells of a fork.
     pub(super) fn hear_fork(&mut self, link: LinkId, proof: &Arc<[u8]>, now: Now, out: &mut Vec<Output>) {
-        let (fork, place) = match self.read_fork(proof) {
-            Ok(Some(read)) => read,
-            // It is told again, and then perhaps of somebody.
-            Ok(None) => return,
+        let read = self.read_fork(proof).and_then(|fork| Ok((self.place_of(&fork)?, fork)));
+        let (place, fork) = match read {
+            Ok(read) => read,
             Err(error) => return out.push(Output::Refused { link, refusal: Refusal::Proof { error } }),
         };
+        // With a ground comes what is to be known of the branches in it.
+        let place = place.or_else(|| self.is_fetched(&fork).then_some(Place::Forgotten));
+        // Otherwise it is told again, and then perhaps of somebody.
+        let Some(place) = place else { return };
         if let Some(run) = self.third(&fork, &place) {
             // First it has to be shown that what is held is neither. It is told again until then.
             let dot = Dot { actor: run.actor, seq: run.first };
             return self.prove(link, &run, dot, out);
         }
-        let pair = fork.branches();
+        let (pair, is_news) = (fork.branches(), self.takes_fork(&fork));
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        let is_repeated = peer.informed.has(&pair);
-        peer.informed.knows.extend(pair);
-        let is_told = peer.informed.told.contains_key(&pair);
-        // So that it need not be told again, whether it is news here or not.
-        if (is_repeated || !is_told) && peer.informed.tell(pair, now) {
-            out.push(Output::Send {
-                link,
-                lane: Lane::Bulk,
-                frame: RoomFrame::Fork { proof: Arc::clone(proof) },
-            });
+        // Of what is not kept nothing is remembered: there may be as much as the peer likes.
+        if !is_news && !self.forks.knows(&fork) {
+            return;
         }
-        if self.takes_fork(&fork) {
+        let is_repeated = peer.informed.has(&pair);
+        let is_told = peer.informed.told.contains_key(&pair);
+        peer.informed.knows.extend(pair);
+        if is_news {
+            self.fetch.iter_mut().filter(|fetch| fetch.is_from(link)).for_each(|fetch| fetch.stay(now));
             self.learn_fork(fork, &place, now, out);
         }
+        // So that it need not be told again, whether it is news here or not.
+        let peer = self.peers.get_mut(&link);
+        if (is_repeated || !is_told) && peer.is_some_and(|peer| peer.informed.tell(pair, now)) {
+            let frame = RoomFrame::Fork { proof: Arc::clone(proof) };
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
+        }
         self.tell_forks(link, now, out);
+        self.begin_to_hand(link, now, out);
     }
 
-    /// Reads the proof of a fork; nothing where it is of an actor, or of a number, that nothing is known of here.
-    fn read_fork(&self, proof: &[u8]) -> Result<Option<(Fork, Place)>, ForkError> {
+    /// Reads the proof of a fork.
+    fn read_fork(&self, proof: &[u8]) -> Result<Fork, ForkError> {
         let known = self.forks.0.iter().find(|known| **known.fork.bytes() == *proof);
-        let fork = match known {
-            Some(known) => known.fork.clone(),
-            None => Fork::read(&self.id, proof, &*self.keys)?,
-        };
-        Ok(self.place_of(&fork)?.map(|place| (fork, place)))
+        known.map_or_else(|| Fork::read(&self.id, proof, &*self.keys), |known| Ok(known.fork.clone()))
     }
 
-    /// Where a fork lies; nothing where it is not known yet what it hangs on.
+    /// Where a fork lies; nothing where it is not known yet what it hangs on. That depends on what the room is, and not on what of it came
+    /// first.
     fn place_of(&self, fork: &Fork) -> Result<Option<Place>, ForkError> {
         let Dot { actor: signed, seq } = fork.dot();
         let last = seq - 1;
         let branches = &self.log.branches;
-        let family: BTreeSet<Actor> = branches.family(signed).chain([signed]).collect();
-        let of_horizon = |actor: &Actor| {
-            let horizon = self.horizon().filter(|horizon| horizon.actor == *actor);
-            self.log.floor(actor).max(horizon.map_or(0, |horizon| horizon.seq))
-        };
-        // Of what is forgotten nobody can say more than that the key signed both.
-        if family.iter().any(|actor| branches.base(actor) < seq && seq <= of_horizon(actor)) {
-            return Ok(Some(Place::Forgotten));
+        // Nobody signs as a branch: by that name the same messages would begin others.
+        if branches.get(&signed).is_some() {
+            return Err(ForkError::NotOfChain { dot: fork.dot() });
         }
+        let family: BTreeSet<Actor> = branches.family(signed).chain([signed]).collect();
+        let has_last = |actor: &&Actor| **actor == signed || branches.base(actor) < last;
+        let is_forgotten = |actor: &Actor| {
+            let horizon = self.horizon().filter(|horizon| horizon.actor == *actor);
+            seq <= self.log.floor(actor).max(horizon.map_or(0, |horizon| horizon.seq))
+        };
         // Of a first message the proof itself shows it.
-        let hangs_on = |actor: &Actor| last == 0 || self.log.link(actor, last) == Some(fork.before());
-        let parent =
-            family.iter().find(|actor| (**actor == signed || branches.base(actor) < last) && hangs_on(actor));
-        if let Some(parent) = parent {
-            return Ok(Some(Place::After(*parent)));
+        let hangs_on = |actor: &&Actor| last == 0 || self.log.link(actor, last) == Some(fork.before());
+        if let Some(parent) = family.iter().filter(has_last).find(hangs_on) {
+            let is_forgotten = is_forgotten(parent);
+            return Ok(Some(if is_forgotten { Place::Forgotten } else { Place::After(*parent) }));
+        }
+        let may_come = |actor: &Actor| {
+            self.log.head(actor) < last && branches.closed(actor).is_none_or(|closed| last <= closed)
+        };
+        if family.iter().filter(has_last).any(may_come) {
+            return Ok(None);
+        }
+        // Of what is forgotten nobody can say more than that the key signed both.
+        if family.iter().any(|actor| branches.base(actor) < seq && is_forgotten(actor)) {
+            return Ok(Some(Place::Forgotten));
         }
         match self.log.link(&signed, last) {
             Some(_) if branches.closed(&signed).is_none() => Err(ForkError::NotOfChain { dot: fork.dot() }),
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// Places those forks of which it is known by now what they hang on: they were found, or recalled, before that.
+    pub(super) fn place_forks(&mut self, now: Now, out: &mut Vec<Output>) {
+        let place = |(index, Known { fork, parent }): (usize, &Known)| {
+            let place =
+                self.place_of(fork).ok().flatten().filter(|_| parent.is_none() && self.is_free(fork))?;
+            let is_after = matches!(place, Place::After(_)) && self.third(fork, &place).is_none();
+            is_after.then_some((index, place))
+        };
+        let Some((index, place)) = self.forks.0.iter().enumerate().find_map(place) else { return };
+        let Known { fork, .. } = self.forks.0.remove(index);
+        self.flush(now, out);
+        self.keep_fork(fork, &place, now, out);
+        self.place_forks(now, out);
     }
 
     /// Of a fork one of the two runs, by the name of what it hangs on, where what is held there is a third message.
@@ -312,6 +375,15 @@ impl Room {
         let dot = fork.dot();
         let is_news = self.forks().all(|known| known != dot);
         self.part_from_twin(&dot.actor);
+        self.keep_fork(fork, place, now, out);
+        // Those that were known may hang on its branches.
+        self.place_forks(now, out);
+        if is_news {
+            out.push(Output::Forked(dot));
+        }
+    }
+
+    fn keep_fork(&mut self, fork: Fork, place: &Place, now: Now, out: &mut Vec<Output>) {
         match place {
             Place::Forgotten => {
                 self.forks.0.push(Known { fork, parent: None });
@@ -321,44 +393,57 @@ impl Room {
                 }
             }
             Place::After(parent) => {
-                let held = self.log.link(parent, dot.seq).and_then(|link| fork.branch_of(&link));
+                let held = self.log.link(parent, fork.dot().seq).and_then(|link| fork.branch_of(&link));
                 let rename = Known::learn(&mut self.forks.0, fork, *parent, held);
                 self.go_by_branches(rename, now, out);
             }
-        }
-        if is_news {
-            out.push(Output::Forked(dot));
         }
     }
 
     /// Tells a peer of the forks that it has not said it knows, as soon as it can check them.
     pub(super) fn tell_forks(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
-        let branches = &self.log.branches;
-        let Some(peer) = self.peers.get_mut(&link).filter(|peer| !peer.informed.is_under_way(now)) else {
+        let Some(peer) = self.peers.get(&link).filter(|peer| !peer.informed.is_under_way(now)) else {
             return;
         };
-        let Informed { knows, told, .. } = &peer.informed;
+        let Some(fork) = self.next_to_tell(peer, now).map(|known| &known.fork) else { return };
+        let frame = RoomFrame::Fork { proof: Arc::clone(fork.bytes()) };
+        let pair = fork.branches();
+        if let Some(peer) = self.peers.get_mut(&link)
+            && peer.informed.tell(pair, now)
+        {
+            out.push(Output::Send { link, lane: Lane::Bulk, frame });
+        }
+    }
+
+    /// Of what fork a peer is to be told next: of those that are not answered each has its turn.
+    fn next_to_tell(&self, peer: &Peer, now: Now) -> Option<&Known> {
+        let branches = &self.log.branches;
         let is_next = |known: &&Known| {
             let (pair, Dot { actor: signed, seq }) = (known.fork.branches(), known.fork.dot());
             let holds = |actor: Actor| peer.told.get(&actor) >= seq - 1;
+            // Who is being handed a ground needs to know what the branches in it are.
+            let is_handed = peer.handing.is_some() && pair.iter().any(|branch| self.log.floor(branch) > 0);
             let can_check = match known.parent {
-                Some(parent) if branches.get(&parent).is_some() => knows.contains(&parent) && holds(parent),
+                Some(_) if is_handed => true,
+                Some(parent) if branches.get(&parent).is_some() => {
+                    peer.informed.knows(&parent) && holds(parent)
+                }
                 Some(_) => branches.family(signed).any(holds),
                 // Who has yet to forget would take it for one of its own.
                 None => holds(signed) && !peer.lacks_ground,
             };
-            let times = told.get(&pair).map_or(0, |(_, times)| *times);
-            can_check && times < TELLS_MAX && !peer.informed.has(&pair)
+            can_check && !peer.informed.has(&pair) && peer.informed.times_told(&pair, now) < TELLS_MAX
         };
-        // Of those that are not answered each has its turn.
         let next = self.forks.0.iter().filter(is_next);
-        let next = next.min_by_key(|known| told.get(&known.fork.branches()).copied());
-        if let Some(Known { fork, .. }) = next
-            && peer.informed.tell(fork.branches(), now)
-        {
-            let frame = RoomFrame::Fork { proof: Arc::clone(fork.bytes()) };
-            out.push(Output::Send { link, lane: Lane::Bulk, frame });
-        }
+        next.min_by_key(|known| peer.informed.told.get(&known.fork.branches()).copied())
+    }
+
+    /// Whether a peer is to answer to forks before it is handed a ground: standing on that it could not tell what is of which branch. Who
+    /// does not answer gets the ground all the same.
+    pub(super) fn owes_proofs(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) -> bool {
+        self.tell_forks(link, now, out);
+        let Some(peer) = self.peers.get(&link) else { return false };
+        peer.informed.is_under_way(now) || self.next_to_tell(peer, now).is_some()
     }
 }
 
@@ -380,7 +465,10 @@ mod tests {
             assert!(peer.tell(one, at(0)));
         }
         assert!(!peer.tell(one, at(0)) && peer.tell(other, at(0)));
+        assert!(!peer.tell(one, at(LEFT_ALONE_MS - 1)) && peer.tell(one, at(LEFT_ALONE_MS)), "after a while");
+        peer.begin_again();
+        assert_eq!(peer.times_told(&one, at(LEFT_ALONE_MS)), 0, "perhaps it can be placed now");
         peer.knows.extend([one, other].concat());
-        assert!(!peer.is_under_way(at(0)), "it has said so");
+        assert!(!peer.is_under_way(at(LEFT_ALONE_MS)), "it has said so");
     }
 }

@@ -62,6 +62,16 @@ impl Fetch {
         self.link == link
     }
 
+    /// Whether anything of an actor is in it.
+    pub(super) fn holds(&self, actor: &Actor) -> bool {
+        self.horizon.frontier.get(actor).is_some()
+    }
+
+    /// Something of it has come.
+    pub(super) fn stay(&mut self, now: Now) {
+        self.deadline_us = now.after_ms(FETCH_SILENCE_MS);
+    }
+
     /// When it has taken too long.
     pub(super) fn deadline_us(&self) -> u64 {
         self.deadline_us
@@ -132,7 +142,9 @@ impl Room {
             let held = horizon.frontier.version();
             standing.iter().any(|(actor, seq)| held.get(&actor) < seq)
         });
-        if horizon.frontier.is_seen_by(&self.log.vector()) || is_less || self.fetch.is_some() {
+        // Nor before it is known what of it is held: it is offered again.
+        let is_needless = horizon.frontier.is_seen_by(&self.log.vector()) || is_less || self.fetch.is_some();
+        if is_needless || self.lacks_fork_of(&horizon.frontier) {
             return;
         }
         let sizes = usize::try_from(whole_bytes).ok().zip(usize::try_from(packed_bytes).ok());
@@ -197,21 +209,31 @@ impl Room {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let standing = self.horizons.standing.as_ref().filter(|standing| standing.horizon.ground == ground);
-        let (Some(standing), Some(peer)) = (standing, self.peers.get_mut(&link)) else { return };
+        let is_stood_on = self.landmark().is_some_and(|landmark| landmark.ground == ground);
+        let Some(peer) = self.peers.get_mut(&link).filter(|_| is_stood_on) else { return };
         peer.handing.take_if(|handing| {
             handing.ground != ground || (from == 0 && handing.again_us <= now.monotonic_us)
         });
         let begun = || Handing { ground, next: 0, again_us: now.after_ms(HANDING_MS_MIN) };
         let handing = peer.handing.get_or_insert_with(begun);
-        if from != handing.next {
+        if from != handing.next || from == 0 && self.owes_proofs(link, now, out) {
             return;
         }
+        let handing = self.peers.get_mut(&link).and_then(|peer| peer.handing.as_mut());
+        let (Some(standing), Some(handing)) = (&self.horizons.standing, handing) else { return };
         let rest = usize::try_from(from).ok().and_then(|from| standing.packed.deflated.get(from..));
         for piece in rest.unwrap_or_default().chunks(GROUND_PIECE_BYTES_MAX).take(PIECES_AT_ONCE) {
             let frame = RoomFrame::GroundPiece { ground, from: handing.next, bytes: piece.to_vec() };
             out.push(Output::Send { link, lane: Lane::Bulk, frame });
             handing.next += piece.len() as u64;
+        }
+    }
+
+    /// Sends the first pieces of a ground that a peer has asked for, if it had to be told of forks first.
+    pub(super) fn begin_to_hand(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) {
+        let handing = self.peers.get(&link).and_then(|peer| peer.handing.as_ref());
+        if let Some(ground) = handing.filter(|handing| handing.next == 0).map(|handing| handing.ground) {
+            self.hand_over(link, ground, 0, now, out);
         }
     }
 
@@ -231,7 +253,7 @@ impl Room {
             return;
         }
         fetch.bytes.extend_from_slice(bytes);
-        fetch.deadline_us = now.after_ms(FETCH_SILENCE_MS);
+        fetch.stay(now);
         if fetch.bytes.len() < fetch.packed_bytes {
             if fetch.bytes.len().is_multiple_of(PIECES_AT_ONCE * GROUND_PIECE_BYTES_MAX) {
                 let frame = RoomFrame::GroundWanted { ground, from: fetch.bytes.len() as u64 };
@@ -240,8 +262,10 @@ impl Room {
             return;
         }
         let Fetch { dot, horizon, whole_bytes, bytes, .. } = self.fetch.take().expect("it is being fetched");
-        if self.read_only.is_some() {
-            // It could not be kept. It is offered again.
+        // Not if it could not be kept, nor if all of it is held by now, nor before it is known which of it is: it is offered again.
+        let frontier = &horizon.frontier;
+        let is_held = frontier.is_seen_by(&self.log.vector());
+        if self.read_only.is_some() || is_held || self.lacks_fork_of(frontier) {
             return;
         }
         if self.shows_parting(link, dot, &horizon, out) {
@@ -250,6 +274,7 @@ impl Room {
         match (PackedFooting { whole_bytes, deflated: bytes.into() }).open(dot, &horizon) {
             Ok(footing) => {
                 self.stand(dot, horizon, footing, now, out);
+                self.place_forks(now, out);
                 for link in self.peers.keys().copied().collect::<Vec<_>>() {
                     self.send_vector(link, true, out);
                 }

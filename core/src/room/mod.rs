@@ -322,6 +322,7 @@ impl Room {
         self.tell_shows(now, out);
         if !self.peers.is_empty() && now.monotonic_us >= self.settle_us {
             self.settle(now);
+            self.place_forks(now, out);
             self.take_turns();
             self.pump_all(out);
             self.look(out);

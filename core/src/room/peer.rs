@@ -353,10 +353,9 @@ impl Room {
                 peer.survey = None;
                 peer.sent = vector.clone();
                 peer.told.clone_from(&vector);
-                if !peer.synced {
-                    // What it told first may have been by other names, and it tells nothing more while nothing differs.
-                    peer.first = Some(vector.clone());
-                }
+                // What it told first may have been by other names, and it tells nothing more while nothing differs.
+                peer.first.take_if(|_| !peer.synced);
+                peer.first.get_or_insert_with(|| vector.clone());
                 if self.is_vast() && (acked.is_none() || (is_owner && !is_told)) {
                     self.ack_all(link, digest, out);
                 } else if is_owner && !is_told {

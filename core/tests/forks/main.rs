@@ -1,9 +1,12 @@
 //! Two machines that take themselves for one, and members that lie: what those who meet them find out, and that everybody hears of it.
 
+mod ground;
 mod world;
 
 use std::collections::BTreeSet;
 
+use rtc_core::branch;
+use rtc_core::canonical::Writer;
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::fork::{Fork, ForkError};
 use rtc_core::founding::{Access, Founding};
@@ -260,6 +263,110 @@ fn nobody_hides_anothers_fork_behind_many_of_his_own() {
         assert!(forks.len() <= FORKS_MAX && of_key(forks, 100) == FORKS_OF_KEY_MAX);
     }
     assert_eq!(world.forks(BOB).len(), FORKS_MAX);
+}
+
+/// What is not kept is not remembered for anybody either, and whoever tells it may do so as often as it likes.
+#[test]
+fn to_a_fork_that_is_not_kept_there_is_no_answer() {
+    let mut world = World::new();
+    world.join(BOB, EVE);
+    world.frames.clear();
+    let room = founding().room();
+    for _ in 0..2 {
+        for epoch in 1..FORKS_OF_KEY_MAX as u64 + 6 {
+            let (runs, keys) = (pair(100, epoch), Ed25519::from_seed(&[100; 32]));
+            let origin = chain::Link::origin(&room, &runs[0].actor);
+            let fork = Fork::prove(&room, origin, runs, &keys).unwrap();
+            hear(&mut world, RoomFrame::Fork { proof: fork.bytes().clone() });
+        }
+        let answers = world.frames.drain(..).filter(|(.., frame)| matches!(frame, RoomFrame::Fork { .. }));
+        assert_eq!(answers.count(), FORKS_OF_KEY_MAX);
+    }
+    assert_eq!(world.forks(BOB).len(), FORKS_OF_KEY_MAX);
+}
+
+/// Whatever kept it from taking the proof, and however long that lasts.
+#[test]
+fn a_peer_that_did_not_take_a_proof_is_told_again_over_the_same_connection() {
+    let mut world = World::forked(2, 3, 4);
+    world.join(ONE, BOB);
+    world.join(TWIN, BOB);
+    world.beat(8);
+    world.is_secret = true;
+    world.join(BOB, EVE);
+    world.beat(100);
+    assert!(world.forks(EVE).is_empty());
+    world.is_secret = false;
+    world.beat(140);
+    world.check_whole(&[ONE, TWIN, BOB, EVE], 2 + 3 + 4);
+}
+
+#[test]
+fn after_a_fork_what_is_new_is_sent_at_once_as_before() {
+    let mut world = World::forked(2, 3, 4);
+    let all = [ONE, TWIN, BOB, EVE];
+    for (a, b) in [(BOB, EVE), (ONE, EVE), (ONE, BOB), (TWIN, BOB), (TWIN, EVE), (ONE, TWIN)] {
+        world.join(a, b);
+    }
+    world.beat(20);
+    world.check_whole(&all, 2 + 3 + 4);
+    for (n, at) in (1..).zip(all) {
+        world.edit(at, &format!("new-{n}"));
+        assert!(all.iter().all(|&to| world.machines[to].room.messages() == 2 + 3 + 4 + n), "{at}");
+    }
+}
+
+/// Anybody can take the runs of a proof for another actor's of that key.
+#[test]
+fn a_fork_is_of_the_actor_that_signed_it_and_of_no_branch() {
+    let mut world = World::forked(2, 6, 4);
+    let signed = world.machines[ONE].disk.read(&World::actor(), 1, 8).unwrap();
+    world.join(ONE, BOB);
+    world.join(TWIN, BOB);
+    world.beat(12);
+    let branch = branch::name(&Dot { actor: World::actor(), seq: 3 }, &signed[2].link);
+    let theirs =
+        Message { note: Some("another".into()), ..Message::decode(branch, &signed[6].body).unwrap() };
+    let theirs = theirs.encode();
+    let signature = keys(ONE).sign(&signed[5].link.next(&theirs));
+    let [ours, theirs] = [(signed[6].body.clone(), signed[6].signature.unwrap()), (theirs, signature)].map(
+        |(body, signature)| Run { actor: branch, first: 7, bodies: [body].into_iter().collect(), signature },
+    );
+    let fork = Fork::prove(&founding().room(), signed[5].link, [ours, theirs], &*keys(ONE)).unwrap();
+    let before = world.machines[BOB].room.branches().clone();
+    let frame = RoomFrame::Fork { proof: fork.bytes().clone() };
+    world.give(BOB, Input::Frame { link: LinkId(ONE as u64), frame });
+    let error = ForkError::NotOfChain { dot: fork.dot() };
+    assert!(world.machines[BOB].refused.contains(&Refusal::Proof { error }));
+    assert_eq!(*world.machines[BOB].room.branches(), before);
+}
+
+/// Before there were branches the proofs of forks alone were kept, and of both messages one.
+#[test]
+fn a_fork_that_an_earlier_version_kept_has_both_branches() {
+    for other in [0, 4] {
+        let mut world = World::forked(2, 3, 4);
+        let mut elsewhere = World::forked(2, 3, 4);
+        elsewhere.join(ONE, BOB);
+        elsewhere.join(TWIN, BOB);
+        elsewhere.beat(8);
+        let RoomFrame::Fork { proof } = elsewhere.proofs(BOB).remove(0) else { panic!("it is a proof") };
+        world.join(if other == 0 { ONE } else { TWIN }, BOB);
+        world.beat(2);
+        let mut old = Writer::new();
+        old.array(1).bytes(&proof);
+        world.machines[BOB].disk.set_fact(FORKS, &old.finish()).unwrap();
+        world.restart(BOB);
+        assert_eq!(world.forks(BOB), elsewhere.forks(BOB));
+        world.join(EVE, BOB);
+        world.beat(1);
+        assert_eq!(world.machines[BOB].room.branches(), elsewhere.machines[BOB].room.branches());
+        world.restart(BOB);
+        world.join(ONE, BOB);
+        world.join(TWIN, BOB);
+        world.beat(8);
+        world.check_whole(&[ONE, TWIN, BOB], 2 + 3 + 4);
+    }
 }
 
 /// Of keys that are no members' there are as many as anybody likes.

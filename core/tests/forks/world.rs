@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use rtc_core::api::{Edit, EditOp, Wait};
+use rtc_core::api::{Compact, Edit, EditOp, Wait};
 use rtc_core::branch::Branches;
 use rtc_core::chain::{self, Ed25519, Keys};
 use rtc_core::founding::{Access, Founding};
-use rtc_core::id::{Actor, Dot, PeerKey};
+use rtc_core::id::{Actor, Dot};
 use rtc_core::message::Message;
 use rtc_core::naive::{self, Signed, branches};
 use rtc_core::room::{Input, Opening, Output, Refusal, Room};
 use rtc_core::scene::Root;
 use rtc_core::sim::SimDisk;
-use rtc_core::store::{FORKS, Record, Store};
+use rtc_core::store::{FORKS, GROUND, OUTSIDE, Record, Store};
 use rtc_core::sync::{LinkId, Now, RoomFrame};
+use rtc_core::value::Value;
 
 /// A machine, and what resumed from its saved memory.
 pub(crate) const ONE: usize = 0;
@@ -41,10 +42,15 @@ pub(crate) struct World {
     pub(crate) ms: u64,
     /// Of that many signatures a store keeps one, and the newest.
     pub(crate) signatures_one_in: u64,
+    /// Whether nobody hears of forks.
+    pub(crate) is_secret: bool,
+    /// Whether what is offered of forgotten messages never comes.
+    pub(crate) is_grounded: bool,
 }
 
+/// An open room, of which Bob is the keeper.
 pub(crate) fn founding() -> Founding {
-    let (owner, nonce) = (PeerKey([0; 32]), [0; 16]);
+    let (owner, nonce) = (keys(BOB).public(), [0; 16]);
     Founding { owner, nonce, name: "test".into(), time_ms: 0, access: Access::Open }
 }
 
@@ -70,6 +76,8 @@ impl World {
             proofs: Vec::new(),
             ms: 0,
             signatures_one_in: 1,
+            is_secret: false,
+            is_grounded: false,
         }
     }
 
@@ -83,10 +91,17 @@ impl World {
         }
     }
 
+    fn now(&self) -> Now {
+        Now { monotonic_us: self.ms * 1000, wall_ms: self.ms }
+    }
+
     pub(crate) fn give(&mut self, at: usize, input: Input) {
-        let now = Now { monotonic_us: self.ms * 1000, wall_ms: self.ms };
-        let mut out = Vec::new();
+        let (now, mut out) = (self.now(), Vec::new());
         self.machines[at].room.handle(input, now, &mut out);
+        self.carry_out(at, out);
+    }
+
+    fn carry_out(&mut self, at: usize, out: Vec<Output>) {
         let machine = &mut self.machines[at];
         let mut next = Vec::new();
         for output in out {
@@ -116,7 +131,7 @@ impl World {
                 Output::Refused { refusal, .. } => machine.refused.push(refusal),
                 Output::Forked(dot) => machine.forked.push(dot),
                 Output::Alarm(what) => panic!("{at}: {what}"),
-                Output::Forget(_) => panic!("nothing is forgotten"),
+                Output::Forget(forgetting) => machine.disk.forget(&forgetting).unwrap(),
                 Output::Rename { renames, forks } => machine.disk.rename(&renames, &forks).unwrap(),
                 Output::Number { .. } | Output::Event(_) | Output::Founded(_) | Output::Synced { .. } => {}
             }
@@ -125,8 +140,11 @@ impl World {
     }
 
     pub(crate) fn edit(&mut self, at: usize, key: &str) {
-        let op = EditOp { otype: "node.insert".into(), key: key.into(), ..EditOp::default() };
-        let edit = Edit { ops: vec![op], wait: Wait::Durable, ..Edit::default() };
+        let insert = EditOp { otype: "node.insert".into(), key: key.into(), ..EditOp::default() };
+        let (path, value) = (Some("x".into()), Value::number(1.0));
+        let count =
+            EditOp { otype: "number.add".into(), key: "scene".into(), path, value, ..EditOp::default() };
+        let edit = Edit { ops: vec![insert, count], wait: Wait::Durable, ..Edit::default() };
         self.give(at, Input::Edit { token: 1, edit });
         self.give(at, Input::Flush);
         self.deliver();
@@ -135,8 +153,11 @@ impl World {
     pub(crate) fn deliver(&mut self) {
         while let Some((from, to, frame)) = self.frames.pop_front() {
             if self.machines[from].links.contains(&to) {
-                if let RoomFrame::Fork { .. } = frame {
-                    self.proofs.push(frame.clone());
+                match frame {
+                    RoomFrame::Fork { .. } if self.is_secret => continue,
+                    RoomFrame::Fork { .. } => self.proofs.push(frame.clone()),
+                    RoomFrame::GroundPiece { .. } if self.is_grounded => continue,
+                    _ => {}
                 }
                 self.give(to, Input::Frame { link: LinkId(from as u64), frame });
             }
@@ -189,7 +210,37 @@ impl World {
             })
             .unwrap();
         machine.disk.fact(FORKS).unwrap().iter().for_each(|value| machine.room.recall(FORKS, value));
+        if let Some(ground) = machine.disk.fact(GROUND).unwrap() {
+            machine.room.restore(&ground, &machine.disk.fact(OUTSIDE).unwrap().unwrap()).unwrap();
+        }
         machine.room.load(&records).unwrap();
+        self.give(at, Input::Wake);
+    }
+
+    /// Lets go all that the keeper holds, whoever lacks it.
+    pub(crate) fn compact(&mut self) -> Dot {
+        self.ms += 500;
+        let ask = Compact { undo_window_ms: Some(0), absence_limit_ms: Some(0), ..Compact::default() };
+        let mut out = Vec::new();
+        let now = self.now();
+        let done = self.machines[BOB].room.compact(&ask, now, &mut out).unwrap();
+        self.carry_out(BOB, out);
+        self.deliver();
+        done.horizon.expect("there is something to let go")
+    }
+
+    /// Whether these hold the same, stand on the same, by the same forks, and show so many edits.
+    #[track_caller]
+    pub(crate) fn check_same(&mut self, machines: &[usize], count: usize) {
+        let mut look = |at: usize| {
+            let room = &mut self.machines[at].room;
+            assert_eq!(room.alarm(), None, "{at}");
+            assert_eq!(room.replica().value("scene", "x"), Value::number(count as f64), "{at}");
+            let (state, digest, horizon) = (room.replica().state_hash(), room.digest(), room.horizon());
+            (state, digest, horizon, room.branches().clone(), room.forks().collect::<Vec<_>>())
+        };
+        let first = look(machines[0]);
+        machines.iter().for_each(|&at| assert_eq!(look(at), first, "{at}"));
     }
 
     /// The memory of a machine is saved after some edits; both it and what resumes from that go on.
