@@ -350,14 +350,8 @@ fn offer(signer: usize, horizon: &Horizon, bytes: u64) -> Input {
     let signature = keys.sign(&before.next(&body));
     let run = Run { actor, first: 5, bodies: [body].into_iter().collect(), signature };
     let content = backlog::pack(&[run]).remove(0).0.into();
-    let frame = RoomFrame::Horizon {
-        before,
-        content,
-        whole_bytes: bytes,
-        packed_bytes: bytes,
-        keepers: Vec::new(),
-        voucher: Vec::new(),
-    };
+    let (whole_bytes, packed_bytes, keepers, voucher) = (bytes, bytes, Vec::new(), Vec::new());
+    let frame = RoomFrame::Horizon { before, content, whole_bytes, packed_bytes, keepers, voucher };
     Input::Frame { link: LinkId(0), frame }
 }
 
