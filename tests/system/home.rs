@@ -220,7 +220,10 @@ pub(crate) fn signal(pid: u32, name: &str) {
 /// Whether the process exists and is no zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).is_some_and(|state| state != 'Z')
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    // Its first thread may be gone while another one has its files open still.
+    let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state.is_some_and(|state| state != 'Z' || threads() > 1)
 }
 
 /// Waits until something holds.
