@@ -77,6 +77,12 @@ impl Former {
         op.code == ROTATE && vouched == Some(&BASE64_NOPAD.encode(&horizon.0))
     }
 
+    /// The key that gave way by such an op of `author`.
+    pub(crate) fn gave_way(op: &Op, author: &PeerKey) -> Option<PeerKey> {
+        let (former, _) = Self::of(op, author).filter(|_| op.code == ROTATE)?;
+        Some(former.key)
+    }
+
     /// What such an op says, if it is one and `author` may say so: which key gave way, and to which.
     pub(super) fn of(op: &Op, author: &PeerKey) -> Option<(Self, PeerKey)> {
         let text = |name: &str| op.options.get(name).and_then(Value::as_text);

@@ -9,7 +9,7 @@ use super::index::{MessageIx, OpIx};
 use crate::chain::Link;
 use crate::id::{Dot, PeerKey};
 use crate::members::{Act, Charter, Former, Judgement, Member, Role, Secret};
-use crate::op::{Kind, NoEffect, Rule};
+use crate::op::{Kind, NoEffect, Op, Rule};
 use crate::planted::{Bug, planted};
 
 /// From no message on.
@@ -276,6 +276,15 @@ impl Engine {
         let rules = self.rights.ops.iter().copied();
         let mut own = rules.filter(|&op| dot(op).actor.key() == keeper);
         own.find(|&op| Former::vouches(&self.op(op), horizon)).map(dot)
+    }
+
+    /// The messages by which this key gave way to another.
+    pub fn rotations_of(&self, key: &PeerKey) -> impl Iterator<Item = Dot> + '_ {
+        let rules = self.rights.ops.iter().map(|&op| (self.history.dot(self.history.owner(op)), self.op(op)));
+        let key = *key;
+        let of_key =
+            move |(dot, op): &(Dot, Op)| Former::gave_way(op, &dot.actor.key()) == Some(key);
+        rules.filter(of_key).map(|(dot, _)| dot)
     }
 
     /// Whether a message that is held is one of the first member's, with whichever of his keys.

@@ -40,6 +40,8 @@ pub(super) struct Informed {
     told: BTreeMap<Pair, (u64, u8)>,
     /// A run that it sent beside one that is held.
     proving: Option<Proving>,
+    /// Since when it is to answer to forks before it is handed a ground.
+    owes_us: Option<u64>,
 }
 
 /// A fork that is proven once the run that is held is read.
@@ -66,20 +68,21 @@ impl Informed {
         self.told.iter().any(|(pair, &(told_us, _))| !is_late(told_us) && !self.has(pair))
     }
 
-    /// How often in a row it was told of a fork.
-    fn times_told(&self, pair: &Pair, now: Now) -> u8 {
-        let told = self.told.get(pair);
-        let is_over = |told_us: u64| now.monotonic_us.saturating_sub(told_us) >= LEFT_ALONE_MS * 1000;
-        told.filter(|(told_us, _)| !is_over(*told_us)).map_or(0, |(_, times)| *times)
+    /// Whether it is to be told of a fork: so often in a row, and then now and again.
+    fn is_to_be_told(&self, pair: &Pair, now: Now) -> bool {
+        self.told.get(pair).is_none_or(|&(told_us, times)| {
+            times < TELLS_MAX || now.monotonic_us.saturating_sub(told_us) >= LEFT_ALONE_MS * 1000
+        })
     }
 
     /// Notes that the peer is told of a fork. Returns false where it was told often enough.
     fn tell(&mut self, pair: Pair, now: Now) -> bool {
-        let times = self.times_told(&pair, now);
-        if times < TELLS_MAX {
-            self.told.insert(pair, (now.monotonic_us, times + 1));
+        let is_told = self.is_to_be_told(&pair, now);
+        if is_told {
+            let (told_us, times) = self.told.entry(pair).or_default();
+            (*told_us, *times) = (now.monotonic_us, times.saturating_add(1));
         }
-        times < TELLS_MAX
+        is_told
     }
 
     /// What is being proven is called otherwise now, and what could not be placed here perhaps can be.
@@ -421,10 +424,9 @@ impl Room {
         let is_next = |known: &&Known| {
             let (pair, Dot { actor: signed, seq }) = (known.fork.branches(), known.fork.dot());
             let holds = |actor: Actor| peer.told.get(&actor) >= seq - 1;
-            // Who is being handed a ground needs to know what the branches in it are.
-            let is_handed = peer.handing.is_some() && pair.iter().any(|branch| self.log.floor(branch) > 0);
             let can_check = match known.parent {
-                Some(_) if is_handed => true,
+                // Who is being handed a ground needs to know what the branches in it are.
+                Some(_) if peer.handing.is_some() && self.is_in_ground(known) => true,
                 Some(parent) if branches.get(&parent).is_some() => {
                     peer.informed.knows(&parent) && holds(parent)
                 }
@@ -432,18 +434,32 @@ impl Room {
                 // Who has yet to forget would take it for one of its own.
                 None => holds(signed) && !peer.lacks_ground,
             };
-            can_check && !peer.informed.has(&pair) && peer.informed.times_told(&pair, now) < TELLS_MAX
+            can_check && !peer.informed.has(&pair) && peer.informed.is_to_be_told(&pair, now)
         };
         let next = self.forks.0.iter().filter(is_next);
-        next.min_by_key(|known| peer.informed.told.get(&known.fork.branches()).copied())
+        next.min_by_key(|known| {
+            let told = peer.informed.told.get(&known.fork.branches()).copied();
+            (peer.handing.is_some() && !self.is_in_ground(known), told)
+        })
+    }
+
+    /// Whether the ground has branches that a fork shows.
+    fn is_in_ground(&self, known: &Known) -> bool {
+        known.parent.is_some() && known.fork.branches().iter().any(|branch| self.log.floor(branch) > 0)
     }
 
     /// Whether a peer is to answer to forks before it is handed a ground: standing on that it could not tell what is of which branch. Who
-    /// does not answer gets the ground all the same.
+    /// does not answer in time gets the ground all the same.
     pub(super) fn owes_proofs(&mut self, link: LinkId, now: Now, out: &mut Vec<Output>) -> bool {
         self.tell_forks(link, now, out);
-        let Some(peer) = self.peers.get(&link) else { return false };
-        peer.informed.is_under_way(now) || self.next_to_tell(peer, now).is_some()
+        let in_ground = self.forks.0.iter().filter(|known| self.is_in_ground(known));
+        let in_ground: Vec<Pair> = in_ground.map(|known| known.fork.branches()).collect();
+        let Some(peer) = self.peers.get_mut(&link) else { return false };
+        if in_ground.iter().all(|pair| peer.informed.has(pair)) {
+            return false;
+        }
+        let owes_us = *peer.informed.owes_us.get_or_insert(now.monotonic_us);
+        now.monotonic_us.saturating_sub(owes_us) < u64::from(TELLS_MAX) * TELL_AGAIN_MS * 1000
     }
 }
 
@@ -467,7 +483,7 @@ mod tests {
         assert!(!peer.tell(one, at(0)) && peer.tell(other, at(0)));
         assert!(!peer.tell(one, at(LEFT_ALONE_MS - 1)) && peer.tell(one, at(LEFT_ALONE_MS)), "after a while");
         peer.begin_again();
-        assert_eq!(peer.times_told(&one, at(LEFT_ALONE_MS)), 0, "perhaps it can be placed now");
+        assert!(peer.tell(one, at(LEFT_ALONE_MS)), "perhaps it can be placed now");
         peer.knows.extend([one, other].concat());
         assert!(!peer.is_under_way(at(LEFT_ALONE_MS)), "it has said so");
     }

@@ -95,7 +95,26 @@ impl Room {
     ) -> bool {
         let is_known = |key: PeerKey| key == newest || keepers.iter().any(|former| former.key == key);
         let is_held = || self.log.link(&dot.actor, dot.seq) == Some(*link);
-        self.keeper_key().is_some_and(is_known) || is_held() && self.is_by_keeper(dot)
+        self.keeper_key().is_some_and(is_known)
+            || is_held() && self.is_by_keeper(dot)
+            || self.is_rotation_unheard(&newest)
+    }
+
+    /// Whether this machine is the keeper's, and that this key gave way is known to nobody else, as far as is known here: then others have
+    /// only the horizons that were made with it.
+    fn is_rotation_unheard(&self, former: &PeerKey) -> bool {
+        let is_own = self.keys.former().contains(former) && self.keeper_key() == Some(self.keys.public());
+        let has_seen = |rotation: &Dot| {
+            let held = self.log.vector();
+            let mut others = held.iter().filter(|(actor, _)| !self.is_own(&actor.key()));
+            let told = |peer: &crate::room::peer::Peer| peer.told.get(&rotation.actor) >= rotation.seq;
+            self.peers.values().any(told)
+                || others.any(|(actor, seq)| {
+                    let seen = self.replica.version_of(&Dot { actor, seq });
+                    seen.is_some_and(|seen| seen.get(&rotation.actor) >= rotation.seq)
+                })
+        };
+        is_own && !self.replica.rotations_of(former).any(|rotation| has_seen(&rotation))
     }
 
     /// How the founder's keys followed upon each other up to the author of a horizon, for those who have no message of the room.

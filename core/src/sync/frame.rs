@@ -381,13 +381,14 @@ impl RoomFrame {
                 writer.array(3).uint(FOUNDING).uint(channel).bytes(bytes);
             }
             Self::Horizon { before, content, whole_bytes, packed_bytes, keepers, voucher } => {
-                let more = usize::from(!keepers.is_empty()) + usize::from(!voucher.is_empty());
+                // Whoever reads a voucher has read keepers, if only that there are none.
+                let more = if voucher.is_empty() { usize::from(!keepers.is_empty()) } else { 2 };
                 writer.array(6 + more).uint(HORIZON).uint(channel);
                 writer.bytes(&before.0).bytes(content).uint(*whole_bytes).uint(*packed_bytes);
-                if !keepers.is_empty() {
+                if more > 0 {
                     write_former(keepers, writer);
                 }
-                if !voucher.is_empty() {
+                if more > 1 {
                     writer.bytes(voucher);
                 }
             }
@@ -547,6 +548,14 @@ mod tests {
                 whole_bytes: 7,
                 packed_bytes: 300,
                 keepers: vec![Former { key: PeerKey([3; 32]), signature: Signature([4; 64]) }],
+                voucher: vec![8, 9],
+            },
+            RoomFrame::Horizon {
+                before: ChainLink([5; 32]),
+                content: [1, 2].into(),
+                whole_bytes: 7,
+                packed_bytes: 300,
+                keepers: Vec::new(),
                 voucher: vec![8, 9],
             },
             RoomFrame::GroundWanted { ground: StateHash([6; 32]), from: 70_000 },

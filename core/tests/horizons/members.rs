@@ -275,6 +275,34 @@ fn a_member_who_rotated_twice_and_lost_the_room_has_lost_nothing() {
 }
 
 #[test]
+fn a_founder_whose_new_key_reached_nobody_before_he_lost_the_room_gets_it_back() {
+    for delivered in [0, 1] {
+        let mut world = four();
+        add_one(&mut world, 1).unwrap();
+        world.settle();
+        assert!(world.compact_all().messages > 0);
+        world.settle();
+        for nth in 1..=delivered + 1 {
+            world.rotate(0, nth);
+            if nth <= delivered {
+                (1..4).for_each(|peer| world.join(0, peer));
+                world.settle();
+            }
+        }
+        world.lose(0);
+        (1..4).for_each(|peer| world.join(0, peer));
+        world.settle();
+        world.check_equal();
+        add_one(&mut world, 0).unwrap();
+        world.settle();
+        assert!(world.compact_all().messages > 0, "he is the keeper still");
+        world.settle();
+        world.check_equal();
+        assert_eq!(world.value(3), number(2.0));
+    }
+}
+
+#[test]
 fn a_horizon_made_with_a_key_that_the_founder_gave_up_is_refused() {
     let mut world = four();
     add_one(&mut world, 1).unwrap();

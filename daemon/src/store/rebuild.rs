@@ -291,7 +291,11 @@ impl<'a> Found<'a> {
             let parent =
                 parent.or_else(|| parents.iter().flatten().copied().max_by_key(|actor| branches.base(actor)));
             // Where one source has forgotten the fork, only one of the branches is part of the room.
-            all.push(Known { fork: fork.clone(), parent: parent.filter(|_| !parents.contains(&None)) });
+            let is_forgotten = |parent: &Actor| {
+                let cuts = self.left.iter().filter_map(|left| left.frontier.get(parent));
+                cuts.into_iter().any(|cut| cut.seq >= fork.dot().seq)
+            };
+            all.push(Known { fork: fork.clone(), parent: parent.filter(|parent| !is_forgotten(parent)) });
         }
         all
     }
