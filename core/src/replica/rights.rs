@@ -282,8 +282,7 @@ impl Engine {
     pub fn rotations_of(&self, key: &PeerKey) -> impl Iterator<Item = Dot> + '_ {
         let rules = self.rights.ops.iter().map(|&op| (self.history.dot(self.history.owner(op)), self.op(op)));
         let key = *key;
-        let of_key =
-            move |(dot, op): &(Dot, Op)| Former::gave_way(op, &dot.actor.key()) == Some(key);
+        let of_key = move |(dot, op): &(Dot, Op)| Former::gave_way(op, &dot.actor.key()) == Some(key);
         rules.filter(of_key).map(|(dot, _)| dot)
     }
 
