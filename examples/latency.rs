@@ -8,15 +8,16 @@ mod sandbox;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rtc_client::Replies;
 use rtc_core::api::{Ask, Event, Reply, Wait};
 use rtc_core::chain::{Ed25519, Keys, Link, Signature};
 use rtc_core::value::Value;
+use tokio::sync::oneshot;
 
 /// Edits before the measured ones: caches warm, connections settled.
 const WARM_UP: usize = 200;
@@ -64,32 +65,29 @@ async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f
     }
     let everywhere = Wait::Peers(u32::try_from(others.len())?);
     a.client.ask(sandbox::edit("node.insert", "cube", None, None, everywhere)).await?;
-    let mut subscriptions = Vec::with_capacity(others.len());
-    for other in &others {
-        let mut events =
-            other.client.stream(Ask::Watch { room: None, presence: false, drafts: false }).await?;
-        let Some(Ok(Reply::Watching {})) = events.next().await else { bail!("no subscription") };
-        subscriptions.push(events);
-    }
     let set = |n: usize, wait| {
         let value = Value::numbers(&[n as f64, 0.5, -1.25]);
         sandbox::edit("vector3.set", "cube", Some("transform.position"), value, wait)
     };
-    let (arrived_tx, mut arrived) = tokio::sync::mpsc::unbounded_channel();
-    let listening: Vec<_> =
-        subscriptions.into_iter().map(|events| tokio::spawn(listen(events, arrived_tx.clone()))).collect();
+    let (heard_tx, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut subscribers = Vec::with_capacity(others.len());
+    for other in &others {
+        subscribers.push(subscribe(other.home(), heard_tx.clone()));
+        let Some(Heard::Watching) = heard.recv().await else { bail!("no subscription") };
+    }
+    drop(heard_tx);
     let mut took = Vec::with_capacity(edits * others.len());
     for n in 0..WARM_UP + edits {
         let begun = Instant::now();
         let answer = a.client.send(set(n, Wait::Local)).await?;
         for _ in &others {
-            let at = arrived.recv().await.context("a subscription ended")?;
+            let Some(Heard::Message(at)) = heard.recv().await else { bail!("a subscription ended") };
             took.extend((n >= WARM_UP).then(|| at - begun));
         }
         answer.one().await?;
     }
-    listening.iter().for_each(tokio::task::JoinHandle::abort);
     let rate = throughput(&a, edits * THROUGH, everywhere, set).await?;
+    drop(subscribers);
     let state = a.room().await?.state_hash;
     for other in &others {
         if other.room().await?.state_hash != state {
@@ -99,13 +97,41 @@ async fn fleet(daemons: usize, edits: usize) -> anyhow::Result<(Vec<Duration>, f
     Ok((took, rate))
 }
 
-/// Says when each event came.
-async fn listen(mut events: Replies, arrived: tokio::sync::mpsc::UnboundedSender<Instant>) {
-    while let Some(Ok(Reply::Event(Event::Message { .. }))) = events.next().await {
-        if arrived.send(Instant::now()).is_err() {
-            return;
-        }
-    }
+/// What a subscriber hears.
+enum Heard {
+    Watching,
+    Message(Instant),
+}
+
+/// A program that subscribes to the daemon of a home and says when each message came, until what is returned is dropped.
+fn subscribe(home: &Path, heard: tokio::sync::mpsc::UnboundedSender<Heard>) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let home = home.to_owned();
+    std::thread::spawn(move || {
+        let listen = async {
+            let client = sandbox::connect(&home).await?;
+            let mut events = client.stream(Ask::Watch { room: None, presence: false, drafts: false }).await?;
+            while let Some(reply) = events.next().await {
+                let news = match reply? {
+                    Reply::Watching {} => Heard::Watching,
+                    Reply::Event(Event::Message { .. }) => Heard::Message(Instant::now()),
+                    // At full speed it may be told that it lags.
+                    _ => continue,
+                };
+                if heard.send(news).is_err() {
+                    break;
+                }
+            }
+            anyhow::Ok(())
+        };
+        sandbox::runtime().block_on(async {
+            tokio::select! {
+                ended = listen => ended,
+                _ = stopped => Ok(()),
+            }
+        })
+    });
+    stop
 }
 
 /// One client's edits per second, from the first until the last is on everybody's disk.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rtc_core::api::{Answer, ApiError, Ask, Code, Hello, PROTOCOL, Reply, Request};
 use rtc_core::limits::REQUESTS_IN_FLIGHT_MAX;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -73,7 +73,9 @@ impl Client {
             ErrorKind::ConnectionReset => ClientError::Broken(source.to_string()),
             _ => ClientError::Unreachable { socket: socket.to_owned(), source },
         })?;
-        let (mut reader, mut writer) = stream.into_split();
+        let (reader, mut writer) = stream.into_split();
+        // A frame is read in several parts, and many small ones come together: one system call for all of them.
+        let mut reader = BufReader::new(reader);
         let hello = tokio::time::timeout(HELLO_TIMEOUT, greet(&mut reader, &mut writer));
         let daemon = hello.await.map_err(|_| ClientError::Timeout(HELLO_TIMEOUT))??;
         let (frames, frames_rx) = mpsc::channel(IN_FLIGHT_MAX);
@@ -149,7 +151,10 @@ impl Replies {
 }
 
 /// Says hello and hears it. A daemon of another protocol may answer with its hello or with an error; both tell.
-async fn greet(reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) -> Result<Hello, ClientError> {
+async fn greet(
+    reader: &mut BufReader<OwnedReadHalf>,
+    writer: &mut OwnedWriteHalf,
+) -> Result<Hello, ClientError> {
     let agent = concat!("rtc-client ", env!("CARGO_PKG_VERSION")).to_owned();
     let ours = frame::encode(&Hello { protocol: PROTOCOL, agent, pid: None })
         .expect("a hello is far below the limit of a frame");
@@ -190,7 +195,10 @@ async fn write_requests(mut writer: OwnedWriteHalf, mut frames: mpsc::Receiver<V
 }
 
 /// Hands each answer to who waits for it; at the end of the connection, tells all of them.
-async fn read_answers(mut reader: OwnedReadHalf, mut waiting_rx: mpsc::UnboundedReceiver<Waiting>) {
+async fn read_answers(
+    mut reader: BufReader<OwnedReadHalf>,
+    mut waiting_rx: mpsc::UnboundedReceiver<Waiting>,
+) {
     let mut waiting = BTreeMap::new();
     let end = loop {
         let answer = match frame::read::<Answer>(&mut reader).await {

@@ -15,14 +15,19 @@ pub(crate) fn run<F: Future<Output = anyhow::Result<()>>>(main: impl FnOnce() ->
     if args.get(1).is_some_and(|word| word == rtc_daemon::command::DAEMON_WORD) {
         return rtc_daemon::daemon_main(args);
     }
-    let runtime = tokio::runtime::Runtime::new().expect("this process may start threads");
-    match runtime.block_on(main()) {
+    match runtime().block_on(main()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Where a program lives that talks to a daemon: on one thread, as `rtc` itself does.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("this process may wait for sockets")
 }
 
 /// Where the daemons of one run find each other.

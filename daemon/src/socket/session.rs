@@ -5,7 +5,7 @@ use std::time::Duration;
 use rtc_client::frame::{self, FrameError};
 use rtc_core::api::{Answer, ApiError, Code, Hello, PROTOCOL, Request};
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -47,7 +47,7 @@ pub async fn run_alone<R, W>(
 /// Serves one client.
 pub(super) async fn run<R, W>(
     caller: Caller,
-    mut reader: R,
+    reader: R,
     mut writer: W,
     events: mpsc::Sender<SocketEvent>,
     mut shutdown: watch::Receiver<bool>,
@@ -55,6 +55,8 @@ pub(super) async fn run<R, W>(
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    // Requests come many at once, and each is read in parts: one system call for all of them.
+    let mut reader = BufReader::new(reader);
     if !greet(&mut reader, &mut writer).await {
         return;
     }
