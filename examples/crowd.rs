@@ -21,6 +21,8 @@ use rtc_core::value::Value;
 const SIZES: [usize; 10] = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000];
 /// Edits counted in the table, and who makes them in turn.
 const COUNTED: (usize, usize) = (4, 40);
+/// By then those of a thousand that had more links than a room wants have let them go.
+const SETTLED_MS: u64 = 20_000;
 /// Who edits in turn.
 const AUTHORS: usize = 4;
 /// Between one edit and the next.
@@ -66,7 +68,7 @@ fn table() {
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for peers in SIZES {
         let mut crowd = Crowd::new(Setting { seed: 1, peers, unsent_per_mille: 0 });
-        crowd.live(3_000);
+        crowd.live(SETTLED_MS);
         let cost = crowd.measure(COUNTED.0, COUNTED.1);
         assert!(crowd.is_agreed(), "{peers} daemons do not agree");
         println!(
