@@ -196,10 +196,10 @@ impl Log {
     }
 
     /// Appends the next message of its actor. `clock` is what it names, by the names that this has here.
-    pub(super) fn append(
+    pub(super) fn append<'a>(
         &mut self,
         message: &MessageView<'_>,
-        clock: &[Head],
+        clock: impl IntoIterator<Item = &'a Head>,
         link: Link,
         body_bytes: usize,
         signed: bool,

@@ -442,8 +442,9 @@ impl Room {
         is_signed: bool,
     ) -> Option<Message> {
         let derived = self.log.derive(message, heads);
-        let clock = derived.as_ref().map_or(heads, |derived| &derived.clock);
-        self.log.append(message, clock, link, body_bytes, is_signed);
+        // What lies in the ground is no news to the replica; its author has seen it all the same.
+        let news = derived.as_ref().map_or(&[][..], |derived| &derived.clock);
+        self.log.append(message, heads.iter().chain(news), link, body_bytes, is_signed);
         self.commits.note(message, link);
         match &derived {
             Some(derived) => MessageView::with(derived, |derived| self.horizons.note(derived)),

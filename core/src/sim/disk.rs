@@ -136,9 +136,14 @@ impl SimDisk {
         self.facts.get(OUTSIDE).and_then(|bytes| read(bytes).ok()).unwrap_or_default()
     }
 
+    /// Reads records as rooms see them.
+    pub(super) fn deriver(&self) -> Deriver {
+        Deriver::new(self.branches(), self.frontier.version())
+    }
+
     /// Every message of it as rooms see it, in the order of arrival.
     pub(super) fn messages(&self) -> Vec<Message> {
-        let mut deriver = Deriver::new(self.branches(), self.frontier.version());
+        let mut deriver = self.deriver();
         self.journal.iter().filter_map(|record| deriver.derive(record).ok()).collect()
     }
 

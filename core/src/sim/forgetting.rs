@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Code, Compact, Compacted};
-use crate::id::Dot;
+use crate::id::{Actor, Dot};
 use crate::message::Message;
 use crate::naive;
 use crate::room::{self, Input};
@@ -28,9 +28,7 @@ const FOREVER_MS: u64 = u64::MAX;
 impl Universe {
     /// Sets when the keeper lets history go; mostly never.
     pub(super) fn plan_forgetting(&mut self) {
-        // Of a fork the keeper has one branch, and who has the other cannot follow its horizons.
-        let is_free = self.drawn.mischief.equivocate == 0 && !self.is_strict();
-        if !is_free || !self.random.per_mille(FORGETFUL_PER_MILLE) {
+        if self.is_strict() || !self.random.per_mille(FORGETFUL_PER_MILLE) {
             return;
         }
         for _ in 0..1 + self.random.below(COMPACTIONS_MAX) {
@@ -108,8 +106,10 @@ impl Universe {
                 forgetting.frontier.covers(&dot) && !before.version.covers(&dot)
             };
             let behind: Vec<Message> = state.handed().into_iter().filter(is_forgotten).collect();
-            let of = |version: &crate::clock::VersionVector| version.iter().map(|(_, seq)| seq).sum::<u64>();
-            let is_whole = of(&before.version) + behind.len() as u64 == of(&state.ground.version);
+            let branches = state.disk.branches();
+            let held = |actor: &Actor| before.version.get(actor).max(branches.base(actor));
+            let forgotten = state.ground.version.iter().map(|(actor, seq)| seq.saturating_sub(held(&actor)));
+            let is_whole = forgotten.sum::<u64>() == behind.len() as u64;
             if is_whole && naive::ground(&before, &root, &behind).as_ref() != Ok(&state.ground) {
                 return Err(format!("peer {peer} does not keep what the messages come to that it lets go"));
             }

@@ -282,14 +282,15 @@ impl SimPeer {
         (board.compact(&self.room, ask, now, &mut outputs), outputs)
     }
 
-    /// Everything that the store was handed, in the order of arrival.
+    /// Everything that the store was handed as rooms see it, in the order of arrival.
     pub(super) fn handed(&self) -> Vec<Message> {
         let writing = self.writing.iter().flat_map(|(_, records)| records);
         let mut dots = BTreeSet::new();
         // What a crash or a fact came upon may be written and not confirmed.
         let handed = self.disk.records().iter().chain(writing);
         let handed = handed.filter(|record| dots.insert((record.actor, record.seq)));
-        handed.filter_map(|record| Message::decode(record.actor, &record.body).ok()).collect()
+        let mut deriver = self.disk.deriver();
+        handed.filter_map(|record| deriver.derive(record).ok()).collect()
     }
 
     /// Lets the store forget, after what it was handed before. Says what the room is to hear if that fails.

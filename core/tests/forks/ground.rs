@@ -318,3 +318,26 @@ fn what_is_not_held_yet_is_not_taken_for_what_is_outside() {
     }
     assert_eq!(held(&world), 1 + 3 + 1);
 }
+
+/// What an author has seen of a ground is not news to him, also where he stands on it since a restart.
+#[test]
+fn nobody_names_twice_what_lies_in_the_ground() {
+    let mut world = World::forked(4, 5, 3);
+    world.join(EVE, ONE);
+    world.beat(4);
+    world.edit(EVE, "before");
+    for at in [ONE, TWIN, EVE] {
+        world.join(at, BOB);
+    }
+    world.beat(12);
+    world.edit(EVE, "after");
+    world.compact_but(1_000);
+    assert_eq!(world.machines[BOB].room.messages(), 2, "that, and the horizon");
+    world.beat(8);
+    world.check_same(&[BOB, EVE], 4 + 5 + 3 + 2);
+    world.restart(EVE);
+    world.edit(EVE, "at last");
+    world.join(BOB, EVE);
+    world.beat(8);
+    world.check_same(&[BOB, EVE], 4 + 5 + 3 + 3);
+}

@@ -219,8 +219,13 @@ impl World {
 
     /// Lets go all that the keeper holds, whoever lacks it.
     pub(crate) fn compact(&mut self) -> Dot {
+        self.compact_but(0)
+    }
+
+    /// The same, but for what was made in the last so many milliseconds.
+    pub(crate) fn compact_but(&mut self, ms: u64) -> Dot {
         self.ms += 500;
-        let ask = Compact { undo_window_ms: Some(0), absence_limit_ms: Some(0), ..Compact::default() };
+        let ask = Compact { undo_window_ms: Some(ms), absence_limit_ms: Some(0), ..Compact::default() };
         let mut out = Vec::new();
         let now = self.now();
         let done = self.machines[BOB].room.compact(&ask, now, &mut out).unwrap();
