@@ -7,7 +7,7 @@ use crate::chain::{Keys, Link};
 use crate::fork::ForkError;
 use crate::horizon::Cut;
 use crate::id::{Actor, Dot};
-use crate::limits::{SHOWN_SESSIONS_MAX, STRANGERS_MAX};
+use crate::limits::{CLOCK_ENTRIES_MAX, SHOWN_SESSIONS_MAX, STRANGERS_MAX};
 use crate::message::Head;
 use crate::planted::{Bug, planted};
 use crate::room::Room;
@@ -224,9 +224,11 @@ fn lacks_forgotten(message: &MessageView<'_>, heads: &[Head], log: &Log) -> bool
         let named = log.named_by(message);
         let sees = |actor: &Actor, seq: u64| log.seen(&message.actor, actor).max(named.get(actor)) >= seq;
         let lacks = |(actor, cut): (&Actor, &Cut)| *actor != message.actor && !sees(actor, cut.seq);
-        // Whoever comes after one that has seen it all has, too, be that its author's message before or the horizon.
+        // Whoever has seen the horizon has seen it all, but who stands on a later one could not tell: so that is asked only where it is more
+        // than a clock names.
+        let is_vast = log.frontier.iter().len() > CLOCK_ENTRIES_MAX;
         let sees_horizon = log.horizon.is_some_and(|horizon| sees(&horizon.actor, horizon.seq));
-        !sees_horizon && log.frontier.iter().any(lacks)
+        !(is_vast && sees_horizon) && log.frontier.iter().any(lacks)
     };
     let is_first = log.begins_on_forgotten(&message.actor) && message.seq == log.head(&message.actor) + 1;
     is_first && lacks_part() || heads.iter().any(|head| log.is_outside(&head.actor, head.seq))

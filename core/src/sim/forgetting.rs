@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::api::{Code, Compact, Compacted};
 use crate::id::{Actor, Dot};
+use crate::members::Role;
 use crate::message::Message;
 use crate::naive;
 use crate::room::{self, Input};
@@ -28,7 +29,7 @@ const FOREVER_MS: u64 = u64::MAX;
 impl Universe {
     /// Sets when the keeper lets history go; mostly never.
     pub(super) fn plan_forgetting(&mut self) {
-        if self.is_strict() || !self.random.per_mille(FORGETFUL_PER_MILLE) {
+        if !self.random.per_mille(FORGETFUL_PER_MILLE) {
             return;
         }
         for _ in 0..1 + self.random.below(COMPACTIONS_MAX) {
@@ -82,6 +83,11 @@ impl Universe {
         };
         let keys: BTreeSet<_> = frontier.iter().map(|(actor, _)| actor.key()).collect();
         for peer in self.honest() {
+            let me = self.peers[peer].keys.public();
+            // Nobody waits for one who is no member any more.
+            if !self.peers[KEEPER].room().is_some_and(|room| room.may(&me, Role::Viewer)) {
+                continue;
+            }
             let state = &mut self.peers[peer];
             // A copy has the same key and perhaps more.
             if state.has_lost || self.drawn.disk.copies > 0 || !keys.contains(&state.keys.public()) {

@@ -12,7 +12,7 @@ use crate::sim::universe::{Event, TROUBLE_MS, Universe};
 
 /// One universe in so many has a room with members.
 const MEMBERS: u64 = 3;
-/// Of those, one in so many has no removals and lets history go: what a removed member made nobody issues again.
+/// Of those, one in so many has no removals.
 const LENIENT: u64 = 2;
 /// And of either, in one of so many keys give way to others.
 const ROTATES: u64 = 2;

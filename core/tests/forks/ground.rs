@@ -15,10 +15,10 @@ use crate::world::{BOB, EVE, ONE, SEEDS, TWIN, World, keys};
 /// Who sends what no daemon of ours does.
 const LIAR: usize = 9;
 
-/// The keeper holds both branches and has let go everything, while nobody was there. Comes with what was signed on the first machine.
-fn forgotten(common: usize, one: usize, other: usize) -> (World, Vec<Record>) {
+/// The keeper holds both branches and has let go everything, while nobody was there. Comes with what was signed on each machine.
+fn forgotten(common: usize, one: usize, other: usize) -> (World, [Vec<Record>; 2]) {
     let mut world = World::forked(common, one, other);
-    let signed = signed(&mut world, ONE);
+    let signed = [ONE, TWIN].map(|at| signed(&mut world, at));
     for at in [ONE, TWIN] {
         world.join(at, BOB);
         world.beat(12);
@@ -41,8 +41,10 @@ fn insert(key: &str) -> Op {
 
 /// Messages that follow a record, as their key would sign them; the first names `heads`.
 fn run(actor: Actor, before: &Record, lamport: u64, heads: &[Head], ops: &[Op]) -> Run {
+    let mut heads = heads.to_vec();
+    heads.sort_by_key(|head| head.actor);
     let bodies = (1..).zip(ops).map(|(n, op)| {
-        let clock = if n == 1 { heads.to_vec() } else { Vec::new() };
+        let clock = if n == 1 { heads.clone() } else { Vec::new() };
         let message = Message {
             actor,
             seq: before.seq + n,
@@ -66,6 +68,12 @@ fn horizon(world: &mut World) -> (Head, u64) {
     let Dot { actor, seq } = world.machines[BOB].room.horizon().unwrap();
     let Record { link, body, .. } = world.machines[BOB].disk.read(&actor, seq, seq).unwrap().remove(0);
     (Head { actor, seq, link: link.short() }, Message::decode(actor, &body).unwrap().lamport)
+}
+
+/// The newest of these, as clocks name it.
+fn last(records: &[Record]) -> Head {
+    let Record { actor, seq, link, .. } = records.last().unwrap();
+    Head { actor: *actor, seq: *seq, link: link.short() }
 }
 
 /// What the branch is called that begins with a message.
@@ -189,6 +197,7 @@ fn a_fork_that_came_before_what_it_hangs_on_is_known_once_that_is_there() {
 #[test]
 fn of_a_ground_that_came_without_proofs_nobody_takes_what_is_his_for_others() {
     let mut world = World::forked(4, 5, 3);
+    let other = signed(&mut world, TWIN);
     for at in [ONE, TWIN] {
         world.join(at, BOB);
         world.beat(1);
@@ -211,7 +220,8 @@ fn of_a_ground_that_came_without_proofs_nobody_takes_what_is_his_for_others() {
         value: Value::Null,
         options: [("target".to_owned(), undone.as_str().into())].into(),
     };
-    let run = run(branch(&signed[4]), &signed[8], lamport, &[head], &[insert("undone"), undo]);
+    let other = Head { actor: branch(&other[4]), ..last(&other) };
+    let run = run(branch(&signed[4]), &signed[8], lamport, &[other, head], &[insert("undone"), undo]);
     for at in [BOB, EVE] {
         tell(&mut world, at, RoomFrame::Run { run: run.clone() });
         assert_eq!(world.machines[at].room.messages(), 3);
@@ -233,14 +243,14 @@ fn of_a_ground_that_came_without_proofs_nobody_takes_what_is_his_for_others() {
 /// What a fork hangs on is not forgotten because something of that number is, of another branch.
 #[test]
 fn a_fork_beside_a_long_forgotten_branch_is_not_forgotten() {
-    let (mut world, signed) = forgotten(4, 2, 16);
+    let (mut world, [signed, other]) = forgotten(4, 2, 16);
     let (head, lamport) = horizon(&mut world);
     world.join(BOB, EVE);
     world.beat(4);
     world.part(BOB, EVE);
     for (at, key) in [(BOB, "one"), (EVE, "other")] {
         let ops = [insert("common"), insert(key)];
-        let run = run(branch(&signed[4]), &signed[5], lamport, &[head], &ops);
+        let run = run(branch(&signed[4]), &signed[5], lamport, &[last(&other), head], &ops);
         tell(&mut world, at, RoomFrame::Run { run });
         assert_eq!(world.machines[at].room.messages(), 3);
     }
@@ -258,7 +268,7 @@ fn a_fork_beside_a_long_forgotten_branch_is_not_forgotten() {
 /// Who learnt of a fork before a horizon, and who does after it, give the same verdict.
 #[test]
 fn when_a_third_branch_became_known_is_no_matter() {
-    let (mut world, signed) = forgotten(4, 5, 3);
+    let (mut world, [signed, _]) = forgotten(4, 5, 3);
     let (head, lamport) = horizon(&mut world);
     let third = run(World::actor(), &signed[3], lamport, &[head], &[insert("third")]);
     // She holds the first branch alone, and has not heard of the horizon.
@@ -276,7 +286,8 @@ fn when_a_third_branch_became_known_is_no_matter() {
     }
     world.beat(20);
     world.check_same(&[EVE, BOB], 12);
-    assert_eq!(world.machines[BOB].room.messages(), 2);
+    // It names the horizon alone, and nothing of the other branches.
+    [EVE, BOB].into_iter().for_each(|at| assert_eq!(world.machines[at].room.messages(), 1));
 }
 
 /// A clock of somebody who knows nothing of the fork, and names what is not held yet, means whichever branch is part of the room.
