@@ -17,6 +17,8 @@ use crate::store::{Forgetting, Record};
 pub(super) const KEEPER: usize = 0;
 /// Of 1,000 universes, in how many the keeper lets history go.
 const FORGETFUL_PER_MILLE: u64 = 400;
+/// Of universes with forks one in so many has no horizons: those tell of a fork that nothing else would.
+const FORKS_ALONE: u64 = 9;
 /// How often it does so at most.
 const COMPACTIONS_MAX: u64 = 4;
 /// Of 1,000 times, how often the keeper's process ends in the middle of it, where processes crash.
@@ -29,7 +31,8 @@ const FOREVER_MS: u64 = u64::MAX;
 impl Universe {
     /// Sets when the keeper lets history go; mostly never.
     pub(super) fn plan_forgetting(&mut self) {
-        if !self.random.per_mille(FORGETFUL_PER_MILLE) {
+        let has_forks_alone = self.drawn.mischief.equivocate > 0 && self.seed.is_multiple_of(FORKS_ALONE);
+        if has_forks_alone || !self.random.per_mille(FORGETFUL_PER_MILLE) {
             return;
         }
         for _ in 0..1 + self.random.below(COMPACTIONS_MAX) {
